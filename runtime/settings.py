@@ -1,0 +1,101 @@
+"""Every setting of the product, read once by a main from ``RECOUP_*`` variables and ``.env``.
+
+Nothing below the composition roots imports this module: collaborators get what they need by
+constructor.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa: S105
+DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="
+
+
+class Environment(StrEnum):
+    """``development`` allows demo data and built-in secrets; ``production`` refuses both."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """The settings, each an environment variable with the prefix ``RECOUP_``."""
+
+    model_config = SettingsConfigDict(env_prefix="RECOUP_", env_file=".env", extra="ignore", frozen=True)
+
+    env: Environment = Environment.DEVELOPMENT
+    home: Path = Field(Path(".recoup"), description="where the sandbox keeps its state")
+    log_level: str = "INFO"
+    log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
+
+    host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: int = Field(8000, ge=1, le=65535)
+    postgres_port: int = Field(5433, ge=1, le=65535)
+    temporal_port: int = Field(7233, ge=1, le=65535)
+    temporal_ui_port: int = Field(8233, ge=1, le=65535)
+    sftp_port: int = Field(2222, ge=1, le=65535)
+    stripe_port: int = Field(12111, ge=1, le=65535)
+    smtp_port: int = Field(1025, ge=1, le=65535)
+    metrics_port: int | None = Field(None, description="port of a worker's Prometheus metrics")
+    postgres_bin: Path | None = Field(None, description="folder with the PostgreSQL binaries of the sandbox")
+
+    database_url: str = Field("", description="the application role; cannot bypass row-level security")
+    database_owner_url: str = Field("", description="the owner role, for migrations only")
+    database_pool_size: int = Field(10, ge=1)
+
+    temporal_address: str = ""
+    temporal_namespace: str = "default"
+    temporal_ui_url: str = ""
+
+    storage_url: str = Field("", description="object storage: file:///… or s3://bucket/prefix")
+
+    jwt_secret: SecretStr = SecretStr(DEVELOPMENT_JWT_SECRET)
+    access_token_minutes: int = Field(15, ge=1)
+    refresh_token_days: int = Field(7, ge=1)
+    column_keys: SecretStr = Field(
+        SecretStr(DEVELOPMENT_COLUMN_KEYS),
+        description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",
+    )
+
+    lifecycle_capacity: int = Field(200, ge=0, description="accounts worked at once, per agency, unless it says")
+    admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
+    upload_max_bytes: int = Field(2 << 30, ge=1)
+    poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
+    poll_minutes: int = Field(15, ge=1)
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        local = {
+            "database_url": f"postgresql://recoup_app@127.0.0.1:{self.postgres_port}/recoup",
+            "database_owner_url": f"postgresql://recoup_owner@127.0.0.1:{self.postgres_port}/recoup",
+            "temporal_address": f"127.0.0.1:{self.temporal_port}",
+            "temporal_ui_url": f"http://127.0.0.1:{self.temporal_ui_port}",
+            "storage_url": f"file://{(self.home / 'storage').absolute()}",
+        }
+        for name, value in local.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+        return self
+
+    @model_validator(mode="after")
+    def _no_development_secrets_in_production(self) -> Self:
+        if self.env is Environment.PRODUCTION:
+            if self.jwt_secret.get_secret_value() == DEVELOPMENT_JWT_SECRET:
+                raise ValueError("RECOUP_JWT_SECRET must be set in production (32 random bytes or more)")
+            if self.column_keys.get_secret_value() == DEVELOPMENT_COLUMN_KEYS:
+                raise ValueError("RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        """Whether demo data, built-in secrets and destructive commands are refused."""
+        return self.env is Environment.PRODUCTION
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; for mains only. Raises ``pydantic.ValidationError``."""
+    return Settings()
