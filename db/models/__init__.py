@@ -1,0 +1,61 @@
+"""Every table, so that importing this package fills the metadata."""
+
+from db.models.accounts import Account, AccountScore, AccountSearch, Debtor, TimelineEvent
+from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
+from db.models.base import Base
+from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
+from db.models.ledger import Journal, Posting
+from db.models.operations import AuditRecord, Command, ScoringChunk, ScoringRun
+
+TENANT_TABLES = (
+    "account",
+    "account_score",
+    "account_search",
+    "audit_record",
+    "collector",
+    "command",
+    "creditor",
+    "debtor",
+    "import_bucket",
+    "import_error",
+    "import_job",
+    "import_refusal",
+    "journal",
+    "posting",
+    "scoring_chunk",
+    "scoring_run",
+    "sftp_source",
+    "timeline_event",
+)
+"""Tables with row-level security: one agency's rows are all that a transaction can see."""
+
+EXEMPT_TABLES = ("agency", "app_user", "refresh_token", "scorecard")
+"""Tables that are read before a tenant is known, or that belong to nobody. Staging is exempt too."""
+
+__all__ = [
+    "EXEMPT_TABLES",
+    "TENANT_TABLES",
+    "Account",
+    "AccountScore",
+    "AccountSearch",
+    "Agency",
+    "AppUser",
+    "AuditRecord",
+    "Base",
+    "Collector",
+    "Command",
+    "Creditor",
+    "Debtor",
+    "ImportBucket",
+    "ImportJob",
+    "ImportProblem",
+    "ImportRefusal",
+    "Journal",
+    "Posting",
+    "RefreshToken",
+    "Scorecard",
+    "ScoringChunk",
+    "ScoringRun",
+    "SftpSource",
+    "TimelineEvent",
+]

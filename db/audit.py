@@ -1,0 +1,94 @@
+"""The audit trail: who changed what, from where. Append-only by the grants of its table."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import AuditRecord
+from db.store import Store
+from domain.tenancy import Actor
+
+
+def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    return {
+        key: value if isinstance(value, str | int | bool | list | dict | None) else _text(value)
+        for key, value in values.items()
+    }
+
+
+def _text(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _record(
+    actor: Actor,
+    agency_id: UUID | None,
+    action: str,
+    entity: str,
+    entity_id: UUID | str,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    return {
+        "agency_id": agency_id,
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor": actor.name,
+        "ip": actor.ip,
+        "action": action,
+        "entity": entity,
+        "entity_id": str(entity_id),
+        "old": _plain(old),
+        "new": _plain(new),
+    }
+
+
+async def record_platform_change(
+    session: AsyncSession,
+    actor: Actor,
+    action: str,
+    entity: str,
+    entity_id: UUID | str,
+    *,
+    old: Mapping[str, Any] | None = None,
+    new: Mapping[str, Any] | None = None,
+) -> None:
+    """Record a change that belongs to no agency, such as a new agency or a platform user."""
+    await session.execute(
+        insert(AuditRecord).values(_record(actor, None, action, entity, entity_id, old, new))
+    )
+
+
+class AuditStore(Store):
+    """Audit records of one agency. Secrets and SSN digits are never passed in."""
+
+    async def record(
+        self,
+        action: str,
+        entity: str,
+        entity_id: UUID | str,
+        *,
+        old: Mapping[str, Any] | None = None,
+        new: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record that the tenant's actor did ``action`` to ``entity``: the changed fields, old and new."""
+        await self._session.execute(
+            insert(AuditRecord).values(
+                _record(self._tenant.actor, self._agency_id, action, entity, entity_id, old, new)
+            )
+        )
+
+    async def of(self, entity: str, entity_id: UUID | str) -> Sequence[AuditRecord]:
+        """The records about one entity, oldest first."""
+        found = await self._session.scalars(
+            select(AuditRecord)
+            .where(AuditRecord.entity == entity, AuditRecord.entity_id == str(entity_id))
+            .order_by(AuditRecord.at, AuditRecord.id)
+        )
+        return found.all()

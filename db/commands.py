@@ -1,0 +1,86 @@
+"""Commands that were carried out, so that a repeated key gets the first answer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from db.store import Store
+from domain.errors import KeyReused
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answered: an HTTP status and a JSON body."""
+
+    status: int
+    body: Any
+
+
+def body_hash(body: Mapping[str, Any] | None) -> bytes:
+    """SHA-256 over the canonical JSON of a request body."""
+    return hashlib.sha256(
+        json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()
+    ).digest()
+
+
+class CommandStore(Store):
+    """Idempotency keys of one agency; they never expire."""
+
+    async def claim(self, operation: str, key: str, body: Mapping[str, Any] | None) -> Answer | None:
+        """Claim ``key`` for this transaction, or return the answer that it already has.
+
+        A second caller with the same key waits until the first commits or rolls back. The same key
+        with another body raises ``KeyReused``. The claim holds until ``answer`` fills it in; both
+        are one transaction with the effect.
+        """
+        digest = body_hash(body)
+        row = (
+            await self._session.execute(
+                _CLAIM, {"agency": self._agency_id, "operation": operation, "key": key, "hash": digest}
+            )
+        ).one_or_none()
+        if row is not None:
+            return None
+        known = (
+            await self._session.execute(
+                _READ, {"agency": self._agency_id, "operation": operation, "key": key}
+            )
+        ).one()
+        if bytes(known.body_hash) != digest:
+            raise KeyReused(
+                f"the idempotency key {key!r} was used with another body; send a new key",
+                field="Idempotency-Key",
+            )
+        return Answer(known.status, known.response)
+
+    async def answer(self, operation: str, key: str, answer: Answer) -> None:
+        """Store the answer of a command that was claimed in this transaction."""
+        await self._session.execute(
+            _ANSWER,
+            {
+                "agency": self._agency_id,
+                "operation": operation,
+                "key": key,
+                "status": answer.status,
+                "response": json.dumps(answer.body),
+            },
+        )
+
+
+_CLAIM = text("""
+    INSERT INTO command (agency_id, operation, key, body_hash, status, response)
+    VALUES (:agency, :operation, :key, :hash, 0, 'null')
+    ON CONFLICT DO NOTHING RETURNING key
+""")
+_READ = text("""
+    SELECT body_hash, status, response FROM command
+     WHERE agency_id = :agency AND operation = :operation AND key = :key
+""")
+_ANSWER = text("""
+    UPDATE command SET status = :status, response = CAST(:response AS jsonb)
+     WHERE agency_id = :agency AND operation = :operation AND key = :key
+""")

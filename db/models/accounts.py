@@ -1,0 +1,203 @@
+"""Debtors, their accounts, what happened to them and how they rank."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
+
+
+class Debtor(Base):
+    """A person who owes. ``natural_key`` is ``ref:{debtor_ref}`` where the creditor gave one, else
+    ``acct:{creditor number}:{external_ref}``: nothing is merged by guess."""
+
+    __tablename__ = "debtor"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "natural_key"),
+        UniqueConstraint("agency_id", "id"),
+        CheckConstraint("late_payments_count >= 0", "late_payments"),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"))
+    natural_key: Mapped[str]
+    debtor_ref: Mapped[str | None]
+    full_name: Mapped[str]
+    ssn_last4_encrypted: Mapped[bytes | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    address_line1: Mapped[str | None]
+    address_line2: Mapped[str | None]
+    city: Mapped[str | None]
+    state: Mapped[str | None]
+    postal_code: Mapped[str | None]
+    country: Mapped[str | None]
+    monthly_income: Mapped[Amount | None]
+    late_payments_count: Mapped[int | None]
+    employment_status: Mapped[str | None]
+    contract_type: Mapped[str | None]
+    industry_sector: Mapped[str | None]
+    family_situation: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class Account(Base):
+    """A debt placed with an agency. ``balance`` equals its postings at all times."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "creditor_id", "external_ref"),
+        CheckConstraint(
+            "status IN ('new', 'assigned', 'in_contact', 'negotiating', 'payment_plan', 'settled',"
+            " 'disputed', 'closed')",
+            "status",
+        ),
+        CheckConstraint("original_amount > 0", "original_amount"),
+        CheckConstraint("balance >= 0", "balance"),
+        UniqueConstraint("agency_id", "id"),
+        same_agency("creditor_id", "creditor"),
+        same_agency("debtor_id", "debtor"),
+        same_agency("assigned_to", "collector"),
+        Index(None, "debtor_id"),
+        Index(None, "agency_id", "status", "id"),
+        Index(None, "agency_id", "balance_cents", "id"),
+        Index(None, "agency_id", "due_date", "id"),
+        Index(None, "agency_id", "assigned_to", "id", postgresql_where=text("assigned_to IS NOT NULL")),
+        Index(
+            "ix_account_admitted",
+            "agency_id",
+            "id",
+            postgresql_where=text("admitted_at IS NOT NULL AND released_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    creditor_id: Mapped[UUID]
+    debtor_id: Mapped[UUID]
+    external_ref: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="new")
+    original_amount: Mapped[Amount]
+    balance: Mapped[Amount]
+    balance_cents: Mapped[int] = mapped_column(
+        BigInteger, Computed("(balance * 100)::bigint", persisted=True)
+    )
+    currency: Mapped[str] = mapped_column(server_default="USD")
+    account_type: Mapped[str | None]
+    due_date: Mapped[date | None]
+    charge_off_date: Mapped[date | None]
+    last_payment_date: Mapped[date | None]
+    itemization_date: Mapped[date | None]
+    assigned_to: Mapped[UUID | None]
+    closed_reason: Mapped[str | None]
+    admitted_at: Mapped[Instant | None] = mapped_column(
+        comment="when its AccountLifecycle was started; null: no workflow was ever needed"
+    )
+    released_at: Mapped[Instant | None] = mapped_column(comment="when its AccountLifecycle ended")
+    version: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class AccountScore(Base):
+    """The current score of an account, narrow and apart from the account row.
+
+    It repeats what the worklist filters by (agency, collector, queued), kept up with the account,
+    so that one index serves the worklist. ``rank`` is the priority score in cents (total x balance).
+    """
+
+    __tablename__ = "account_score"
+    __table_args__ = (
+        Index(
+            "ix_account_score_worklist",
+            "agency_id",
+            text("rank DESC"),
+            "account_id",
+            postgresql_where=text("queued"),
+        ),
+        Index(
+            "ix_account_score_collector",
+            "agency_id",
+            "collector_id",
+            text("rank DESC"),
+            "account_id",
+            postgresql_where=text("queued AND collector_id IS NOT NULL"),
+        ),
+        Index("ix_account_score_rank", "agency_id", text("rank DESC"), text("account_id DESC")),
+        same_agency("account_id", "account"),
+        CheckConstraint("priority BETWEEN 0 AND 3", "priority"),
+        CheckConstraint("level IN ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL')", "level"),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    collector_id: Mapped[UUID | None]
+    queued: Mapped[bool]
+    rank: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[Decimal]
+    level: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    high_priority: Mapped[bool]
+    points: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    scorecard_id: Mapped[UUID] = mapped_column(ForeignKey("scorecard.id"))
+    scored_at: Mapped[Instant]
+
+
+class AccountSearch(Base):
+    """What the free-text search of accounts looks at: reference, name, email and phone, lower case."""
+
+    __tablename__ = "account_search"
+    __table_args__ = (
+        same_agency("account_id", "account"),
+        Index(
+            "ix_account_search_document",
+            "agency_id",
+            "document",
+            postgresql_using="gin",
+            postgresql_ops={"document": "gin_trgm_ops"},
+        ),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    document: Mapped[str]
+
+
+class TimelineEvent(Base):
+    """Something that happened to an account. Append-only, partitioned by month."""
+
+    __tablename__ = "timeline_event"
+    __table_args__ = (
+        PrimaryKeyConstraint("account_id", "at", "id"),
+        {"postgresql_partition_by": "RANGE (at)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(server_default=text("uuidv7()"))
+    agency_id: Mapped[UUID]
+    account_id: Mapped[UUID]
+    kind: Mapped[str]
+    description: Mapped[str]
+    actor: Mapped[str]
+    old: Mapped[str | None]
+    new: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    details: Mapped[dict[str, Any] | None]

@@ -1,0 +1,183 @@
+"""Transactions: opened for one tenant, committed by their context manager, never by hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from db.accounts import AccountStore
+from db.admission import AdmissionStore
+from db.agencies import AgencyStore
+from db.audit import AuditStore
+from db.collectors import CollectorStore
+from db.commands import CommandStore
+from db.creditors import CreditorStore
+from db.imports import ImportStore
+from db.ledger import LedgerStore
+from db.placements import PlacementStore
+from db.scorecards import ScorecardStore
+from db.scores import ScoreStore
+from db.sources import SourceStore
+from db.staging import StagingStore
+from db.timeline import TimelineStore
+from db.tokens import TokenStore
+from db.urls import sqlalchemy_url
+from db.users import UserStore
+from domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from db.cipher import ColumnCipher
+    from domain.tenancy import Tenant
+
+
+class Transaction:
+    """The stores of one tenant inside one transaction."""
+
+    def __init__(self, session: AsyncSession, tenant: "Tenant", cipher: "ColumnCipher") -> None:
+        self.session = session
+        self.tenant = tenant
+        self._cipher = cipher
+
+    @cached_property
+    def accounts(self) -> AccountStore:
+        return AccountStore(self.session, self.tenant)
+
+    @cached_property
+    def admission(self) -> AdmissionStore:
+        return AdmissionStore(self.session, self.tenant)
+
+    @cached_property
+    def agencies(self) -> AgencyStore:
+        return AgencyStore(self.session)
+
+    @cached_property
+    def audit(self) -> AuditStore:
+        return AuditStore(self.session, self.tenant)
+
+    @cached_property
+    def collectors(self) -> CollectorStore:
+        return CollectorStore(self.session, self.tenant)
+
+    @cached_property
+    def commands(self) -> CommandStore:
+        return CommandStore(self.session, self.tenant)
+
+    @cached_property
+    def creditors(self) -> CreditorStore:
+        return CreditorStore(self.session, self.tenant)
+
+    @cached_property
+    def imports(self) -> ImportStore:
+        return ImportStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
+    def ledger(self) -> LedgerStore:
+        return LedgerStore(self.session, self.tenant)
+
+    @cached_property
+    def placements(self) -> PlacementStore:
+        return PlacementStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
+    def scorecards(self) -> ScorecardStore:
+        return ScorecardStore(self.session)
+
+    @cached_property
+    def scores(self) -> ScoreStore:
+        return ScoreStore(self.session, self.tenant)
+
+    @cached_property
+    def sources(self) -> SourceStore:
+        return SourceStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
+    def staging(self) -> StagingStore:
+        return StagingStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
+    def timeline(self) -> TimelineStore:
+        return TimelineStore(self.session, self.tenant)
+
+    @cached_property
+    def users(self) -> UserStore:
+        return UserStore(self.session)
+
+
+class PlatformTransaction:
+    """The stores over tables that belong to no tenant: agencies, logins, tokens, scorecards."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    @cached_property
+    def agencies(self) -> AgencyStore:
+        return AgencyStore(self.session)
+
+    @cached_property
+    def scorecards(self) -> ScorecardStore:
+        return ScorecardStore(self.session)
+
+    @cached_property
+    def tokens(self) -> TokenStore:
+        return TokenStore(self.session)
+
+    @cached_property
+    def users(self) -> UserStore:
+        return UserStore(self.session)
+
+
+class Database:
+    """The application's connection pool. Its role cannot bypass row-level security."""
+
+    def __init__(
+        self,
+        url: str,
+        cipher: "ColumnCipher",
+        *,
+        pool_size: int = 10,
+        application_name: str = "recoup",
+    ) -> None:
+        self._cipher = cipher
+        self._engine = create_async_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"application_name": application_name, "connect_timeout": 10},
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+
+    @asynccontextmanager
+    async def transaction(self, tenant: "Tenant") -> AsyncIterator[Transaction]:
+        """One transaction that sees only the rows of ``tenant``'s agency.
+
+        Commits when the block ends, rolls back when it raises. ``Unavailable`` when the database
+        does not answer, or gave up on a lock or a deadlock: nothing was written, try again.
+        """
+        async with self._begin() as session:
+            await session.execute(
+                text("SELECT set_config('recoup.agency', :agency, true)"), {"agency": str(tenant.agency_id)}
+            )
+            yield Transaction(session, tenant, self._cipher)
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[PlatformTransaction]:
+        """One transaction over the tables that are exempt from row-level security."""
+        async with self._begin() as session:
+            yield PlatformTransaction(session)
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncSession]:
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable("the database does not answer at the moment; nothing was written") from error
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()

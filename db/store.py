@@ -1,0 +1,30 @@
+"""What every store has: its session, its tenant, and the driver's connection for COPY."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from psycopg import AsyncConnection
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from domain.tenancy import Tenant
+
+
+class Store:
+    """Queries over one aggregate, inside the caller's transaction."""
+
+    def __init__(self, session: "AsyncSession", tenant: "Tenant") -> None:
+        self._session = session
+        self._tenant = tenant
+
+    @property
+    def _agency_id(self) -> "UUID":
+        return self._tenant.agency_id
+
+    async def _driver(self) -> AsyncConnection[Any]:
+        """psycopg's own connection, inside this transaction: for COPY and set-based statements."""
+        connection = await self._session.connection()
+        raw = await connection.get_raw_connection()
+        return cast("AsyncConnection[Any]", raw.driver_connection)

@@ -1,0 +1,60 @@
+"""Named timeouts and retry policies; an activity call names one and adds nothing inline.
+
+A database step is short and tried for as long as the database may be away; a bulk step lives on its
+heartbeat. Domain errors that trying again cannot mend arrive as non-retryable (see
+``workers.interceptors``), so no policy lists them.
+"""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+
+
+class ActivityPolicy(TypedDict, total=False):
+    """The keyword arguments of ``workflow.execute_activity`` that a policy decides."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+_PATIENT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=30),
+)
+
+DB_READ: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=15), "retry_policy": _PATIENT}
+DB_WRITE: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _PATIENT}
+
+BULK_STEP: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(hours=6),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+    ),
+}
+"""Minutes of work with a checkpoint in the database: resumed, not repeated."""
+
+REMOTE_FILES: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+        maximum_attempts=8,
+    ),
+}
+"""A look at a creditor's server: given up after a few minutes, for the next poll comes anyway."""
+
+REMOTE_MOVE: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=2), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
+    ),
+}
+"""Putting a finished file away: tried until it works, however long the server is gone."""

@@ -1,0 +1,42 @@
+"""Task queues and workflow ids, so that every starter spells them alike.
+
+Ids read like paths and carry no personal data.
+"""
+
+from uuid import UUID
+
+LIFECYCLE = "lifecycle"
+"""Workflows and short database steps."""
+
+MONEY = "money"
+"""Calls to payment providers, under their own rate limit."""
+
+BULK = "bulk"
+"""Files, scoring and reconciliation."""
+
+ALL = (LIFECYCLE, MONEY, BULK)
+
+
+def account_workflow_id(account_id: UUID) -> str:
+    """``AccountLifecycle`` of one account."""
+    return f"account/{account_id}"
+
+
+def poll_workflow_id(agency_id: UUID) -> str:
+    """``PortfolioPoll`` of one agency, asked for by hand; a schedule appends a timestamp."""
+    return f"poll/{agency_id}"
+
+
+def import_workflow_id(agency_id: UUID, sha256: str) -> str:
+    """``PortfolioImport`` of one file content: the same bytes are the same import."""
+    return f"import/{agency_id}/{sha256}"
+
+
+def scoring_workflow_id(run_id: UUID) -> str:
+    """``PortfolioScoring`` of one run."""
+    return f"scoring/{run_id}"
+
+
+def admission_workflow_id(agency_id: UUID) -> str:
+    """``Admission`` of one agency; there is never a second one at work."""
+    return f"admission/{agency_id}"
