@@ -1,0 +1,125 @@
+"""Scorecards read from YAML: a bad one is refused with every fault and the line it is on.
+
+The rules of a scorecard are in ``domain.scoring``, which parses no files; this module sits beside
+the store of scorecards because that is who needs both.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from domain.errors import Invalid
+from domain.scoring import Scorecard
+from domain.scoring.factors import DefinitionError
+
+
+class BadScorecard(Invalid):
+    """A scorecard file that cannot be used; the message gives file, line and remedy of each fault."""
+
+    type = "bad-scorecard"
+    title = "Scorecard refused"
+
+
+class _ExactLoader(yaml.SafeLoader):
+    """Safe YAML whose fractions stay decimals."""
+
+
+def _decimal(_: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | str:
+    """The number as written; what only YAML calls one (``.inf``, ``1:30.5``) stays text, to be refused."""
+    text = str(node.value)
+    return Decimal(text) if text.replace(".", "", 1).lstrip("+-").isdecimal() else text
+
+
+_ExactLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
+
+
+def parse_scorecard(text: str, source: str) -> Scorecard:
+    """The scorecard written in ``text``; ``source`` names it in errors. Raises ``BadScorecard``."""
+    loader = _ExactLoader(text)
+    try:
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise BadScorecard(
+                f"{source}, line 1: a scorecard is a mapping that starts with name, version, title"
+            )
+        if doubled := next(_doubled_keys(root), None):
+            raise BadScorecard(f"{source}, line {_line(doubled)}: {doubled.value} is given twice")
+        data = loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise BadScorecard(f"{source}, line {line}: not YAML: {error.problem}") from None
+    finally:
+        loader.dispose()
+    try:
+        return Scorecard.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(root, detail) for detail in error.errors()]
+        raise BadScorecard("; ".join(f"{source}, {fault}" for fault in faults)) from None
+
+
+def load_scorecard(path: Path) -> Scorecard:
+    """The scorecard in a UTF-8 file. Raises ``BadScorecard``, or ``OSError`` when it cannot be read."""
+    try:
+        return parse_scorecard(path.read_text(encoding="utf-8"), path.name)
+    except UnicodeDecodeError as error:
+        raise BadScorecard(f"{path.name}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+
+
+def builtin_scorecards() -> Mapping[str, Scorecard]:
+    """The scorecards that come with the product, by name."""
+    folder = resources.files("domain.scoring") / "scorecards"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    cards = (parse_scorecard(f.read_text(encoding="utf-8"), f.name) for f in files)
+    return MappingProxyType({card.name: card for card in cards})
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _doubled_keys(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Keys that occur twice in one mapping: YAML would silently keep the last."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _doubled_keys(item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key
+            seen.add(str(key.value))
+            yield from _doubled_keys(value)
+
+
+def _fault(root: yaml.Node, detail: ErrorDetails) -> str:
+    cause = detail.get("ctx", {}).get("error")
+    path = (*detail["loc"], *(cause.path if isinstance(cause, DefinitionError) else ()))
+    line, known = _locate(root, path)
+    message = str(cause) if isinstance(cause, DefinitionError) else detail["msg"]
+    if detail["type"] == "missing":
+        message = f"{path[-1]} is missing"
+    return f"line {line}: {'.'.join(map(str, known))}: {message}" if known else f"line {line}: {message}"
+
+
+def _locate(root: yaml.Node, path: Sequence[str | int]) -> tuple[int, list[str | int]]:
+    """The line that ``path`` leads to, and the part of the path that the file really has."""
+    node, line, known = root, _line(root), list[str | int]()
+    for part in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = _line(node)
+        elif isinstance(node, yaml.MappingNode) and (
+            entry := next((kv for kv in node.value if kv[0].value == part), None)
+        ):
+            line, node = _line(entry[0]), entry[1]
+        else:
+            continue
+        known.append(part)
+    return line, known
