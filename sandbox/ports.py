@@ -1,0 +1,72 @@
+"""Which ports are free, and who has the others."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from sandbox.errors import SandboxError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that a server wants: its number, the server's name and the setting that changes it."""
+
+    number: int
+    server: str
+    variable: str
+
+
+def is_free(number: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def holder(number: int) -> str | None:
+    """Name and pid of the process that listens on the port, where the system tells."""
+    try:
+        listening = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN)
+        pid = next((c.pid for c in listening if c.laddr and c.laddr[1] == number), None)
+        return f"{psutil.Process(pid).name()}, pid {pid}" if pid else None
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return None
+
+
+def busy(port: Port) -> str:
+    """The line that tells somebody that the port is taken and what to do."""
+    by = holder(port.number)
+    return (
+        f"port {port.number} of {port.server} is taken{f' by {by}' if by else ''}: "
+        f"stop that, or set {port.variable} to another port"
+    )
+
+
+def require_free(ports: Iterable[Port]) -> None:
+    """Check all ports at once. Raises ``SandboxError`` with one line for each that cannot be used."""
+    problems: list[str] = []
+    seen: dict[int, Port] = {}
+    for port in ports:
+        other = seen.setdefault(port.number, port)
+        if other is not port:
+            change = f"set {port.variable} or {other.variable} to another port"
+            problems.append(f"port {port.number} is asked for twice: {change}")
+        elif not is_free(port.number):
+            problems.append(busy(port))
+    if problems:
+        raise SandboxError("\n".join(problems))
