@@ -41,7 +41,13 @@ _ExactLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 def parse_scorecard(text: str, source: str) -> Scorecard:
     """The scorecard written in ``text``; ``source`` names it in errors. Raises ``BadScorecard``."""
-    loader = _ExactLoader(text)
+    try:
+        loader = _ExactLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadScorecard(
+            f"{source}, line {line}: holds a control character; save it as plain text"
+        ) from None
     try:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
@@ -92,19 +98,23 @@ def _doubled_keys(node: yaml.Node) -> Iterator[yaml.Node]:
     elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(str(key.value))
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
             yield from _doubled_keys(value)
 
 
 def _fault(root: yaml.Node, detail: ErrorDetails) -> str:
     cause = detail.get("ctx", {}).get("error")
-    path = (*detail["loc"], *(cause.path if isinstance(cause, DefinitionError) else ()))
-    line, known = _locate(root, path)
-    message = str(cause) if isinstance(cause, DefinitionError) else detail["msg"]
-    if detail["type"] == "missing":
+    path, message = detail["loc"], detail["msg"]
+    if isinstance(cause, DefinitionError):
+        path, message = (*path, *cause.path), str(cause)
+    elif detail["type"] == "union_tag_invalid":
+        path = (*path, "kind")
+    elif detail["type"] == "missing":
         message = f"{path[-1]} is missing"
+    line, known = _locate(root, path)
     return f"line {line}: {'.'.join(map(str, known))}: {message}" if known else f"line {line}: {message}"
 
 

@@ -25,7 +25,8 @@ def score_sql(
 
     Columns: ``total`` integer, ``level`` text, ``priority`` smallint 0–3, ``rank`` bigint (total ×
     balance in cents, so ``rank / 100.0`` is the priority score), ``high_priority`` boolean, ``points``
-    smallint[] in the order of the factors. They equal ``Scorecard.score`` for every balance of at most two decimals.
+    smallint[] in the order of the factors. They equal ``Scorecard.score`` for every balance of at
+    most two decimals.
 
     ``balance`` is the dotted name of a numeric column, never null; ``debtor`` the alias of a
     relation with the columns named in ``domain.scoring.facts``; ``threshold`` replaces the
@@ -41,7 +42,8 @@ def score_sql(
     # OFFSET 0 keeps the planner from flattening a level into the next, which would evaluate every
     # factor again for each column made of the total: twice the time on a million rows.
     body = sql.SQL(
-        "(SELECT total, {level} AS level, {priority} AS priority, rank, rank > {limit} AS high_priority, points"
+        "(SELECT total, {level} AS level, {priority} AS priority, rank, rank > {limit} AS high_priority,"
+        " points"
         " FROM (SELECT total, CAST(total * {held} * 100 AS bigint) AS rank, points"
         " FROM (SELECT {total} AS total, CAST(ARRAY[{names}] AS smallint[]) AS points"
         " FROM (SELECT {facts} OFFSET 0) AS f OFFSET 0) AS t) AS r)"

@@ -76,7 +76,7 @@ class _Factor(BaseModel):
 class CategoryFactor(_Factor):
     """Points by category; a category that is not listed is as good as missing."""
 
-    kind: Literal["categories"]
+    kind: Literal["category"]
     fact: TextFact
     categories: Annotated[
         Mapping[Category, Points],

@@ -19,7 +19,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, computed_field, model_validator
 
 from domain.money import Money, cents
 from domain.scoring.factors import DefinitionError, Factor, Points, Title
@@ -55,14 +55,15 @@ class Score(BaseModel):
     total: int
     level: RiskLevel
     priority: Annotated[int, Field(ge=0, le=3)]
-    priority_score: Money = Field(description="total × balance, in the account's currency")
+    rank: int = Field(description="priority score in cents: what the worklist is ordered by, descending")
     high_priority: bool
     points: tuple[int, ...]
 
+    @computed_field  # type: ignore[prop-decorator] # mypy knows no decorated properties
     @property
-    def rank(self) -> int:
-        """The priority score in cents: what the worklist is ordered by, descending."""
-        return cents(self.priority_score)
+    def priority_score(self) -> Annotated[Decimal, PlainSerializer("{:.2f}".format, when_used="json")]:
+        """Total × balance, in the account's currency; larger than any one amount of money may be."""
+        return Decimal(self.rank) / 100
 
 
 class FactorExplanation(BaseModel):
@@ -148,8 +149,8 @@ class Scorecard(BaseModel):
         if self.raw_maximum != stated:
             field = "maximum" if self.rescaled_from is None else "rescaled_from"
             raise DefinitionError(
-                f"weights × points_maximum add up to {self.raw_maximum}, not {stated}: a factor is missing or "
-                "a weight is wrong (a scorecard that leaves factors out says rescaled_from)",
+                f"weights × points_maximum add up to {self.raw_maximum}, not {stated}: a factor is missing "
+                "or a weight is wrong (a scorecard that leaves factors out says rescaled_from)",
                 field,
             )
         return self
@@ -174,13 +175,13 @@ class Scorecard(BaseModel):
         points = tuple(factor.points(facts, balance) for factor in self.factors)
         total = self._rescaled(self._raw(points))
         level = next(b.level for b in self.levels if total * 100 <= b.up_to_percent * self.maximum)
-        priority_score = Decimal(total * cents(balance)) / 100
-        high_priority = priority_score > (self.high_priority_above if threshold is None else threshold)
+        rank = total * cents(balance)
+        high_priority = rank > 100 * (self.high_priority_above if threshold is None else threshold)
         return Score(
             total=total,
             level=level,
             priority=2 * high_priority + (level in URGENT_LEVELS),
-            priority_score=priority_score,
+            rank=rank,
             high_priority=high_priority,
             points=points,
         )

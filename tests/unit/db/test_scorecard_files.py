@@ -1,0 +1,120 @@
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from db.scorecard_files import BadScorecard, builtin_scorecards, load_scorecard, parse_scorecard
+
+GOOD = (resources.files("domain.scoring") / "scorecards" / "recovery-v1.yaml").read_text(encoding="utf-8")
+
+
+def line_of(text: str, fragment: str) -> int:
+    return next(i for i, line in enumerate(text.splitlines(), start=1) if fragment in line)
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) >= 1
+    return GOOD.replace(old, new, 1)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(BadScorecard) as refused:
+        parse_scorecard(text, "mine.yaml")
+    return refused.value.message
+
+
+def test_the_builtin_scorecards_are_named_like_their_files() -> None:
+    names = {
+        p.name.removesuffix(".yaml") for p in (resources.files("domain.scoring") / "scorecards").iterdir()
+    }
+    assert set(builtin_scorecards()) == names == {"recovery-v1", "recovery-v1-ecoa"}
+
+
+def test_a_file_is_the_scorecard_it_describes(tmp_path: Path) -> None:
+    path = tmp_path / "copy.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert load_scorecard(path) == builtin_scorecards()["recovery-v1"]
+
+
+def test_fractions_stay_exact() -> None:
+    card = parse_scorecard(
+        GOOD.replace("{up_to: 1, points: 2}", "{up_to: 1.1, points: 2}").replace("above: 1,", "above: 1.1,"),
+        "mine.yaml",
+    )
+    assert str(card.model_dump()["factors"][0]["bins"][0]["up_to"]) == "1.1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("{above: 1, up_to: 3,", "{above: 0.5, up_to: 3,", "overlaps the bin before it, which ends at 1"),
+        ("{above: 1, up_to: 3,", "{above: 2, up_to: 3,", "leaves a gap after the bin before it"),
+        ("{above: 1, up_to: 3,", "{up_to: 3,", "overlaps the bin before it"),
+        ("{above: 3, up_to: 6,", "{above: 3, up_to: 3,", "is empty"),
+        ("{above: 3, up_to: 6,", "{above: 3,", "only the last bin may have no upper bound"),
+        ("{above: 6, points", "{above: 6, up_to: 9, points", "the last bin must have no upper bound"),
+        ("{up_to: 1, points", "{above: 0, up_to: 1, points", "the first bin must have no lower bound"),
+        ("{above: 6, points: 10}", "{above: 6, points: ten}", "valid integer"),
+        ("weight: 9", "weight: 0", "greater than 0"),
+        ("weight: 9", "weight: -9", "greater than 0"),
+        ("weight: 9", "weight: 9.5", "valid integer"),
+        ("weight: 9", "weight: .inf", "valid integer"),
+        ("kind: ratio", "kind: wish", "'category', 'number', 'ratio'"),
+        ("fact: employment_status", "fact: shoe_size", "employment_status"),
+        ("      RETIRED: 4", "      RETIRED: 11", "the scale ends at 10"),
+        ("      RETIRED: 4", "      'x\"); DROP TABLE account': 4", "pattern"),
+        ("      RETIRED: 4", "      EMPLOYED: 4", "EMPLOYED is given twice"),
+        ("up_to_percent: 60", "up_to_percent: 20", "must end above the level before it"),
+        ("maximum: 450", "maximum: 500", "add up to 450, not 500"),
+        ("version: 1", "versoin: 1", "Extra inputs are not permitted"),
+    ],
+)
+def test_a_bad_scorecard_is_refused_naming_the_line(old: str, new: str, fault: str) -> None:
+    text = changed(old, new)
+    message = refusal(text)
+    assert fault in message
+    place = "- name: employment_status" if "scale ends" in fault else new.strip()
+    assert f"mine.yaml, line {line_of(text, place)}: " in message
+
+
+def test_a_missing_factor_is_refused_naming_the_line() -> None:
+    start, end = GOOD.index("  - name: contract_type"), GOOD.index("  - name: industry_sector")
+    text = GOOD[:start] + GOOD[end:]
+    assert f"line {line_of(text, 'factors:')}: factors: contract_type has no factor" in refusal(text)
+
+
+def test_a_scorecard_without_factors_is_refused() -> None:
+    assert "factors is missing" in refusal(GOOD[: GOOD.index("factors:")])
+    assert "at least 1 item" in refusal(GOOD[: GOOD.index("factors:")] + "factors: []\n")
+
+
+def test_a_factor_without_its_missing_points_is_refused_at_the_factor() -> None:
+    text = changed("    missing: 5\n    not_positive", "    not_positive")
+    assert f"line {line_of(text, '- name: debt_ratio')}: factors.0: missing is missing" in refusal(text)
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    message = refusal(GOOD.replace("weight: 9", "weight: 0"))
+    assert message.count("greater than 0") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1: a scorecard is a mapping"),
+        ("- 1\n", "line 1: a scorecard is a mapping"),
+        ("name: a\n  title: [", "line 2: not YAML"),
+        ("name: a\ntitle: !!python/object:os.system x\n", "line 2: not YAML"),
+        ("name: \x00", "line 1: holds a control character"),
+        ("? [a]\n: 1\n", "line 1: not YAML: found unhashable key"),
+    ],
+)
+def test_what_is_no_scorecard_at_all_is_refused(text: str, fault: str) -> None:
+    assert fault in refusal(text)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: caf\xe9\n".encode("latin-1"))
+    with pytest.raises(BadScorecard, match="not UTF-8"):
+        load_scorecard(path)
