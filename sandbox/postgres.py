@@ -99,6 +99,11 @@ class Postgres:
         return self._child
 
     @property
+    def started(self) -> bool:
+        """Whether a start was ever tried."""
+        return self._child is not None
+
+    @property
     def running(self) -> bool:
         """Whether the server was started and has not ended."""
         return self._child is not None and self._child.running

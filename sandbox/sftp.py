@@ -46,6 +46,13 @@ class SftpUser:
     partners: tuple[str, ...] = ()
 
 
+# Whom the demo data's SFTP sources log in as.
+DEMO_USERS = (
+    SftpUser("demo", "demo", partners=("northgate",)),
+    SftpUser("rival", "demo", partners=("southgate",)),
+)
+
+
 class SftpServer:
     """An SFTP server on the loopback address with one root per user below ``root``.
 
@@ -178,7 +185,7 @@ class _Jail(SFTPServer):
     def lstat(self, path: bytes) -> os.stat_result:
         # The link itself may be looked at, wherever it leads: a poller has to see what it refuses.
         folder, name = posixpath.split(posixpath.normpath(posixpath.join(b"/", path)))
-        return os.lstat(os.path.join(self.map_path(folder), name))
+        return os.lstat(posixpath.join(self.map_path(folder), name))
 
     def read(self, file_obj: object, offset: int, size: int) -> bytes:
         return os.pread(file_obj.fileno(), size, offset)  # type: ignore[attr-defined]

@@ -72,6 +72,11 @@ class TemporalServer:
             raise SandboxError("Temporal was not started")
         return self._child
 
+    @property
+    def started(self) -> bool:
+        """Whether a start was ever tried."""
+        return self._child is not None
+
     async def start(self) -> None:
         """Start and wait until the server is healthy and knows its namespace.
 

@@ -1,0 +1,190 @@
+"""Real components for every test, each started once a run, only when a test asks for it.
+
+All servers are children that the kernel ends with this process, ``kill -9`` included.
+"""
+
+import asyncio
+import os
+import shlex
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+import psycopg
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from psycopg.sql import SQL, Identifier
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from db import migrate
+from sandbox import child
+from sandbox.ports import free_port
+from sandbox.postgres import APPLICATION, OWNER, SUPERUSER, THROW_AWAY, Postgres, ensure_database
+from sandbox.sftp import SftpServer, SftpUser
+from sandbox.temporal import TemporalServer, time_skipping_server
+
+TEMPLATE = "recoup_template"
+
+
+@dataclass(frozen=True)
+class TemporaryDatabase:
+    """A migrated database of its own: URLs of the owner, the application and the superuser."""
+
+    name: str
+    owner_url: str
+    app_url: str
+    superuser_url: str
+
+
+@dataclass(frozen=True)
+class SftpFixture:
+    """A running SFTP server and what a client needs to log in."""
+
+    server: SftpServer
+    host: str
+    port: int
+    user: str
+    password: str
+    host_key: str
+    known_hosts: str
+    private_key: str
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """The folder behind ``/inbox``."""
+        return self.root / "inbox"
+
+
+@pytest.fixture(scope="session")
+async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
+    """One PostgreSQL a run, tuned for data that is thrown away."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = Postgres(folder / "data", free_port(), log=folder / "postgres.log", settings=THROW_AWAY)
+    await server.start()
+    yield server
+    # No checkpoint for what is thrown away.
+    await server.stop(fast=False)
+
+
+@pytest.fixture(scope="session")
+async def database_template(postgres_server: Postgres) -> str:
+    """The name of a migrated database that others are copied from."""
+    await ensure_database(postgres_server, TEMPLATE)
+    await asyncio.to_thread(migrate.upgrade, postgres_server.url(OWNER, TEMPLATE))
+    return TEMPLATE
+
+
+@asynccontextmanager
+async def _copy(server: Postgres, template: str) -> AsyncIterator[TemporaryDatabase]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    async with await psycopg.AsyncConnection.connect(
+        server.url(SUPERUSER, "postgres"), autocommit=True
+    ) as admin:
+        create = SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY")
+        await admin.execute(create.format(Identifier(name), Identifier(OWNER), Identifier(template)))
+    try:
+        yield TemporaryDatabase(
+            name, server.url(OWNER, name), server.url(APPLICATION, name), server.url(SUPERUSER, name)
+        )
+    finally:
+        # A connection of its own: a test may have restarted the server.
+        async with await psycopg.AsyncConnection.connect(
+            server.url(SUPERUSER, "postgres"), autocommit=True
+        ) as admin:
+            await admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture
+async def database(postgres_server: Postgres, database_template: str) -> AsyncIterator[TemporaryDatabase]:
+    """A fresh migrated database for one test."""
+    async with _copy(postgres_server, database_template) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def module_database(
+    postgres_server: Postgres, database_template: str
+) -> AsyncIterator[TemporaryDatabase]:
+    """A fresh migrated database that the tests of one module share."""
+    async with _copy(postgres_server, database_template) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TemporalServer]:
+    """One Temporal development server a run, in memory and without the Web UI."""
+    server = TemporalServer(free_port(), log=tmp_path_factory.mktemp("temporal") / "temporal.log")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="module")
+async def temporal_namespace(temporal_server: TemporalServer) -> str:
+    """The name of a namespace of this module's own."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    client = await Client.connect(temporal_server.address)
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    return name
+
+
+@pytest.fixture(scope="module")
+async def temporal_client(temporal_server: TemporalServer, temporal_namespace: str) -> Client:
+    """A client of the module's namespace that carries pydantic models, dates and amounts."""
+    return await Client.connect(
+        temporal_server.address, namespace=temporal_namespace, data_converter=pydantic_data_converter
+    )
+
+
+@pytest.fixture(scope="session")
+def time_skipping_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that becomes the time-skipping server, ended by the kernel with this process."""
+    launcher = [sys.executable, "-I", "-S", child.__file__, "--parent", str(os.getpid()), "--"]
+    words = shlex.join([*launcher, str(time_skipping_server())])
+    script = tmp_path_factory.mktemp("time-skipping") / "server"
+    script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+@pytest.fixture
+async def time_skipping(time_skipping_binary: Path) -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server with a clock of this test's own that skips what workflows wait for."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(time_skipping_binary), data_converter=pydantic_data_converter
+    ) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def sftp_server(tmp_path: Path) -> AsyncIterator[SftpFixture]:
+    """An SFTP server in this process with an empty root, for a user with a password and a key."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    public_key = key.export_public_key().decode().strip()
+    user = SftpUser("demo", "demo", public_keys=(public_key,), partners=("northgate",))
+    server = SftpServer(
+        tmp_path / "sftp", [user], host_key=tmp_path / "keys" / "sftp_host_key", port=free_port()
+    )
+    await server.start()
+    yield SftpFixture(
+        server=server,
+        host="127.0.0.1",
+        port=server.port,
+        user=user.name,
+        password=user.password,
+        host_key=server.host_key,
+        known_hosts=server.known_hosts,
+        private_key=key.export_private_key().decode(),
+        root=server.root_of(user.name),
+    )
+    await server.stop()
