@@ -1,0 +1,134 @@
+"""What routers ask for: the services, who is asking with which right, and the command's key."""
+
+import hashlib
+import hmac
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Header, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.composition import Services
+from db.commands import Answer
+from domain.errors import Malformed, Unauthenticated
+from services.access import Principal, Right, require
+from services.commands import CommandKey
+
+MAX_KEY_LENGTH = 255
+SECRET_FIELDS = frozenset({"password", "current_password", "new_password", "private_key", "refresh"})
+"""Body fields that are secrets: idempotency records keep a keyed fingerprint of them, not a hash."""
+
+_bearer = HTTPBearer(auto_error=False, description="the `access` token of `POST /auth/token`")
+
+
+def services(request: Request) -> Services:
+    """The services of this application."""
+    return cast("Services", request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+def client_ip(request: Request) -> str | None:
+    """The caller's address, where it is one (uvicorn resolves trusted proxies)."""
+    if request.client is None:
+        return None
+    try:
+        return str(ipaddress.ip_address(request.client.host))
+    except ValueError:
+        return None
+
+
+async def principal(
+    request: Request,
+    available: ServicesDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    x_agency: Annotated[
+        str | None, Header(description="platform administrators: the agency, by id or slug")
+    ] = None,
+) -> Principal:
+    """Who is asking; ``Unauthenticated`` without a token that is still good."""
+    if credentials is None:
+        raise Unauthenticated("log in at POST /api/v1/auth/token and send the token as a Bearer token")
+    return await available.authentication.principal(
+        credentials.credentials, agency=x_agency, ip=client_ip(request)
+    )
+
+
+LoggedIn = Annotated[Principal, Depends(principal)]
+
+
+def may(right: Right, *, agency: bool = True) -> Any:
+    """A dependency: the principal, who must have ``right`` and, unless told otherwise, an agency."""
+
+    def check(who: LoggedIn) -> Principal:
+        require(who, right)
+        if agency:
+            _ = who.tenant
+        return who
+
+    return Depends(check)
+
+
+ManagesAgencies = Annotated[Principal, may(Right.MANAGE_AGENCIES, agency=False)]
+ReadsAgencies = Annotated[Principal, may(Right.READ_SETTINGS, agency=False)]
+ReadsSettings = Annotated[Principal, may(Right.READ_SETTINGS)]
+ManagesSettings = Annotated[Principal, may(Right.MANAGE_SETTINGS)]
+ReadsAccounts = Annotated[Principal, may(Right.READ_ACCOUNTS)]
+CreatesAccounts = Annotated[Principal, may(Right.CREATE_ACCOUNTS)]
+ReadsImports = Annotated[Principal, may(Right.READ_IMPORTS)]
+RunsImports = Annotated[Principal, may(Right.RUN_IMPORTS)]
+ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
+ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY_LENGTH,
+        description="the same key and body get the first answer again; with another body, 422",
+    ),
+]
+
+
+async def command_key(
+    request: Request, available: ServicesDep, idempotency_key: IdempotencyKey = None
+) -> CommandKey:
+    """What identifies the command of a request with a JSON body, or none."""
+    operation = f"{request.method} {request.scope['route'].path_format}"
+    if idempotency_key is None:
+        return CommandKey(operation)
+    raw = await request.body()
+    try:
+        body = json.loads(raw) if raw else None
+    except ValueError:
+        raise Malformed("the body is not valid JSON") from None
+    concealed = _conceal(body, available.fingerprint_key)
+    return CommandKey(operation, idempotency_key, {"path": dict(request.path_params), "body": concealed})
+
+
+Command = Annotated[CommandKey, Depends(command_key)]
+
+
+def respond(answer: Answer) -> JSONResponse:
+    """A command's answer as the response, the first time and every time it is repeated."""
+    return JSONResponse(answer.body, status_code=answer.status)
+
+
+def _conceal(value: Any, key: bytes) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _fingerprint(item, key) if name in SECRET_FIELDS and item else _conceal(item, key)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_conceal(item, key) for item in value]
+    return value
+
+
+def _fingerprint(value: Any, key: bytes) -> str:
+    return hmac.new(key, json.dumps(value, sort_keys=True).encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,129 @@
+"""Cursor pagination of lists: opaque cursors over keysets, and links that keep the other parameters."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from db.keyset import Position
+from domain.errors import Invalid
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+MAX_CURSOR_LENGTH = 1000
+
+Row = TypeVar("Row")
+Shown = TypeVar("Shown")
+
+
+class Page(BaseModel, Generic[Shown]):
+    """One page of a list; ``next`` and ``previous`` are paths with query, null at the ends."""
+
+    results: list[Shown]
+    next: str | None
+    previous: str | None
+
+
+class _Cursor(BaseModel):
+    """What a cursor says: the order it was made for, the key of a row, the direction from there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    order: str
+    key: list[str | int | None]
+    backward: bool
+
+
+class PageQuery:
+    """The ``page_size`` and ``cursor`` of a request.
+
+    A list reads ``position`` (or None), asks its store for ``limit`` rows from there (one more than a
+    page, to know whether there is another) and hands them to ``page``.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
+        cursor: Annotated[
+            str | None, Query(max_length=MAX_CURSOR_LENGTH, description="from `next` or `previous`")
+        ] = None,
+    ) -> None:
+        self._url = request.url
+        self._cursor = _decode(cursor) if cursor else None
+        self.size = page_size
+        self.limit = page_size + 1
+
+    def position(self, *types: Any, order: str = "newest") -> Position | None:
+        """Where the page starts, its key read as ``types``; None for the first page.
+
+        ``order`` names the ordering: a cursor of another one is ``Invalid``, as is one that does not
+        fit the types.
+        """
+        if self._cursor is None:
+            return None
+        adapter: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[types])
+        try:
+            key = adapter.validate_python(tuple(self._cursor.key))
+        except ValidationError:
+            raise _bad_cursor() from None
+        if self._cursor.order != order:
+            raise _bad_cursor()
+        return Position(key, self._cursor.backward)
+
+    def page(
+        self,
+        rows: Sequence[Row],
+        *,
+        key: Callable[[Row], tuple[Any, ...]],
+        render: Callable[[Row], Shown],
+        order: str = "newest",
+    ) -> Page[Shown]:
+        """A page of ``rows``, which came in the direction of ``position`` and at most ``limit`` of them."""
+        backward = self._cursor is not None and self._cursor.backward
+        more = len(rows) > self.size
+        shown = list(rows[: self.size])
+        if backward:
+            shown.reverse()
+        has_next = backward or more
+        has_previous = more if backward else self._cursor is not None
+        return Page(
+            results=[render(row) for row in shown],
+            next=self._link(order, key(shown[-1]), backward=False) if shown and has_next else None,
+            previous=self._link(order, key(shown[0]), backward=True) if shown and has_previous else None,
+        )
+
+    def _link(self, order: str, key: tuple[Any, ...], *, backward: bool) -> str:
+        plain = [part if isinstance(part, int | str | None) else _text(part) for part in key]
+        cursor = _Cursor(order=order, key=plain, backward=backward)
+        url = self._url.include_query_params(cursor=_encode(cursor))
+        return f"{url.path}?{url.query}"
+
+
+Paging = Annotated[PageQuery, Depends()]
+
+
+def _text(part: Any) -> str:
+    return part.isoformat() if hasattr(part, "isoformat") else str(part)
+
+
+def _encode(cursor: _Cursor) -> str:
+    return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def _decode(text: str) -> _Cursor:
+    try:
+        raw = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return _Cursor.model_validate_json(raw)
+    except (binascii.Error, ValueError):
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> Invalid:
+    return Invalid(
+        "this cursor does not belong to this list; follow `next` and `previous` as they were given",
+        field="cursor",
+    )

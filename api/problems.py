@@ -1,0 +1,162 @@
+"""Every error as ``application/problem+json`` (RFC 9457), saying what to do and leaking nothing."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import DomainError, Invalid, Malformed, NotFound, Unauthenticated, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+_PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+_TEMPORAL_DOWN = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.CANCELLED,
+    }
+)
+
+
+class Problem(BaseModel):
+    """The shape of every error, for the schema; further members depend on the type."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON response with the media type of problems."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem(
+    path: str,
+    *,
+    slug: str,
+    title: str,
+    status: int,
+    detail: str,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    """A problem response; ``details`` are extension members and never replace the standard ones."""
+    body = {
+        **(details or {}),
+        "type": f"urn:recoup:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": path,
+    }
+    return ProblemResponse(body, status_code=status, headers=dict(headers or {}))
+
+
+def of_domain_error(path: str, error: DomainError) -> ProblemResponse:
+    """The problem that a domain error is to the caller."""
+    headers = {}
+    if error.retryable:
+        headers["Retry-After"] = str(error.details.get("retry_after_s", RETRY_AFTER_S))
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(
+        path,
+        slug=error.type,
+        title=error.title,
+        status=error.status,
+        detail=error.message,
+        details=error.details,
+        headers=headers,
+    )
+
+
+def incident(path: str, incident_id: str) -> ProblemResponse:
+    """The answer to an unexpected failure: nothing but the id under which it was logged."""
+    return problem(
+        path,
+        slug="internal",
+        title="Internal error",
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        detail=f"something failed on our side; it is recorded as incident {incident_id}",
+        details={"incident": incident_id},
+    )
+
+
+async def _domain_error(request: Request, error: Exception) -> ProblemResponse:
+    return of_domain_error(request.url.path, cast("DomainError", error))
+
+
+async def _http_error(request: Request, error: Exception) -> ProblemResponse:
+    error = cast("HTTPException", error)
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.NOT_FOUND:
+        return of_domain_error(request.url.path, NotFound("there is nothing at this address"))
+    if status is HTTPStatus.BAD_REQUEST:
+        return of_domain_error(request.url.path, Malformed(str(error.detail)))
+    return problem(
+        request.url.path,
+        slug=status.phrase.lower().replace(" ", "-"),
+        title=status.phrase,
+        status=status,
+        detail=str(error.detail),
+        headers=error.headers,
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
+    found = cast("RequestValidationError", error).errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return of_domain_error(request.url.path, Malformed("the body is not valid JSON"))
+    errors = [{"field": field_path(item["loc"]), "message": _sentence(item["msg"])} for item in found]
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return of_domain_error(
+        request.url.path,
+        Invalid(f"{first['field']}: {first['message']}{more}", field=first["field"], errors=errors),
+    )
+
+
+async def _temporal_error(request: Request, error: Exception) -> ProblemResponse:
+    if cast("RPCError", error).status not in _TEMPORAL_DOWN:
+        raise error
+    return of_domain_error(
+        request.url.path,
+        Unavailable("the workflow server does not answer at the moment; send the request again"),
+    )
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """Where a value stands, as its sender would write it: ``profile.columns[2]``."""
+    parts = list(location)
+    if parts and parts[0] in _PLACES:
+        place = str(parts.pop(0))
+        if not parts:
+            return place
+    path = ""
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` that is not a bug a problem; bugs are the edge's (``api.edge``)."""
+    app.add_exception_handler(DomainError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RPCError, _temporal_error)

@@ -1,0 +1,93 @@
+"""Who asks, and what their role lets them do: one table of roles and rights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from types import MappingProxyType
+from uuid import UUID
+
+from domain.errors import Forbidden, Malformed
+from domain.tenancy import Actor, Role, Tenant
+
+AGENCY_HEADER = "X-Agency"
+
+PLATFORM_AGENCY = UUID(int=0)
+"""Stands for "no agency" where a tenant is needed: idempotency keys of what the platform itself does.
+
+No agency has this id, so that such a transaction sees no agency's rows."""
+
+
+class Right(StrEnum):
+    """Something a role may or may not do."""
+
+    MANAGE_AGENCIES = auto()
+    READ_SETTINGS = auto()
+    MANAGE_SETTINGS = auto()
+    READ_ACCOUNTS = auto()
+    CREATE_ACCOUNTS = auto()
+    READ_IMPORTS = auto()
+    RUN_IMPORTS = auto()
+    READ_SCHEDULES = auto()
+    MANAGE_SCHEDULES = auto()
+
+
+_READ_EVERYTHING = frozenset(
+    {Right.READ_SETTINGS, Right.READ_ACCOUNTS, Right.READ_IMPORTS, Right.READ_SCHEDULES}
+)
+_RUN_AN_AGENCY = _READ_EVERYTHING | {
+    Right.MANAGE_SETTINGS,
+    Right.CREATE_ACCOUNTS,
+    Right.RUN_IMPORTS,
+    Right.MANAGE_SCHEDULES,
+}
+
+RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
+    {
+        Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
+        Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
+        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS}),
+        Role.AUDITOR: _READ_EVERYTHING,
+    }
+)
+"""What each role may do. A collector's rights reach their own assigned accounts only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user who is logged in, for the length of one request.
+
+    ``agency_id`` is the user's agency, or the one that a platform administrator picked for this
+    request. ``collector_id`` is set when the user is a collector of that agency.
+    """
+
+    user_id: UUID
+    username: str
+    role: Role
+    agency_id: UUID | None = None
+    collector_id: UUID | None = None
+    ip: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The user as audit records name them."""
+        return Actor("user", self.username, self.user_id, self.ip)
+
+    @property
+    def tenant(self) -> Tenant:
+        """The agency that this request is about. ``Malformed`` when none was picked."""
+        if self.agency_id is None:
+            raise Malformed(
+                f"a platform administrator picks an agency with the header {AGENCY_HEADER} (its id or slug)",
+                header=AGENCY_HEADER,
+            )
+        return Tenant(self.agency_id, self.actor)
+
+    def may(self, right: Right) -> bool:
+        """Whether the role of this user has ``right``."""
+        return right in RIGHTS[self.role]
+
+
+def require(principal: Principal, right: Right) -> None:
+    """``Forbidden`` unless the principal's role has ``right``."""
+    if not principal.may(right):
+        raise Forbidden(f"the role {principal.role} may not do this", role=principal.role, right=right)

@@ -1,0 +1,51 @@
+"""Carry out a command once: its effect, its audit record and its answer are one transaction."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from db.commands import Answer
+
+if TYPE_CHECKING:
+    from db.session import Database, Transaction
+    from domain.tenancy import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class CommandKey:
+    """What makes two requests the same command.
+
+    ``operation`` names it ("POST /creditors"), ``key`` is the caller's idempotency key (None: never a
+    repetition), ``body`` is everything the caller sent, path parameters included and secrets concealed.
+    """
+
+    operation: str
+    key: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def carry_out(
+    database: "Database",
+    tenant: "Tenant",
+    command: CommandKey,
+    effect: "Callable[[Transaction], Awaitable[BaseModel | None]]",
+    *,
+    status: int = 200,
+) -> Answer:
+    """Run ``effect`` in one transaction of ``tenant`` and return its result as an answer.
+
+    A key that was used with the same body returns the first answer and runs nothing; with another
+    body it raises ``KeyReused``. An effect that raises leaves the key unused.
+    """
+    async with database.transaction(tenant) as tx:
+        if command.key is not None:
+            known = await tx.commands.claim(command.operation, command.key, command.body)
+            if known is not None:
+                return known
+        result = await effect(tx)
+        answer = Answer(status, None if result is None else result.model_dump(mode="json"))
+        if command.key is not None:
+            await tx.commands.answer(command.operation, command.key, answer)
+        return answer
