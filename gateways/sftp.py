@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 import asyncssh
+from asyncssh.public_key import get_default_public_key_algs
 
 from gateways.remote_names import RemoteNameRefused
 from gateways.sftp_endpoint import SftpEndpoint, parse_host_keys, parse_private_key
@@ -119,6 +120,7 @@ class SftpGateway:
                     password=endpoint.password,
                     client_keys=client_keys,
                     known_hosts=trusted,
+                    server_host_key_algs=_host_key_algorithms(expected),
                     client_factory=lambda: witness,
                     config=None,
                     agent_path=None,
@@ -151,6 +153,17 @@ class _HostKeyWitness(asyncssh.SSHClient):
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.offered = key.get_fingerprint()
         return False
+
+
+def _host_key_algorithms(expected: list[asyncssh.SSHKey]) -> list[str]:
+    """Those of the keys on record first, so that a server with several shows one of them; then the rest.
+
+    With the rest left out, a server that has changed the kind of its key would merely hang up, which
+    looks like a fault of the network; so it shows the key, and is refused for it.
+    """
+    recorded = [algorithm for key in expected for algorithm in key.sig_algorithms]
+    usual = get_default_public_key_algs()
+    return [name.decode() for name in dict.fromkeys([*recorded, *usual]) if name in usual]
 
 
 async def _hang_up(connection: asyncssh.SSHClientConnection) -> None:

@@ -87,12 +87,16 @@ def parse_private_key(text: str, passphrase: str | None = None) -> asyncssh.SSHK
     """
     try:
         return asyncssh.import_private_key(text, passphrase)
-    except asyncssh.KeyEncryptionError:
-        message = "the SFTP private key cannot be opened with this passphrase"
-        raise SftpEndpointInvalid(message, field="passphrase") from None
-    except asyncssh.KeyImportError:
-        if passphrase is None and "ENCRYPTED" in text:
-            message = "the SFTP private key is encrypted: give its passphrase"
-            raise SftpEndpointInvalid(message, field="passphrase") from None
-        message = "the SFTP private key is not a key in PEM or OpenSSH form"
-        raise SftpEndpointInvalid(message, field="private_key") from None
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        message, field = _why_not(error)
+        raise SftpEndpointInvalid(message, field=field) from None
+
+
+def _why_not(error: ValueError) -> tuple[str, str]:
+    """Message and field for a private key that asyncssh could not import; its texts are fixed phrases."""
+    said = str(error)
+    if said.startswith("Passphrase must be specified"):
+        return "the SFTP private key is encrypted: give its passphrase", "passphrase"
+    if isinstance(error, asyncssh.KeyEncryptionError) or said.startswith("Unable to decrypt"):
+        return "the SFTP private key cannot be opened with this passphrase", "passphrase"
+    return "the SFTP private key is not a key in PEM or OpenSSH form", "private_key"

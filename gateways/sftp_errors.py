@@ -88,8 +88,6 @@ class RemoteFileExists(Conflict):
 # Protocol and server errors, answers that cannot be decoded, and the network's own errors.
 FAILURES: Final = (asyncssh.Error, PacketDecodeError, OSError)
 
-_HOST_KEY_KIND: Final = "No matching host key algorithm"
-
 # The first row whose exceptions match decides; what is left over is worth another try.
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[DomainError], str], ...]] = (
     (
@@ -120,14 +118,10 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[DomainError], str
 
 def domain_error(error: Exception, where: str) -> DomainError:
     """The domain error for an exception of asyncssh or the network, met at ``where`` (login and path)."""
-    said = shown(str(error)) or type(error).__name__
-    if isinstance(error, asyncssh.KeyExchangeFailed) and said.startswith(_HOST_KEY_KIND):
-        return HostKeyMismatch(
-            f"{where}: the server has no host key of the kind on record; ask its owner for the present one"
-        )
     for exceptions, meaning, explanation in _MEANINGS:
         if isinstance(error, exceptions):
             return meaning(f"{where}: {explanation}")
+    said = shown(str(error)) or type(error).__name__
     return SftpUnavailable(f"{where}: the server is not available ({said})")
 
 

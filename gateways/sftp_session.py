@@ -24,6 +24,7 @@ from gateways.sftp_errors import (
     RemoteFileExists,
     RemoteFileMissing,
     RemoteFileRefused,
+    SftpPermissionDenied,
     translated,
 )
 
@@ -84,8 +85,8 @@ class SftpSession:
         """
         check_path(folder)
         async with self._asking(folder):
-            names = sorted([str(entry.filename) async for entry in self._client.scandir(folder)])
-        wanted = [name for name in names if _matches(name, patterns)]
+            names = [str(entry.filename) async for entry in self._client.scandir(folder)]
+        wanted = sorted(name for name in names if _matches(name, patterns))
         limit = asyncio.Semaphore(_LOOKS_AT_ONCE)
 
         async def look(name: str) -> RemoteFile | RefusedEntry | None:
@@ -210,6 +211,10 @@ class SftpSession:
             return None
         except RemoteFileRefused as refusal:
             return RefusedEntry(shown(name), str(refusal.details["reason"]))
+        except SftpPermissionDenied:
+            return RefusedEntry(
+                shown(name), "the server denies it to this login, as for a link that leads elsewhere"
+            )
 
     async def _find(self, path: str) -> RemoteFile | None:
         try:
