@@ -1,0 +1,112 @@
+"""Logins. Exempt from row-level security, so every query that a tenant may see names the agency."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.changes import Change, apply, unique
+from db.keyset import Position, newest_first
+from db.models import Agency, AppUser, Collector
+from domain.errors import NotFound
+
+_TAKEN = {"uq_app_user_username": ("username", "this username is taken")}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user is at this moment: the truth that a token's claims are checked against.
+
+    ``active`` is false too when the user's agency is not active. ``collector_id`` can be seen inside
+    a transaction of the user's own agency only.
+    """
+
+    user_id: UUID
+    username: str
+    role: str
+    agency_id: UUID | None
+    active: bool
+    collector_id: UUID | None
+
+
+class UserStore:
+    """Users of all agencies and of the platform."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, values: Mapping[str, Any]) -> AppUser:
+        """Add a user. ``Conflict`` (field ``username``) when the name is taken, in any agency."""
+        user = AppUser(**values)
+        self._session.add(user)
+        with unique(_TAKEN):
+            await self._session.flush()
+        await self._session.refresh(user)
+        return user
+
+    async def by_username(self, username: str, *, lock: bool = False) -> AppUser | None:
+        """The user with this name, whatever the agency; locked against changes if asked."""
+        query = select(AppUser).where(AppUser.username == username)
+        if lock:
+            query = query.with_for_update(key_share=True)
+        return await self._session.scalar(query)
+
+    async def hold(self, user_id: UUID) -> AppUser | None:
+        """The user, who cannot be changed by others until the transaction ends."""
+        return await self._session.scalar(
+            select(AppUser).where(AppUser.id == user_id).with_for_update(read=True)
+        )
+
+    async def standing(self, user_id: UUID) -> Standing | None:
+        """What the user is now; None when there is no such user."""
+        query = (
+            select(AppUser, Agency.active, Collector.id)
+            .outerjoin(Agency, Agency.id == AppUser.agency_id)
+            .outerjoin(Collector, (Collector.user_id == AppUser.id) & Collector.active)
+            .where(AppUser.id == user_id)
+        )
+        row = (await self._session.execute(query)).one_or_none()
+        if row is None:
+            return None
+        user, agency_active, collector_id = row
+        return Standing(
+            user_id=user.id,
+            username=user.username,
+            role=user.role,
+            agency_id=user.agency_id,
+            active=user.active and agency_active is not False,
+            collector_id=collector_id,
+        )
+
+    async def member(self, agency_id: UUID | None, user_id: UUID, *, lock: bool = False) -> AppUser:
+        """A user of one agency (None: of the platform). ``NotFound`` when there is none."""
+        query = select(AppUser).where(AppUser.id == user_id, AppUser.agency_id == agency_id)
+        if lock:
+            query = query.with_for_update(key_share=True)
+        user = await self._session.scalar(query)
+        if user is None:
+            raise NotFound("there is no such user")
+        return user
+
+    async def page(
+        self, agency_id: UUID | None, *, position: Position | None, limit: int
+    ) -> Sequence[AppUser]:
+        """Users of one agency (None: of the platform), newest first, keyed by ``(id,)``."""
+        query = select(AppUser).where(AppUser.agency_id == agency_id)
+        return (await self._session.scalars(newest_first(query, (AppUser.id,), position, limit))).all()
+
+    async def change(
+        self, agency_id: UUID | None, user_id: UUID, values: Mapping[str, Any]
+    ) -> tuple[AppUser, Change]:
+        """Write the values that differ. ``NotFound`` when the agency has no such user."""
+        user = await self.member(agency_id, user_id, lock=True)
+        return user, await apply(self._session, user, values)
+
+    async def renew_hash(self, user_id: UUID, *, old: str, new: str) -> None:
+        """Replace a password's hash by one of the same password, unless it changed meanwhile."""
+        await self._session.execute(
+            update(AppUser).where(AppUser.id == user_id, AppUser.password_hash == old).values(password_hash=new)
+        )

@@ -1,0 +1,73 @@
+"""Structured logs: one event per line, with the context of its request, workflow or activity.
+
+Events carry ids, counts and durations; never personal data, query values or secrets.
+"""
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+
+_CHATTY = ("asyncssh", "httpx", "httpcore", "uvicorn.access")
+
+
+def configure_logging(level: str = "INFO", *, as_json: bool | None = None) -> None:
+    """Send structlog and the standard library's loggers to stderr, one line an event.
+
+    ``as_json`` None: JSON unless stderr is a terminal. Raises ``ValueError`` for an unknown level.
+    """
+    if as_json is None:
+        as_json = not sys.stderr.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """What a log may say about an unexpected failure: its chain of types and where it arose.
+
+    Its message is left out: messages of database drivers and validators quote values.
+    """
+    chain = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return {
+        "error": [f"{type(item).__module__}.{type(item).__qualname__}" for item in chain],
+        "frames": [
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__, limit=-12)
+        ],
+    }
