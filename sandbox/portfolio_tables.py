@@ -69,7 +69,7 @@ STREETS = (
     *("Mill Road", "Oak Hill Road", "Orchard Street", "Park Place", "Quarry Road", "River Street"),
     *("Spruce Court", "Sycamore Avenue", "Union Street", "Valley Road", "Walnut Street", "Willow Way"),
 )
-UNITS = {None: 72, "Apt": 18, "Unit": 6, "Suite": 4}
+UNITS: Mapping[str | None, int] = {None: 72, "Apt": 18, "Unit": 6, "Suite": 4}
 MAIL_DOMAINS = {"example.com": 5, "example.net": 3, "example.org": 2}
 
 PLACES = (
@@ -130,9 +130,9 @@ class Distribution(StrEnum):
     LOW_RISK = "low-risk"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RiskMix:
-    """Weights by value; a key of ``None`` means that the creditor does not know.
+    """What one class of debtors is like: weights by value, ``None`` where the creditor does not know.
 
     ``incomes`` are bands of whole currency units a month, ``amount_percent`` scales what is owed.
     """
@@ -150,7 +150,7 @@ def _mix(names: Sequence[str], weights: Sequence[int], unknown: int) -> Mapping[
     return {None: unknown, **dict(zip(names, weights, strict=True))}
 
 
-# Each in the order of rising points of recovery-v1, so that a distribution is a slope of weights.
+# Each in the order of rising points of recovery-v1, so that a class of debtors is a slope of weights.
 _EMPLOYMENT = ("GOVERNMENT_EMPLOYED", "EMPLOYED", "RETIRED", "SELF_EMPLOYED", "STUDENT", "UNEMPLOYED")
 _CONTRACT = ("PERMANENT", "CONTRACT", "TEMPORARY", "FREELANCE")
 _INDUSTRY = (
@@ -163,32 +163,37 @@ _FAMILY = (
     *("DIVORCED_NO_DEPENDENTS", "SINGLE_WITH_DEPENDENTS", "DIVORCED_WITH_DEPENDENTS"),
     "WIDOWED_WITH_DEPENDENTS",
 )
-MIXES: Mapping[Distribution, RiskMix] = {
-    Distribution.BALANCED: RiskMix(
-        incomes={None: 8, (0, 1): 4, (900, 2_400): 30, (2_400, 4_800): 38, (4_800, 11_000): 20},
-        late_payments={None: 6, 0: 22, 1: 16, 2: 14, 3: 12, 4: 9, 5: 8, 6: 6, 8: 4, 12: 3},
-        employment_status=_mix(_EMPLOYMENT, (9, 40, 12, 13, 6, 14), unknown=6),
-        contract_type=_mix(_CONTRACT, (46, 18, 17, 11), unknown=8),
-        industry_sector=_mix(_INDUSTRY, (6, 9, 3, 7, 4, 7, 6, 6, 4, 8, 6, 3, 10, 3, 8, 7, 3), unknown=10),
-        family_situation=_mix(_FAMILY, (22, 14, 22, 9, 8, 10, 8, 3), unknown=9),
-        amount_percent=100,
-    ),
-    Distribution.HIGH_RISK: RiskMix(
-        incomes={None: 8, (0, 1): 22, (400, 1_400): 46, (1_400, 2_800): 20, (2_800, 6_000): 4},
-        late_payments={None: 4, 0: 2, 1: 4, 2: 6, 3: 10, 4: 13, 5: 14, 6: 17, 8: 16, 12: 14},
-        employment_status=_mix(_EMPLOYMENT, (1, 9, 6, 14, 16, 49), unknown=5),
-        contract_type=_mix(_CONTRACT, (8, 17, 36, 33), unknown=6),
-        industry_sector=_mix(_INDUSTRY, (1, 2, 1, 2, 1, 2, 2, 2, 2, 6, 6, 4, 16, 7, 17, 16, 11), unknown=5),
-        family_situation=_mix(_FAMILY, (4, 6, 10, 8, 10, 24, 22, 11), unknown=5),
-        amount_percent=130,
-    ),
-    Distribution.LOW_RISK: RiskMix(
-        incomes={None: 4, (0, 1): 1, (1_800, 3_600): 15, (3_600, 7_000): 45, (7_000, 16_000): 35},
-        late_payments={None: 4, 0: 58, 1: 20, 2: 11, 3: 4, 4: 2, 5: 1},
-        employment_status=_mix(_EMPLOYMENT, (26, 52, 12, 5, 1, 1), unknown=3),
-        contract_type=_mix(_CONTRACT, (82, 9, 3, 2), unknown=4),
-        industry_sector=_mix(_INDUSTRY, (14, 14, 8, 13, 8, 11, 8, 7, 4, 4, 3, 1, 1, 1, 1, 1, 1), unknown=4),
-        family_situation=_mix(_FAMILY, (50, 20, 15, 4, 3, 2, 1, 1), unknown=4),
-        amount_percent=60,
-    ),
+MIDDLING = RiskMix(
+    incomes={None: 8, (0, 1): 4, (900, 2_400): 30, (2_400, 4_800): 38, (4_800, 11_000): 20},
+    late_payments={None: 6, 0: 22, 1: 16, 2: 14, 3: 12, 4: 9, 5: 8, 6: 6, 8: 4, 12: 3},
+    employment_status=_mix(_EMPLOYMENT, (9, 40, 12, 13, 6, 14), unknown=6),
+    contract_type=_mix(_CONTRACT, (46, 18, 17, 11), unknown=8),
+    industry_sector=_mix(_INDUSTRY, (6, 9, 3, 7, 4, 7, 6, 6, 4, 8, 6, 3, 10, 3, 8, 7, 3), unknown=10),
+    family_situation=_mix(_FAMILY, (22, 14, 22, 9, 8, 10, 8, 3), unknown=9),
+    amount_percent=100,
+)
+STRAINED = RiskMix(
+    incomes={None: 8, (0, 1): 22, (400, 1_400): 46, (1_400, 2_800): 20, (2_800, 6_000): 4},
+    late_payments={None: 4, 0: 2, 1: 4, 2: 6, 3: 10, 4: 13, 5: 14, 6: 17, 8: 16, 12: 14},
+    employment_status=_mix(_EMPLOYMENT, (1, 9, 6, 14, 16, 49), unknown=5),
+    contract_type=_mix(_CONTRACT, (8, 17, 36, 33), unknown=6),
+    industry_sector=_mix(_INDUSTRY, (1, 2, 1, 2, 1, 2, 2, 2, 2, 6, 6, 4, 16, 7, 17, 16, 11), unknown=5),
+    family_situation=_mix(_FAMILY, (4, 6, 10, 8, 10, 24, 22, 11), unknown=5),
+    amount_percent=130,
+)
+STEADY = RiskMix(
+    incomes={None: 4, (0, 1): 1, (1_800, 3_600): 15, (3_600, 7_000): 45, (7_000, 16_000): 35},
+    late_payments={None: 4, 0: 58, 1: 20, 2: 11, 3: 4, 4: 2, 5: 1},
+    employment_status=_mix(_EMPLOYMENT, (26, 52, 12, 5, 1, 1), unknown=3),
+    contract_type=_mix(_CONTRACT, (82, 9, 3, 2), unknown=4),
+    industry_sector=_mix(_INDUSTRY, (14, 14, 8, 13, 8, 11, 8, 7, 4, 4, 3, 1, 1, 1, 1, 1, 1), unknown=4),
+    family_situation=_mix(_FAMILY, (50, 20, 15, 4, 3, 2, 1, 1), unknown=4),
+    amount_percent=60,
+)
+
+SHARES: Mapping[Distribution, Mapping[RiskMix, int]] = {
+    Distribution.BALANCED: {STEADY: 30, MIDDLING: 45, STRAINED: 25},
+    Distribution.HIGH_RISK: {STEADY: 3, MIDDLING: 17, STRAINED: 80},
+    Distribution.LOW_RISK: {STEADY: 80, MIDDLING: 17, STRAINED: 3},
 }
+"""The classes of debtors in a portfolio, by weight: the facts of one debtor go together."""

@@ -6,11 +6,11 @@ else is whole-number arithmetic, done by columns.
 
 import re
 from array import array
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from random import Random
-from typing import BinaryIO
+from typing import Any, Protocol
 from unicodedata import normalize
 
 import polars as pl
@@ -20,8 +20,8 @@ from sandbox.portfolio_tables import (
     FAMILY_NAMES,
     GIVEN_NAMES,
     MAIL_DOMAINS,
-    MIXES,
     PLACES,
+    SHARES,
     STREETS,
     SUFFIXES,
     UNITS,
@@ -74,8 +74,15 @@ class Written:
     bad: Mapping[str, int]
 
 
+class ByteSink(Protocol):
+    """Whatever takes bytes: a file, a compressor, an upload."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of ``data``."""
+
+
 def write_portfolio(
-    fh: BinaryIO,
+    fh: ByteSink,
     *,
     rows: int,
     seed: int,
@@ -103,11 +110,11 @@ def write_portfolio(
     defects = _place_defects(rng, rows, bad_rows)
     for start in range(0, max(rows, 1), CHUNK_ROWS):
         size = min(CHUNK_ROWS, rows - start)
-        frame = _Chunk(rng, start, size, prefix, as_of).frame(MIXES[distribution], creditors)
+        frame = _Chunk(rng, start, size, prefix, as_of, SHARES[distribution]).frame(creditors)
         frame = _spoil(
             frame, {line - start: d for line, d in defects.items() if start <= line < start + size}
         )
-        frame.write_csv(fh, include_header=start == 0, line_terminator="\n")
+        fh.write(frame.write_csv(include_header=start == 0, line_terminator="\n").encode())
         if on_rows:
             on_rows(start + size)
     found = list(defects.values())
@@ -136,18 +143,24 @@ def _spoil(frame: pl.DataFrame, defects: Mapping[int, str]) -> pl.DataFrame:
 class _Chunk:
     """One block of rows; ``start`` is the number of its first row, from 0."""
 
-    def __init__(self, rng: Random, start: int, size: int, prefix: str, as_of: date) -> None:
+    def __init__(
+        self, rng: Random, start: int, size: int, prefix: str, as_of: date, shares: Mapping[RiskMix, int]
+    ) -> None:
         self._rng = rng
         self._size = size
         self._prefix = prefix
         self._as_of = as_of
         self._row = pl.int_range(start, start + size, dtype=pl.Int64, eager=True)
         self._debtor = self._share_debtors()
+        self._mixes = list(shares)
+        self._class = pl.Series(_spread(dict(enumerate(shares.values()))))[
+            self._draw() % sum(shares.values())
+        ]
 
-    def frame(self, mix: RiskMix, creditors: Sequence[SampleCreditor]) -> pl.DataFrame:
+    def frame(self, creditors: Sequence[SampleCreditor]) -> pl.DataFrame:
         """The columns of the portfolio file, all text."""
-        debtor = self._person().hstack(self._risk(mix))[self._debtor]
-        account = self._account(mix, creditors)
+        debtor = self._person().hstack(self._risk())[self._debtor]
+        account = self._account(creditors)
         return pl.DataFrame([account["external_ref"], *debtor, *account.drop("external_ref")])
 
     def _draw(self) -> pl.Series:
@@ -158,23 +171,26 @@ class _Chunk:
         """True for about ``percent`` of the rows."""
         return self._draw() % 100 < percent
 
-    def _pick(self, weights: Mapping[Hashable, int]) -> pl.Series:
-        """Positions in ``weights``, as often as they say."""
-        spread = [i for i, weight in enumerate(weights.values()) for _ in range(weight)]
-        return pl.Series(spread, dtype=pl.Int64)[self._draw() % len(spread)]
+    def _value(self, weights: Mapping[Any, int]) -> pl.Series:
+        """Keys of ``weights``, as often as they say."""
+        return self._one_of(_spread(weights))
 
-    def _value(self, weights: Mapping[str | None, int]) -> pl.Series:
-        return pl.Series(list(weights), dtype=pl.String)[self._pick(dict(weights))]
+    def _of_class(self, weights: Callable[[RiskMix], Mapping[Any, int]]) -> pl.Series:
+        """Keys of the weights of each row's own class of debtors."""
+        spreads = [_spread(weights(mix)) for mix in self._mixes]
+        lengths = pl.Series([len(spread) for spread in spreads], dtype=pl.Int64)
+        starts = lengths.cum_sum() - lengths
+        values = pl.Series([value for spread in spreads for value in spread])
+        return values[starts[self._class] + self._draw() % lengths[self._class]]
 
-    def _one_of(self, values: Sequence[str]) -> pl.Series:
-        return pl.Series(values, dtype=pl.String)[self._draw() % len(values)]
+    def _one_of(self, values: Sequence[Any]) -> pl.Series:
+        return pl.Series(values)[self._draw() % len(values)]
 
     def _share_debtors(self) -> pl.Series:
         """The position of each row's debtor: its own, or that of the row before it that it shares."""
         own = ~self._percent(_SHARED_PERCENT)
         position = pl.int_range(0, self._size, dtype=pl.Int64, eager=True)
-        leaders = pl.select(pl.when(own | (position == 0)).then(position).forward_fill()).to_series()
-        return leaders
+        return pl.select(pl.when(own | (position == 0)).then(position).forward_fill()).to_series()
 
     def _person(self) -> pl.DataFrame:
         given, family = self._draw() % len(GIVEN_NAMES), self._draw() % len(FAMILY_NAMES)
@@ -187,8 +203,8 @@ class _Chunk:
                 "family": pl.Series(FAMILY_NAMES)[family],
                 "mail_given": pl.Series([_mail_part(n) for n in GIVEN_NAMES])[given],
                 "mail_family": pl.Series([_mail_part(n) for n in FAMILY_NAMES])[family],
-                "suffix": self._value(dict(SUFFIXES)),
-                "domain": self._value(dict(MAIL_DOMAINS)),
+                "suffix": self._value(SUFFIXES),
+                "domain": self._value(MAIL_DOMAINS),
                 "street": self._one_of(STREETS),
                 "unit": self._value(UNITS),
                 "number": self._draw(),
@@ -201,41 +217,39 @@ class _Chunk:
             }
         ).hstack(place)
         c = pl.col
-        house, hundred = c("number") % 9_800 + 100, _padded(c("digits") // 10_000 % 100, 2)
+        house, unit = c("number") % 9_800 + 100, c("number") // 10_000 % 60 + 1
+        line, zone = _padded(c("digits") // 10_000 % 100, 2), _padded(c("digits") // 1_000_000 % 100, 2)
         mail = pl.format("{}.{}{}@{}", "mail_given", "mail_family", c("number") % 89 + 10, "domain")
         return drawn.select(
             debtor_ref=pl.when("has_ref").then(pl.format(f"{self._prefix}-D{{}}", _padded(c("row") + 1, 7))),
             debtor_name=pl.format("{} {}{}", "given", "family", "suffix"),
             debtor_ssn_last4=pl.when("has_ssn").then(_padded(c("digits") % 10_000, 4)),
             debtor_email=pl.when("has_email").then(mail),
-            debtor_phone=pl.when("has_phone").then(pl.format("+1{}55501{}", "area", hundred)),
+            debtor_phone=pl.when("has_phone").then(pl.format("+1{}55501{}", "area", line)),
             address_line1=pl.format("{} {}", house, "street"),
-            address_line2=pl.format("{} {}", "unit", c("digits") % 60 + 1),
+            address_line2=pl.format("{} {}", "unit", unit),
             city=c("city"),
             state=c("state"),
-            postal_code=pl.format("{}{}", "zip", hundred),
+            postal_code=pl.format("{}{}", "zip", zone),
             country=pl.lit("US"),
         )
 
-    def _risk(self, mix: RiskMix) -> pl.DataFrame:
-        bands = [band or (None, None) for band in mix.incomes]
-        band = pl.DataFrame(bands, schema={"low": pl.Int64, "high": pl.Int64}, orient="row")[
-            self._pick(dict(mix.incomes))
-        ]
-        whole = band["low"] + self._draw() % (band["high"] - band["low"])
-        late = pl.Series(list(mix.late_payments), dtype=pl.Int64)[self._pick(dict(mix.late_payments))]
+    def _risk(self) -> pl.DataFrame:
+        band = self._of_class(lambda mix: mix.incomes)
+        low, high = band.list.get(0), band.list.get(1)
+        income = low + self._draw() % (high - low)
         return pl.DataFrame(
             {
-                "monthly_income": pl.select(pl.format("{}.00", whole)).to_series(),
-                "late_payments_count": late.cast(pl.String),
-                "employment_status": self._value(mix.employment_status),
-                "contract_type": self._value(mix.contract_type),
-                "industry_sector": self._value(mix.industry_sector),
-                "family_situation": self._value(mix.family_situation),
+                "monthly_income": pl.select(pl.format("{}.00", income)).to_series(),
+                "late_payments_count": self._of_class(lambda mix: mix.late_payments).cast(pl.String),
+                "employment_status": self._of_class(lambda mix: mix.employment_status),
+                "contract_type": self._of_class(lambda mix: mix.contract_type),
+                "industry_sector": self._of_class(lambda mix: mix.industry_sector),
+                "family_situation": self._of_class(lambda mix: mix.family_situation),
             }
         )
 
-    def _account(self, mix: RiskMix, creditors: Sequence[SampleCreditor]) -> pl.DataFrame:
+    def _account(self, creditors: Sequence[SampleCreditor]) -> pl.DataFrame:
         table = pl.DataFrame(
             [(c.name, c.account_type, c.low, c.high) for c in creditors],
             schema=["creditor_name", "account_type", "low", "high"],
@@ -244,7 +258,8 @@ class _Chunk:
         chosen = table[self._draw() % len(creditors)]
         first, second = self._draw() // 2**16, self._draw() // 2**16
         # The product of two even spreads makes many small debts and few large ones.
-        span = (chosen["high"] - chosen["low"]) * mix.amount_percent
+        percent = pl.Series([mix.amount_percent for mix in self._mixes])[self._class[self._debtor]]
+        span = (chosen["high"] - chosen["low"]) * percent
         cents = chosen["low"] * 100 + span * first * second // 2**32
         days_due, days_paid = 45 + self._draw() % 800, 20 + self._draw() % 45
         drawn = chosen.with_columns(
@@ -264,6 +279,11 @@ class _Chunk:
             last_payment_date=last_paid.dt.to_string("%Y-%m-%d"),
             itemization_date=pl.coalesce(charged, last_paid, due).dt.to_string("%Y-%m-%d"),
         )
+
+
+def _spread(weights: Mapping[Any, int]) -> list[Any]:
+    """Each key as many times as its weight says."""
+    return [value for value, weight in weights.items() for _ in range(weight)]
 
 
 def _padded(number: pl.Expr, digits: int) -> pl.Expr:
