@@ -134,7 +134,8 @@ class Distribution(StrEnum):
 class RiskMix:
     """What one class of debtors is like: weights by value, ``None`` where the creditor does not know.
 
-    ``incomes`` are bands of whole currency units a month, ``amount_percent`` scales what is owed.
+    ``incomes`` are bands of whole currency units a month, ``amount_percent`` scales what
+    is owed above the creditor's least.
     """
 
     incomes: Mapping[tuple[int, int] | None, int]
@@ -170,7 +171,7 @@ MIDDLING = RiskMix(
     contract_type=_mix(_CONTRACT, (46, 18, 17, 11), unknown=8),
     industry_sector=_mix(_INDUSTRY, (6, 9, 3, 7, 4, 7, 6, 6, 4, 8, 6, 3, 10, 3, 8, 7, 3), unknown=10),
     family_situation=_mix(_FAMILY, (22, 14, 22, 9, 8, 10, 8, 3), unknown=9),
-    amount_percent=100,
+    amount_percent=75,
 )
 STRAINED = RiskMix(
     incomes={None: 8, (0, 1): 22, (400, 1_400): 46, (1_400, 2_800): 20, (2_800, 6_000): 4},
@@ -179,7 +180,7 @@ STRAINED = RiskMix(
     contract_type=_mix(_CONTRACT, (8, 17, 36, 33), unknown=6),
     industry_sector=_mix(_INDUSTRY, (1, 2, 1, 2, 1, 2, 2, 2, 2, 6, 6, 4, 16, 7, 17, 16, 11), unknown=5),
     family_situation=_mix(_FAMILY, (4, 6, 10, 8, 10, 24, 22, 11), unknown=5),
-    amount_percent=130,
+    amount_percent=100,
 )
 STEADY = RiskMix(
     incomes={None: 4, (0, 1): 1, (1_800, 3_600): 15, (3_600, 7_000): 45, (7_000, 16_000): 35},
@@ -188,7 +189,7 @@ STEADY = RiskMix(
     contract_type=_mix(_CONTRACT, (82, 9, 3, 2), unknown=4),
     industry_sector=_mix(_INDUSTRY, (14, 14, 8, 13, 8, 11, 8, 7, 4, 4, 3, 1, 1, 1, 1, 1, 1), unknown=4),
     family_situation=_mix(_FAMILY, (50, 20, 15, 4, 3, 2, 1, 1), unknown=4),
-    amount_percent=60,
+    amount_percent=50,
 )
 
 SHARES: Mapping[Distribution, Mapping[RiskMix, int]] = {
