@@ -1,0 +1,152 @@
+"""What a user may ask about accounts, and placing one by hand."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from db.account_lists import AccountFilter, AccountOrder
+from domain.errors import NotFound
+from domain.scoring import DebtorFacts
+from domain.scoring.facts import FACT_NAMES
+from domain.tenancy import Role
+from services.access import Principal, Right, require
+from services.account_views import (
+    HIDDEN_SSN,
+    AccountDetail,
+    ScoreDetail,
+    detail,
+    priority_score,
+)
+from services.commands import CommandKey, carry_out
+from services.lifecycle_view import LifecycleReader, WorkflowView
+from services.placing import PlacementForm, place_account
+
+if TYPE_CHECKING:
+    from db.accounts import AccountView
+    from db.commands import Answer
+    from db.keyset import Position
+    from db.models import TimelineEvent
+    from db.session import Database, Transaction
+    from domain.scoring import Scorecard
+
+AskAdmission = Callable[[UUID], Awaitable[None]]
+"""Asks for an agency's admission to run soon; does its best and never raises for a server that is away."""
+
+_SEES_SSN = frozenset({Role.AGENCY_ADMIN, Role.COLLECTOR})
+"""Roles that see the last four SSN digits of the accounts they see at all; a collector sees only their
+own, and needs the digits to be sure who is on the telephone. Auditors and the platform do not."""
+
+
+class AccountService:
+    """Accounts of the principal's agency; a collector's are those assigned to them."""
+
+    def __init__(
+        self,
+        database: "Database",
+        lifecycles: LifecycleReader,
+        scorecards: "Mapping[str, Scorecard]",
+        ask_admission: AskAdmission,
+    ) -> None:
+        self._database = database
+        self._lifecycles = lifecycles
+        self._scorecards = scorecards
+        self._ask_admission = ask_admission
+
+    async def page(
+        self,
+        who: Principal,
+        wanted: AccountFilter,
+        order: AccountOrder,
+        position: "Position | None",
+        limit: int,
+    ) -> "Sequence[AccountView]":
+        """At most ``limit`` accounts next to ``position``, nearest first."""
+        require(who, Right.READ_ACCOUNTS)
+        if who.role is Role.COLLECTOR:
+            if who.collector_id is None or wanted.collector_id not in {None, who.collector_id}:
+                return []
+            wanted = replace(wanted, collector_id=who.collector_id)
+        async with self._database.transaction(who.tenant) as tx:
+            return await tx.accounts.page(wanted, order, position, limit)
+
+    async def get(self, who: Principal, account_id: UUID) -> AccountDetail:
+        """One account in detail. ``NotFound`` when it is not there or not the principal's."""
+        require(who, Right.READ_ACCOUNTS)
+        async with self._database.transaction(who.tenant) as tx:
+            view = await _visible(tx, who, account_id)
+            return await _detail(tx, view, with_ssn=who.role in _SEES_SSN)
+
+    async def timeline(
+        self, who: Principal, account_id: UUID, position: "Position | None", limit: int
+    ) -> "Sequence[TimelineEvent]":
+        """Events of one account next to ``position``, nearest first. ``NotFound`` as ``get``."""
+        require(who, Right.READ_ACCOUNTS)
+        async with self._database.transaction(who.tenant) as tx:
+            await _visible(tx, who, account_id)
+            return await tx.timeline.page(account_id, position, limit)
+
+    async def workflow(self, who: Principal, account_id: UUID) -> WorkflowView:
+        """What the account's workflow waits for. ``NotFound`` as ``get``."""
+        require(who, Right.READ_ACCOUNTS)
+        async with self._database.transaction(who.tenant) as tx:
+            await _visible(tx, who, account_id)
+        return await self._lifecycles.read(account_id)
+
+    async def create(self, who: Principal, command: CommandKey, form: PlacementForm) -> "Answer":
+        """Place an account and answer it in detail (201); then ask for admission.
+
+        ``Conflict`` when the creditor placed this reference before, ``Invalid`` for a bad value.
+        The answer is kept with the command, so it never holds SSN digits.
+        """
+        require(who, Right.CREATE_ACCOUNTS)
+
+        async def effect(tx: "Transaction") -> AccountDetail:
+            account_id = await place_account(tx, form, self._scorecards)
+            return await _detail(tx, await _visible(tx, who, account_id), with_ssn=False)
+
+        answer = await carry_out(self._database, who.tenant, command, effect, status=201)
+        await self._ask_admission(who.tenant.agency_id)
+        return answer
+
+
+async def _visible(tx: "Transaction", who: Principal, account_id: UUID) -> "AccountView":
+    view = await tx.accounts.get(account_id)
+    if view is None or (who.role is Role.COLLECTOR and not _is_theirs(view, who)):
+        raise NotFound("there is no such account")
+    return view
+
+
+def _is_theirs(view: "AccountView", who: Principal) -> bool:
+    return who.collector_id is not None and view.account.assigned_to == who.collector_id
+
+
+async def _detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> AccountDetail:
+    ssn = None
+    if view.debtor.ssn_last4_encrypted is not None:
+        ssn = f"***-**-{tx.debtors.ssn_last4(view.debtor)}" if with_ssn else HIDDEN_SSN
+    return detail(view, ssn=ssn, score=await _score(tx, view))
+
+
+async def _score(tx: "Transaction", view: "AccountView") -> ScoreDetail | None:
+    """The score as it is stored, in the words of the scorecard version that it was made by."""
+    row = view.score
+    if row is None:
+        return None
+    card = await tx.scorecards.get(row.scorecard_id)
+    agency = await tx.agencies.get(view.account.agency_id)
+    facts = DebtorFacts.model_validate({name: getattr(view.debtor, name) for name in FACT_NAMES})
+    words = card.explain(facts, view.account.balance, threshold=agency.high_priority_threshold)
+    return ScoreDetail(
+        total=int(row.total),
+        level=row.level,
+        priority=row.priority,
+        priority_score=priority_score(row.rank),
+        high_priority=row.high_priority,
+        points=tuple(row.points),
+        scored_at=row.scored_at,
+        scorecard=f"{card.name} version {card.version}",
+        current=(row.rank, tuple(row.points)) == (words.score.rank, words.score.points),
+        factors=words.factors,
+        summary=words.summary,
+    )

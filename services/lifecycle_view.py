@@ -1,0 +1,107 @@
+"""The workflow behind an account, read from Temporal: where it stands and what it waits for."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from services.fields import View
+from workflows.queues import account_workflow_id
+
+PATIENCE = timedelta(seconds=5)
+"""How long Temporal or a worker may take to answer."""
+
+NOT_STARTED = "not_started"
+
+
+class NextStep(View):
+    """Something that the workflow waits for; ``at`` is null when only an event can bring it."""
+
+    what: str
+    at: datetime | None = None
+
+
+class WorkflowView(View):
+    """A workflow as Temporal knows it. ``state`` is its own account of itself, null when it has ended
+    or no worker answers (``problem`` then says so)."""
+
+    workflow_id: str
+    run_id: str | None
+    status: str = Field(examples=["running", "completed", NOT_STARTED])
+    state: Any
+    next: tuple[NextStep, ...]
+    web_ui_url: str
+    problem: str | None = None
+
+
+class _Description(BaseModel):
+    """What the lifecycle's query ``describe`` answers."""
+
+    state: Any = None
+    next: tuple[NextStep, ...] = ()
+
+
+class WebUi:
+    """Links into the Temporal Web UI."""
+
+    def __init__(self, base_url: str, namespace: str) -> None:
+        self._base = f"{base_url.rstrip('/')}/namespaces/{quote(namespace, safe='')}"
+
+    def workflow(self, workflow_id: str, run_id: str | None = None) -> str:
+        """The page of a workflow, of its newest run unless one is given."""
+        page = f"{self._base}/workflows/{quote(workflow_id, safe='')}"
+        return f"{page}/{run_id}/history" if run_id else page
+
+    def schedule(self, schedule_id: str) -> str:
+        """The page of a schedule."""
+        return f"{self._base}/schedules/{quote(schedule_id, safe='')}"
+
+
+class LifecycleReader:
+    """Reads ``AccountLifecycle`` workflows. Raises ``RPCError`` while Temporal does not answer."""
+
+    def __init__(self, client: Client, web_ui: WebUi) -> None:
+        self._client = client
+        self._web_ui = web_ui
+
+    async def read(self, account_id: UUID) -> WorkflowView:
+        """The view of one account's workflow."""
+        workflow_id = account_workflow_id(account_id)
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            description = await handle.describe(rpc_timeout=PATIENCE)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return WorkflowView(
+                workflow_id=workflow_id,
+                run_id=None,
+                status=NOT_STARTED,
+                state=None,
+                next=(),
+                web_ui_url=self._web_ui.workflow(workflow_id),
+            )
+        status = description.status
+        told, problem = _Description(), None
+        if status is WorkflowExecutionStatus.RUNNING:
+            told, problem = await self._ask(handle)
+        return WorkflowView(
+            workflow_id=workflow_id,
+            run_id=description.run_id,
+            status=status.name.lower() if status else "unknown",
+            state=told.state,
+            next=told.next,
+            web_ui_url=self._web_ui.workflow(workflow_id, description.run_id),
+            problem=problem,
+        )
+
+    async def _ask(self, handle: WorkflowHandle[Any, Any]) -> tuple[_Description, str | None]:
+        """The workflow's own words; queries need a worker, the rest of the view does not."""
+        try:
+            return await handle.query("describe", result_type=_Description, rpc_timeout=PATIENCE), None
+        except (RPCError, WorkflowQueryFailedError):
+            return _Description(), "no worker answers for this workflow at the moment"

@@ -1,0 +1,250 @@
+"""Placing one account by hand: the same rules as a row of a portfolio file, in one transaction."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, model_validator
+
+from db.accounts import NewAccount
+from db.debtors import natural_key
+from domain.accounts import AccountStatus
+from domain.csv_text import neutralise_formula
+from domain.errors import Conflict, Invalid, NotFound
+from domain.import_profiles import ImportProfile
+from domain.money import Money, PositiveMoney
+from domain.placements import PlacementRow, judge_row
+from domain.scoring.facts import FACT_NAMES
+from services.fields import Form
+
+if TYPE_CHECKING:
+    from db.debtors import PlacedDebtor
+    from db.models import Agency, Creditor
+    from db.session import Transaction
+    from domain.scoring import Scorecard
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+"""An ISO 4217 code."""
+
+
+class NewDebtor(Form):
+    """Who owes. With a ``debtor_ref`` that is known it is the same person, and what is given here
+    brings their data up to date; without one the debtor is this account's alone."""
+
+    full_name: str
+    debtor_ref: str | None = None
+    ssn_last4: str | None = Field(None, description="stored encrypted")
+    email: str | None = None
+    phone: str | None = None
+    address_line1: str | None = None
+    address_line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    monthly_income: Money | None = None
+    late_payments_count: int | None = None
+    employment_status: str | None = None
+    contract_type: str | None = None
+    industry_sector: str | None = None
+    family_situation: str | None = None
+
+
+class PlacementForm(Form):
+    """An account to be placed. Without a creditor it is the agency's default creditor's; a
+    ``creditor_name`` that is not known creates the creditor."""
+
+    external_ref: str
+    debtor: NewDebtor
+    original_amount: PositiveMoney
+    currency: Currency | None = Field(None, description="the agency's own unless given")
+    creditor_id: UUID | None = None
+    creditor_name: str | None = None
+    account_type: str | None = None
+    due_date: date | None = None
+    charge_off_date: date | None = None
+    last_payment_date: date | None = None
+    itemization_date: date | None = None
+
+    @model_validator(mode="after")
+    def _one_creditor(self) -> "PlacementForm":
+        if self.creditor_id is not None and self.creditor_name is not None:
+            raise ValueError("give creditor_id or creditor_name, not both")
+        return self
+
+
+_CONTACT = ("email", "phone")
+_DEBTOR_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "debtor_name": "full_name",
+        "debtor_ref": "debtor_ref",
+        "debtor_ssn_last4": "ssn_last4",
+        "debtor_email": "email",
+        "debtor_phone": "phone",
+        **{
+            name: name
+            for name in NewDebtor.model_fields
+            if name not in {"full_name", "debtor_ref", "ssn_last4", *_CONTACT}
+        },
+    }
+)
+"""Fields of a portfolio row that a debtor's form has, and what they are called there."""
+
+_ACCOUNT_FIELDS = ("external_ref", "original_amount", "creditor_name", "account_type")
+_DATE_FIELDS = ("due_date", "charge_off_date", "last_payment_date", "itemization_date")
+_SEARCHED = frozenset({"full_name", "email", "phone"})
+
+
+def judged(form: PlacementForm) -> PlacementRow:
+    """The form as a portfolio row would be taken. ``Invalid`` names the field and the remedy.
+
+    What a file is only warned about (a telephone number that is none) is refused here: whoever
+    types it in can mend it.
+    """
+    debtor = {row: getattr(form.debtor, name) for row, name in _DEBTOR_FIELDS.items()}
+    account = {name: getattr(form, name) for name in (*_ACCOUNT_FIELDS, *_DATE_FIELDS)}
+    cells = {name: _cell(value) for name, value in {**debtor, **account}.items() if value is not None}
+    names = {row: f"debtor.{name}" for row, name in _DEBTOR_FIELDS.items()}
+    placement, problems = judge_row(cells, ImportProfile(), line=1, columns=names)
+    if problems or placement is None:
+        errors = [{"field": problem.column, "message": problem.error} for problem in problems]
+        first = problems[0]
+        raise Invalid(first.error.replace("and was left out; ", "; "), field=first.column, errors=errors)
+    return placement
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return neutralise_formula(value) if isinstance(value, str) else str(value)
+
+
+async def place_account(
+    tx: "Transaction", form: PlacementForm, scorecards: "Mapping[str, Scorecard]"
+) -> UUID:
+    """Write debtor, account, placement, event, search, audit and score; the new account's id.
+
+    ``Conflict`` when the creditor has placed this reference before, ``Invalid`` when a value is bad.
+    """
+    row = judged(form)
+    agency = await tx.agencies.get(tx.tenant.agency_id)
+    creditor = await _creditor(tx, form, row)
+    known = await tx.accounts.id_of(creditor.id, row.external_ref)
+    if known is not None:
+        raise _duplicate(row.external_ref, known)
+    debtor = await _debtor(tx, creditor, row)
+    account_id = await tx.accounts.add(
+        NewAccount(
+            creditor_id=creditor.id,
+            debtor_id=debtor.id,
+            external_ref=row.external_ref,
+            original_amount=row.original_amount,
+            currency=form.currency or agency.currency,
+            account_type=row.account_type,
+            due_date=row.due_date,
+            charge_off_date=row.charge_off_date,
+            last_payment_date=row.last_payment_date,
+            itemization_date=row.itemization_date,
+        )
+    )
+    if account_id is None:
+        raise _duplicate(row.external_ref, None)
+    await _record(tx, account_id, form.currency or agency.currency, row, creditor)
+    await _score(tx, agency, scorecards, account_id, debtor)
+    return account_id
+
+
+def _duplicate(external_ref: str, account_id: UUID | None) -> Conflict:
+    details = {} if account_id is None else {"account_id": str(account_id)}
+    return Conflict(
+        f"the creditor has already placed an account with the reference {external_ref}",
+        field="external_ref",
+        **details,
+    )
+
+
+async def _creditor(tx: "Transaction", form: PlacementForm, row: PlacementRow) -> "Creditor":
+    if form.creditor_id is not None:
+        try:
+            return await tx.creditors.get(form.creditor_id)
+        except NotFound:
+            raise Invalid("creditor_id: there is no such creditor", field="creditor_id") from None
+    if row.creditor_name is None:
+        return await tx.creditors.default()
+    found = await tx.creditors.by_name(row.creditor_name)
+    if found is None:
+        found = await tx.creditors.add({"name": row.creditor_name})
+        await tx.audit.record("creditor.created", "creditor", found.id, new={"name": found.name})
+    return found
+
+
+async def _debtor(tx: "Transaction", creditor: "Creditor", row: PlacementRow) -> "PlacedDebtor":
+    values = {
+        column: getattr(row, field) for field, column in _DEBTOR_FIELDS.items() if column != "ssn_last4"
+    }
+    debtor = await tx.debtors.place(
+        natural_key(row.debtor_ref, creditor.number, row.external_ref),
+        values,
+        ssn_last4=row.debtor_ssn_last4,
+    )
+    if debtor.old is None:
+        await tx.audit.record("debtor.created", "debtor", debtor.id, new=debtor.new)
+    elif debtor.new:
+        await tx.audit.record("debtor.changed", "debtor", debtor.id, old=debtor.old, new=debtor.new)
+    if debtor.old is not None and _SEARCHED & debtor.new.keys():
+        await tx.accounts.index_debtor(debtor.id)
+    return debtor
+
+
+async def _record(
+    tx: "Transaction", account_id: UUID, currency: str, row: PlacementRow, creditor: "Creditor"
+) -> None:
+    await tx.ledger.place(
+        account_id,
+        row.original_amount,
+        currency,
+        key=f"account/{account_id}",
+        occurred_at=datetime.now(UTC),
+    )
+    await tx.timeline.add(
+        account_id,
+        "placed",
+        f"Placed by hand for {creditor.name}",
+        new=AccountStatus.NEW,
+        details={"amount": format(row.original_amount, "f"), "currency": currency},
+    )
+    await tx.audit.record(
+        "account.created",
+        "account",
+        account_id,
+        new={
+            "external_ref": row.external_ref,
+            "creditor_id": creditor.id,
+            "original_amount": row.original_amount,
+            "currency": currency,
+            **{name: value for name in _DATE_FIELDS if (value := getattr(row, name)) is not None},
+        },
+    )
+
+
+async def _score(
+    tx: "Transaction",
+    agency: "Agency",
+    scorecards: "Mapping[str, Scorecard]",
+    account_id: UUID,
+    debtor: "PlacedDebtor",
+) -> None:
+    """Score the new account, and the debtor's others when a fact of theirs has changed."""
+    card = scorecards.get(agency.scorecard)
+    if card is None:
+        raise Conflict(
+            f"the agency's scorecard {agency.scorecard} is not known here; "
+            f"choose one of {', '.join(sorted(scorecards))} in the agency's settings"
+        )
+    scorecard_id = await tx.scorecards.keep(card)
+    changed = debtor.old is not None and any(name in debtor.new for name in FACT_NAMES)
+    for scored in await tx.accounts.of_debtor(debtor.id) if changed else [account_id]:
+        await tx.scores.score_account(scored, card, scorecard_id, threshold=agency.high_priority_threshold)
