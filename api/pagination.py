@@ -65,13 +65,15 @@ class PageQuery:
         """
         if self._cursor is None:
             return None
-        adapter: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[types])
+        if self._cursor.order != order or len(self._cursor.key) != len(types):
+            raise _bad_cursor()
         try:
-            key = adapter.validate_python(tuple(self._cursor.key))
+            key = tuple(
+                TypeAdapter(kind).validate_python(part)
+                for kind, part in zip(types, self._cursor.key, strict=True)
+            )
         except ValidationError:
             raise _bad_cursor() from None
-        if self._cursor.order != order:
-            raise _bad_cursor()
         return Position(key, self._cursor.backward)
 
     def page(

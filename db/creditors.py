@@ -57,7 +57,7 @@ class CreditorStore(Store):
         return (await self._session.scalars(newest_first(query, (Creditor.id,), position, limit))).all()
 
     async def clear_default(self) -> None:
-        """Leave the agency without a default creditor, for as long as the transaction has the agency locked."""
+        """Leave the agency without a default creditor; its caller has the agency locked and names another."""
         await self._session.execute(
             update(Creditor)
             .where(Creditor.agency_id == self._agency_id, Creditor.is_default)

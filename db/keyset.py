@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-
 Rows = TypeVar("Rows", bound=tuple[Any, ...])
 
 
@@ -28,7 +27,7 @@ def newest_first(
     position: Position | None,
     limit: int,
 ) -> Select[Rows]:
-    """``query`` in descending order of ``columns`` (together unique), from ``position`` on, ``limit`` rows."""
+    """``query`` in descending order of ``columns`` (together unique): ``limit`` rows from ``position`` on."""
     if position is None:
         return query.order_by(*(column.desc() for column in columns)).limit(limit)
     if position.backward:

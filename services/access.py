@@ -68,6 +68,11 @@ class Principal:
     ip: str | None = None
 
     @property
+    def own_agency_id(self) -> UUID | None:
+        """The agency that the user belongs to; None for the platform's own users."""
+        return None if self.role is Role.PLATFORM_ADMIN else self.agency_id
+
+    @property
     def actor(self) -> Actor:
         """The user as audit records name them."""
         return Actor("user", self.username, self.user_id, self.ip)

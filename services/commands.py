@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from db.commands import Answer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from db.session import Database, Transaction
     from domain.tenancy import Tenant
 

@@ -1,0 +1,68 @@
+"""The HTTP application: routers, the edge around them, and the lifespan of what they need."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import RedirectResponse
+
+from api import docs, problems
+from api.composition import Services, open_services
+from api.edge import BodyLimit, Edge
+from api.routers import agencies, auth, collectors, creditors, health, sources, users
+from runtime.metrics import HttpMetrics
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+PREFIX = "/api/v1"
+BODY_LIMIT_BYTES = 1 << 20
+UPLOAD_PATH = f"{PREFIX}/imports"
+MULTIPART_OVERHEAD_BYTES = 64 << 10
+
+_ROUTERS = (auth, agencies, users, collectors, creditors, sources)
+_root = APIRouter(include_in_schema=False)
+
+
+@_root.get("/")
+async def start_page() -> RedirectResponse:
+    """Lead people to the documentation."""
+    return RedirectResponse(docs.PATH)
+
+
+def create_app(settings: "Settings", *, services: Services | None = None) -> FastAPI:
+    """The application. It opens its services at start-up, unless they are given (who gives them closes them)."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if services is not None:
+            yield
+            return
+        async with open_services(settings) as opened:
+            app.state.services = opened
+            yield
+
+    app = FastAPI(
+        title="Recoup",
+        version="1",
+        description="Debt recovery on durable workflows. Log in at `POST /api/v1/auth/token`.",
+        openapi_url=f"{PREFIX}/schema",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.metrics = HttpMetrics()
+    problems.install(app)
+    docs.install(app)
+    app.include_router(_root)
+    app.include_router(health.router)
+    for module in _ROUTERS:
+        app.include_router(module.router, prefix=PREFIX)
+    # The last added is the outermost.
+    upload = settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions={UPLOAD_PATH: upload})
+    app.add_middleware(Edge, metrics=app.state.metrics)
+    return app

@@ -1,0 +1,29 @@
+"""Health and metrics: for load balancers, orchestrators and Prometheus."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from api.deps import ServicesDep
+from runtime import metrics
+from services.health import Readiness
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """200 while this process can answer at all."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", response_model=Readiness, responses={503: {"model": Readiness}})
+async def ready(services: ServicesDep) -> JSONResponse:
+    """200 when everything that serving and working needs is there, else 503 saying what is missing."""
+    readiness = await services.health.ready()
+    return JSONResponse(readiness.model_dump(mode="json"), status_code=200 if readiness.ready else 503)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def prometheus(request: Request) -> Response:
+    """Prometheus metrics of this process."""
+    return Response(request.app.state.metrics.render(), media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,174 @@
+"""Logins: password to tokens, refresh with rotation and reuse detection, token to principal."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from domain.errors import NotFound, Unauthenticated
+from domain.tenancy import Role, Tenant
+from services.access import AGENCY_HEADER, PLATFORM_AGENCY, Principal
+from services.tokens import AccessTokens, Claims, new_refresh_token, refresh_token_hash
+
+if TYPE_CHECKING:
+    from db.models import AppUser
+    from db.session import Database, PlatformTransaction, Transaction
+    from db.users import Standing
+    from services.passwords import Passwords
+
+_log = structlog.stdlib.get_logger("auth")
+
+
+class TokenPair(BaseModel):
+    """``access`` is good for ``expires_in`` seconds; ``refresh`` can be used once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    access: str
+    refresh: str
+    token_type: str = "Bearer"  # noqa: S105 - RFC 6750's name of the scheme
+    expires_in: int
+
+
+class Me(BaseModel):
+    """The user who is logged in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    username: str
+    role: Role
+    agency_id: UUID | None
+    collector_id: UUID | None
+
+
+class AuthenticationService:
+    """Who may come in, and for how long."""
+
+    def __init__(
+        self,
+        database: "Database",
+        passwords: "Passwords",
+        access_tokens: AccessTokens,
+        refresh_lifetime: timedelta,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._access = access_tokens
+        self._refresh_lifetime = refresh_lifetime
+
+    async def log_in(self, username: str, password: str) -> TokenPair:
+        """A new login. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+        name = username.strip().lower()
+        known = None
+        if "\x00" not in name:
+            async with self._database.platform() as tx:
+                known = await tx.users.by_username(name)
+        stored = known.password_hash if known else None
+        good = await self._passwords.matches(stored, password)
+        if known is None or not good:
+            _log.warning("login refused")
+            raise _bad_login()
+        renewed = (
+            await self._passwords.hash(password) if self._passwords.outdated(known.password_hash) else None
+        )
+        async with self._database.platform() as tx:
+            user = await tx.users.hold(known.id)
+            if user is None or user.password_hash != stored or not await _is_active(tx, user.id):
+                raise _bad_login()
+            pair = await self._issue(tx, user, uuid.uuid4())
+            if renewed is not None:
+                await tx.users.renew_hash(user.id, old=user.password_hash, new=renewed)
+        return pair
+
+    async def refresh(self, token: str) -> TokenPair:
+        """A new pair for a refresh token, which is used up by it.
+
+        A token that was used before was stolen or copied: its whole family is revoked, the pair that
+        its first use gave included. Of two uses at once one wins, and the other counts as such a reuse.
+        """
+        token_hash = refresh_token_hash(token)
+        async with self._database.platform() as tx:
+            pair = await self._rotate(tx, token_hash)
+        if pair is None:
+            raise Unauthenticated("the refresh token is not good any more; log in again")
+        return pair
+
+    async def _rotate(self, tx: "PlatformTransaction", token_hash: bytes) -> TokenPair | None:
+        """None for a refusal: what it changed has to be committed."""
+        owner = await tx.tokens.owner(token_hash)
+        # The user first, then the token: a change of password locks them in this order too.
+        user = await tx.users.hold(owner) if owner else None
+        token = await tx.tokens.lock(token_hash)
+        if user is None or token is None:
+            return None
+        if token.used_at is not None and token.revoked_at is None:
+            await tx.tokens.revoke_family(token.family_id)
+            _log.warning("refresh token reused", user_id=str(user.id), family_id=str(token.family_id))
+            return None
+        if token.revoked_at is not None or token.expires_at <= datetime.now(UTC):
+            return None
+        if not await _is_active(tx, user.id):
+            return None
+        await tx.tokens.use(token.id)
+        return await self._issue(tx, user, token.family_id)
+
+    async def _issue(self, tx: "PlatformTransaction", user: "AppUser", family_id: UUID) -> TokenPair:
+        refresh = new_refresh_token()
+        await tx.tokens.add(
+            user.id, family_id, refresh_token_hash(refresh), datetime.now(UTC) + self._refresh_lifetime
+        )
+        access = self._access.issue(Claims(user.id, Role(user.role), user.agency_id))
+        return TokenPair(
+            access=access, refresh=refresh, expires_in=int(self._access.lifetime.total_seconds())
+        )
+
+    async def principal(
+        self, access_token: str, *, agency: str | None = None, ip: str | None = None
+    ) -> Principal:
+        """Who bears this token, checked against the user's row as it is now (one query).
+
+        ``agency`` (id or slug) is what the request picked. ``Unauthenticated`` when the token is not
+        good, or its user was deactivated, moved or given another role since; ``NotFound`` when the
+        agency is not there or not theirs.
+        """
+        claims = self._access.read(access_token)
+        tenant = Tenant(claims.agency_id or PLATFORM_AGENCY)
+        async with self._database.transaction(tenant) as tx:
+            standing = await tx.users.standing(claims.user_id)
+            if standing is None or not _honoured(claims, standing):
+                raise Unauthenticated("this login was changed or deactivated; log in again")
+            picked = await _picked(tx, standing, agency)
+        return Principal(
+            user_id=standing.user_id,
+            username=standing.username,
+            role=claims.role,
+            agency_id=picked,
+            collector_id=standing.collector_id,
+            ip=ip,
+        )
+
+
+def _honoured(claims: Claims, standing: "Standing") -> bool:
+    return standing.active and standing.role == claims.role and standing.agency_id == claims.agency_id
+
+
+async def _is_active(tx: "PlatformTransaction", user_id: UUID) -> bool:
+    standing = await tx.users.standing(user_id)
+    return standing is not None and standing.active
+
+
+async def _picked(tx: "Transaction", standing: "Standing", reference: str | None) -> UUID | None:
+    if reference is None:
+        return standing.agency_id
+    found = await tx.agencies.find(reference)
+    if found is None or standing.agency_id not in {None, found.id}:
+        raise NotFound(f"there is no agency “{reference}”", header=AGENCY_HEADER)
+    return found.id
+
+
+def _bad_login() -> Unauthenticated:
+    return Unauthenticated("the username or the password is not right")

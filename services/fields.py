@@ -1,0 +1,105 @@
+"""Field types that forms share: text as people may type it, without what would break a line or a table."""
+
+import unicodedata
+from typing import Annotated, ClassVar, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints, model_validator
+
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 128
+
+
+class Form(BaseModel):
+    """Base of what callers send: unknown fields are errors, for a typing error must not go unnoticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def given(self, *except_for: str) -> dict[str, object]:
+        """The fields that the caller sent, without those named."""
+        return {name: getattr(self, name) for name in self.model_fields_set if name not in except_for}
+
+
+class ChangeForm(Form):
+    """A form of which callers send the fields to change; ``nullable`` names those that null empties."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="after")
+    def _no_null_where_a_value_is_needed(self) -> Self:
+        empty = [
+            name for name in sorted(self.model_fields_set - self.nullable) if getattr(self, name) is None
+        ]
+        if empty:
+            raise ValueError(f"{', '.join(empty)} must not be null; leave out what is not to change")
+        return self
+
+
+class View(BaseModel):
+    """Base of what callers get, read from a row's attributes."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+def _printable(value: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
+        raise ValueError("must not contain line breaks or control characters")
+    return value
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain NUL characters")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be an IANA time zone such as America/New_York") from None
+    return value
+
+
+def _password(value: SecretStr) -> SecretStr:
+    if not MIN_PASSWORD_LENGTH <= len(value.get_secret_value()) <= MAX_PASSWORD_LENGTH:
+        raise ValueError(f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
+    return value
+
+
+Line = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_printable),
+]
+"""One line of text, 1 to 200 characters."""
+
+Paragraph = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
+    AfterValidator(_storable),
+]
+"""Free text with line breaks, 1 to 10,000 characters."""
+
+Slug = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=40)
+]
+"""A short name for URLs and folders: lower-case letters, digits and single hyphens."""
+
+Username = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"(?i)^[a-z0-9][a-z0-9._@+-]{1,99}$"),
+]
+"""A login name, the same in upper and lower case."""
+
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        max_length=254,
+        pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]{2,}$",
+    ),
+]
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
+NewPassword = Annotated[SecretStr, AfterValidator(_password)]
+"""A password to be set: 8 to 128 characters (NIST SP 800-63B, 5.1.1.2), never shown again."""

@@ -1,0 +1,1 @@
+"""Setting up agencies: their users, collectors, creditors and SFTP sources."""

@@ -1,0 +1,147 @@
+"""Agencies: made with their default creditor and their schedules."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from db.commands import Answer
+from domain.errors import Invalid, NotFound
+from domain.money import Money
+from domain.tenancy import Role, Tenant
+from services.audit import record
+from services.commands import CommandKey, carry_out
+from services.fields import ChangeForm, Form, Line, Slug, TimeZone, View
+
+if TYPE_CHECKING:
+    from db.keyset import Position
+    from db.models import Agency
+    from db.session import Database, Transaction
+    from services.access import Principal
+
+EnsureSchedules = Callable[[UUID], Awaitable[None]]
+"""Makes an agency's Temporal schedules fit its row: there while it is active. Safe to repeat."""
+
+MAX_LIFECYCLE_CAPACITY = 1_000_000
+_IDS = uuid.UUID("6d8f6b62-5f0b-5b7e-9f0e-6a2a4f8f7c31")
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Capacity = Annotated[int, Field(ge=0, le=MAX_LIFECYCLE_CAPACITY)]
+Threshold = Annotated[Money, Field(ge=0)]
+
+
+class NewAgency(Form):
+    """An agency to be made. ``lifecycle_capacity`` null: the installation's setting."""
+
+    slug: Slug
+    name: Line
+    time_zone: TimeZone = "America/New_York"
+    currency: Currency = "USD"
+    scorecard: str = "recovery-v1"
+    high_priority_threshold: Threshold = Decimal(500_000)
+    lifecycle_capacity: Capacity | None = None
+    default_creditor: Line = "Default"
+
+
+class AgencyChange(ChangeForm):
+    """What may change of an agency."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"lifecycle_capacity"})
+
+    name: Line | None = None
+    time_zone: TimeZone | None = None
+    scorecard: str | None = None
+    high_priority_threshold: Threshold | None = None
+    lifecycle_capacity: Capacity | None = None
+    active: bool | None = None
+
+
+class AgencyView(View):
+    """An agency as it is shown. ``high_priority_threshold`` in the agency's currency."""
+
+    id: UUID
+    slug: str
+    name: str
+    time_zone: str
+    currency: str
+    scorecard: str
+    high_priority_threshold: Money
+    lifecycle_capacity: int | None
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AgencyService:
+    """What a platform administrator does to agencies, and what an agency sees of itself."""
+
+    def __init__(
+        self, database: "Database", ensure_schedules: EnsureSchedules, scorecards: Sequence[str]
+    ) -> None:
+        self._database = database
+        self._ensure_schedules = ensure_schedules
+        self._scorecards = tuple(scorecards)
+
+    async def create(self, principal: "Principal", command: CommandKey, form: NewAgency) -> Answer:
+        """Make an agency with its default creditor, then its schedules.
+
+        Sent again with the same key after ``Unavailable``, it makes the schedules that are missing.
+        ``Conflict`` (field ``slug``); ``Invalid`` (field ``scorecard``).
+        """
+        self._check_scorecard(form.scorecard)
+        # The key decides the id, so that a repetition opens the transaction of the same new agency.
+        agency_id = uuid.uuid5(_IDS, command.key) if command.key else uuid.uuid4()
+
+        async def effect(tx: "Transaction") -> AgencyView:
+            values = {"id": agency_id, **form.model_dump(exclude={"default_creditor"})}
+            agency = await tx.agencies.add(values)
+            creditor = await tx.creditors.add({"name": form.default_creditor, "is_default": True})
+            await record(tx, "agency.created", "agency", agency_id, new=values)
+            await record(tx, "creditor.created", "creditor", creditor.id, new={"name": creditor.name})
+            return AgencyView.model_validate(agency)
+
+        tenant = Tenant(agency_id, principal.actor)
+        answer = await carry_out(self._database, tenant, command, effect, status=201)
+        await self._ensure_schedules(agency_id)
+        return answer
+
+    async def change(
+        self, principal: "Principal", command: CommandKey, agency_id: UUID, form: AgencyChange
+    ) -> Answer:
+        """Change an agency. A deactivated one lets nobody in and is worked no more."""
+        if form.scorecard is not None:
+            self._check_scorecard(form.scorecard)
+
+        async def effect(tx: "Transaction") -> AgencyView:
+            agency, change = await tx.agencies.change(agency_id, form.given())
+            if change:
+                await record(tx, "agency.changed", "agency", agency_id, old=change.old, new=change.new)
+            return AgencyView.model_validate(agency)
+
+        answer = await carry_out(self._database, Tenant(agency_id, principal.actor), command, effect)
+        await self._ensure_schedules(agency_id)
+        return answer
+
+    async def get(self, principal: "Principal", agency_id: UUID) -> AgencyView:
+        """One agency; ``NotFound`` when it is not the principal's to see."""
+        if principal.role is not Role.PLATFORM_ADMIN and principal.agency_id != agency_id:
+            raise NotFound("there is no such agency")
+        async with self._database.platform() as tx:
+            return AgencyView.model_validate(await tx.agencies.get(agency_id))
+
+    async def page(
+        self, principal: "Principal", position: "Position | None", limit: int
+    ) -> "Sequence[Agency]":
+        """The agencies that the principal may see, newest first; all of them for the platform."""
+        async with self._database.platform() as tx:
+            return await tx.agencies.page(position=position, limit=limit, only=principal.own_agency_id)
+
+    def _check_scorecard(self, name: str) -> None:
+        if name not in self._scorecards:
+            raise Invalid(
+                f"there is no such scorecard; known are {', '.join(self._scorecards)}", field="scorecard"
+            )
