@@ -21,8 +21,9 @@ class AgencyRef(Message):
 class PortfolioFile(Message):
     """A file content that is to be imported: the input of ``PortfolioImport``.
 
-    ``location`` is a path on the source's SFTP server, or a storage key for an upload; ``size`` in
-    bytes; ``sha256`` in hex over the bytes as they lie there (compressed, for ``.csv.gz``).
+    ``location`` is a path on the source's SFTP server, or a storage key for an upload. ``size`` is in
+    bytes, ``mtime`` in seconds since the epoch; ``sha256`` is in hex over the bytes as they lie there
+    (compressed, for ``.csv.gz``).
     """
 
     agency_id: UUID
@@ -32,4 +33,12 @@ class PortfolioFile(Message):
     file_name: str
     sha256: str
     size: int
+    mtime: int | None = None
     requested_by: str
+
+
+class AccountRef(Message):
+    """One account."""
+
+    agency_id: UUID
+    account_id: UUID

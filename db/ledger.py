@@ -33,7 +33,7 @@ class LedgerStore(Store):
         The caller has inserted the account with this balance in the same transaction. A ``key`` that
         was used before violates the journal's unique constraint.
         """
-        journal_id = await self._session.scalar(
+        journal_id: UUID | None = await self._session.scalar(
             insert(Journal)
             .values(
                 agency_id=self._agency_id,

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import psycopg
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from db.accounts import AccountStore
@@ -16,8 +18,11 @@ from db.audit import AuditStore
 from db.collectors import CollectorStore
 from db.commands import CommandStore
 from db.creditors import CreditorStore
+from db.debtors import DebtorStore
+from db.import_reports import ImportReportStore
 from db.imports import ImportStore
 from db.ledger import LedgerStore
+from db.lifecycles import LifecycleStore
 from db.placements import PlacementStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
@@ -32,6 +37,16 @@ from domain.errors import Unavailable
 if TYPE_CHECKING:
     from db.cipher import ColumnCipher
     from domain.tenancy import Tenant
+
+
+_PASSING_FAULTS = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
+"""Faults of the connection or of concurrency: the transaction is gone, and may be tried again."""
 
 
 class Transaction:
@@ -71,12 +86,24 @@ class Transaction:
         return CreditorStore(self.session, self.tenant)
 
     @cached_property
+    def debtors(self) -> DebtorStore:
+        return DebtorStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
+    def import_reports(self) -> ImportReportStore:
+        return ImportReportStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
     def imports(self) -> ImportStore:
         return ImportStore(self.session, self.tenant, self._cipher)
 
     @cached_property
     def ledger(self) -> LedgerStore:
         return LedgerStore(self.session, self.tenant)
+
+    @cached_property
+    def lifecycles(self) -> LifecycleStore:
+        return LifecycleStore(self.session, self.tenant)
 
     @cached_property
     def placements(self) -> PlacementStore:
@@ -103,6 +130,10 @@ class Transaction:
         return TimelineStore(self.session, self.tenant)
 
     @cached_property
+    def tokens(self) -> TokenStore:
+        return TokenStore(self.session)
+
+    @cached_property
     def users(self) -> UserStore:
         return UserStore(self.session)
 
@@ -112,6 +143,10 @@ class PlatformTransaction:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+
+    async def revision(self) -> str | None:
+        """The migration that the database is at."""
+        return await self.session.scalar(text("SELECT version_num FROM alembic_version"))
 
     @cached_property
     def agencies(self) -> AgencyStore:
@@ -147,6 +182,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"application_name": application_name, "connect_timeout": 10},
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
@@ -175,7 +211,7 @@ class Database:
         try:
             async with self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except _PASSING_FAULTS as error:
             raise Unavailable("the database does not answer at the moment; nothing was written") from error
 
     async def close(self) -> None:

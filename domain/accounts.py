@@ -26,6 +26,9 @@ OPEN_STATUSES = frozenset(S) - {S.SETTLED, S.CLOSED}
 WORKABLE_STATUSES = OPEN_STATUSES - {S.DISPUTED}
 """Statuses in which a collector may be sent to the account: what the worklist queues."""
 
+FOLLOW_UP_DAYS = 30
+"""An open account on which nothing has happened for this many days comes back to people's attention."""
+
 MOVES_BY_HAND: Mapping[AccountStatus, tuple[AccountStatus, ...]] = MappingProxyType(
     {
         S.NEW: (S.ASSIGNED, S.CLOSED),

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     temporal_address: str = ""
     temporal_namespace: str = "default"
     temporal_ui_url: str = ""
+    build_id: str = Field("dev", description="version of the workers' code, such as the image tag")
 
     storage_url: str = Field("", description="object storage: file:///… or s3://bucket/prefix")
 
@@ -61,7 +62,9 @@ class Settings(BaseSettings):
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",
     )
 
-    lifecycle_capacity: int = Field(200, ge=0, description="accounts worked at once, per agency, unless it says")
+    lifecycle_capacity: int = Field(
+        200, ge=0, description="accounts worked at once, per agency, unless it says"
+    )
     admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
     upload_max_bytes: int = Field(2 << 30, ge=1)
     poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
@@ -87,7 +90,9 @@ class Settings(BaseSettings):
             if self.jwt_secret.get_secret_value() == DEVELOPMENT_JWT_SECRET:
                 raise ValueError("RECOUP_JWT_SECRET must be set in production (32 random bytes or more)")
             if self.column_keys.get_secret_value() == DEVELOPMENT_COLUMN_KEYS:
-                raise ValueError("RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)")
+                raise ValueError(
+                    "RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)"
+                )
         return self
 
     @property

@@ -1,6 +1,9 @@
 """Typed search attributes, all in one list; no personal data, for they are stored in the clear."""
 
-from temporalio.common import SearchAttributeKey
+from typing import Any
+from uuid import UUID
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 AGENCY = SearchAttributeKey.for_keyword("RecoupAgency")
 """Agency id, on every workflow."""
@@ -12,3 +15,8 @@ IMPORT_PHASE = SearchAttributeKey.for_keyword("RecoupImportPhase")
 """Phase of a ``PortfolioImport``."""
 
 ALL = (AGENCY, ACCOUNT_STATUS, IMPORT_PHASE)
+
+
+def of_agency(agency_id: UUID, *more: SearchAttributePair[Any]) -> TypedSearchAttributes:
+    """The search attributes of a workflow of an agency."""
+    return TypedSearchAttributes([SearchAttributePair(AGENCY, str(agency_id)), *more])

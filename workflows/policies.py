@@ -38,6 +38,13 @@ BULK_STEP: ActivityPolicy = {
 }
 """Minutes of work with a checkpoint in the database: resumed, not repeated."""
 
+ADMISSION: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": _PATIENT,
+}
+"""Some dozens of workflow starts."""
+
 REMOTE_FILES: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=1),
     "heartbeat_timeout": timedelta(seconds=20),

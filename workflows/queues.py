@@ -32,9 +32,9 @@ def import_workflow_id(agency_id: UUID, sha256: str) -> str:
     return f"import/{agency_id}/{sha256}"
 
 
-def scoring_workflow_id(run_id: UUID) -> str:
-    """``PortfolioScoring`` of one run."""
-    return f"scoring/{run_id}"
+def scoring_workflow_id(import_id: UUID) -> str:
+    """``PortfolioScoring`` of the accounts that one import touched."""
+    return f"scoring/{import_id}"
 
 
 def admission_workflow_id(agency_id: UUID) -> str:

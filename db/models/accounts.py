@@ -36,7 +36,7 @@ class Debtor(Base):
     )
 
     id: Mapped[UuidKey]
-    agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"))
+    agency_id: Mapped[UUID]
     natural_key: Mapped[str]
     debtor_ref: Mapped[str | None]
     full_name: Mapped[str]

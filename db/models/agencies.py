@@ -135,6 +135,8 @@ class SftpSource(Base):
     inbox: Mapped[str] = mapped_column(server_default="/inbox")
     profile: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     active: Mapped[bool] = mapped_column(server_default=text("true"))
+    last_polled_at: Mapped[Instant | None]
+    last_problem: Mapped[str | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 

@@ -169,8 +169,7 @@ CREATE TABLE debtor (
     CONSTRAINT pk_debtor PRIMARY KEY (id),
     CONSTRAINT uq_debtor_agency_id_natural_key UNIQUE (agency_id, natural_key),
     CONSTRAINT uq_debtor_agency_id_id UNIQUE (agency_id, id),
-    CONSTRAINT ck_debtor_late_payments CHECK (late_payments_count >= 0),
-    CONSTRAINT fk_debtor_agency_id_agency FOREIGN KEY(agency_id) REFERENCES agency (id)
+    CONSTRAINT ck_debtor_late_payments CHECK (late_payments_count >= 0)
 );
 
 CREATE TABLE journal (
@@ -236,6 +235,8 @@ CREATE TABLE sftp_source (
     inbox TEXT DEFAULT '/inbox' NOT NULL,
     profile JSONB DEFAULT '{}'::jsonb NOT NULL,
     active BOOLEAN DEFAULT true NOT NULL,
+    last_polled_at TIMESTAMP WITH TIME ZONE,
+    last_problem TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_sftp_source PRIMARY KEY (id),
@@ -355,7 +356,8 @@ CREATE TABLE account_score (
     CONSTRAINT fk_account_score_scorecard_id_scorecard FOREIGN KEY(scorecard_id) REFERENCES scorecard (id)
 );
 CREATE INDEX ix_account_score_collector
-    ON account_score (agency_id, collector_id, rank DESC, account_id) WHERE queued AND collector_id IS NOT NULL;
+    ON account_score (agency_id, collector_id, rank DESC, account_id)
+    WHERE queued AND collector_id IS NOT NULL;
 CREATE INDEX ix_account_score_rank ON account_score (agency_id, rank DESC, account_id DESC);
 CREATE INDEX ix_account_score_worklist ON account_score (agency_id, rank DESC, account_id) WHERE queued;
 
@@ -486,11 +488,12 @@ CREATE UNLOGGED TABLE staging.cursor (
 
 CREATE UNLOGGED TABLE staging.placement (
     line BIGINT NOT NULL,
-    bucket INTEGER NOT NULL,
-    debtor_bucket INTEGER NOT NULL,
     creditor_name TEXT NOT NULL,
     external_ref TEXT NOT NULL,
     debtor_ref TEXT,
+    bucket SMALLINT NOT NULL GENERATED ALWAYS AS (hashtext(external_ref) & 1023) STORED,
+    debtor_bucket SMALLINT NOT NULL
+        GENERATED ALWAYS AS (hashtext(COALESCE(debtor_ref, external_ref)) & 1023) STORED,
     full_name TEXT NOT NULL,
     ssn_last4_encrypted BYTEA,
     email TEXT,
@@ -537,18 +540,21 @@ END $$;
 
 -- Row-level security keeps trigram operators away from their index (they are not leakproof), so the
 -- search runs as the owner and takes the agency as an argument: it must be the transaction's own.
-CREATE FUNCTION search_accounts(agency UUID, pattern TEXT) RETURNS SETOF UUID
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+-- at_most stops a pattern that half of the agency matches; it is planned for each pattern anew.
+CREATE FUNCTION search_accounts(agency UUID, pattern TEXT, at_most INTEGER DEFAULT NULL)
+RETURNS SETOF UUID
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     IF agency IS DISTINCT FROM NULLIF(current_setting('recoup.agency', true), '')::uuid THEN
         RAISE EXCEPTION 'search_accounts: the agency is not the one of this transaction'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY SELECT s.account_id FROM public.account_search s
-        WHERE s.agency_id = agency AND s.document LIKE pattern;
+        WHERE s.agency_id = agency AND s.document LIKE pattern LIMIT at_most;
 END $$;
-REVOKE ALL ON FUNCTION search_accounts(UUID, TEXT) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION search_accounts(UUID, TEXT) TO recoup_app;
+REVOKE ALL ON FUNCTION search_accounts(UUID, TEXT, INTEGER) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION search_accounts(UUID, TEXT, INTEGER) TO recoup_app;
 """
 
 DROP_ORDER = (
@@ -603,7 +609,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION search_accounts(UUID, TEXT)")
+    op.execute("DROP FUNCTION search_accounts(UUID, TEXT, INTEGER)")
     op.execute("DROP FUNCTION make_month_partitions(INTEGER)")
     op.execute("DROP SCHEMA staging CASCADE")
     for table in DROP_ORDER:

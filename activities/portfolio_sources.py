@@ -1,0 +1,83 @@
+"""Where the bytes of a portfolio file are, and where it is put when it is done with."""
+
+import contextlib
+import posixpath
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from gateways.sftp_endpoint import SftpEndpoint
+from gateways.sftp_errors import RemoteFileMissing
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
+
+    from db.models import ImportJob
+    from db.session import Database
+    from domain.tenancy import Tenant
+    from gateways.sftp import SftpGateway
+    from gateways.sftp_session import SftpSession
+    from gateways.storage import ObjectStorage
+
+DONE_SUFFIX = ".done"
+
+
+class PortfolioSources:
+    """Opens the SFTP servers and the object storage that imports read from."""
+
+    def __init__(self, db: "Database", sftp: "SftpGateway", storage: "ObjectStorage") -> None:
+        self._db = db
+        self._sftp = sftp
+        self._storage = storage
+
+    async def connect(
+        self, tenant: "Tenant", source_id: "UUID"
+    ) -> "AbstractAsyncContextManager[SftpSession]":
+        """A session on a source's server, not yet entered."""
+        async with self._db.transaction(tenant) as tx:
+            secrets = await tx.sources.endpoint_secrets(source_id)
+        return self._sftp.connect(
+            SftpEndpoint(
+                host=secrets.host,
+                port=secrets.port,
+                username=secrets.username,
+                password=secrets.password,
+                private_key=secrets.private_key,
+                host_key=secrets.host_key,
+            )
+        )
+
+    async def read(self, tenant: "Tenant", job: "ImportJob") -> AsyncGenerator[bytes, None]:
+        """The file's bytes from its start; raises when it changes meanwhile."""
+        if job.source_id is None:
+            async with contextlib.aclosing(self._storage.read(job.location)) as blocks:
+                async for block in blocks:
+                    yield block
+            return
+        async with (
+            await self.connect(tenant, job.source_id) as session,
+            contextlib.aclosing(session.read(job.location)) as blocks,
+        ):
+            async for block in blocks:
+                yield block
+
+    async def put_away(self, tenant: "Tenant", job: "ImportJob", folder: str) -> None:
+        """Move an SFTP file into ``folder`` of its inbox as ``{import id}-{name}``; delete an upload."""
+        if job.source_id is None:
+            await self._storage.delete(job.location)
+            return
+        async with await self.connect(tenant, job.source_id) as session:
+            inbox, name = posixpath.split(job.location)
+            target = posixpath.join(inbox, folder, f"{job.id}-{name}")
+            await session.move(job.location, target, size=job.bytes_total)
+            with contextlib.suppress(RemoteFileMissing):
+                await session.move(job.location + DONE_SUFFIX, target + DONE_SUFFIX)
+
+    async def put_away_again(
+        self, tenant: "Tenant", source_id: "UUID", location: str, *, import_id: "UUID", mtime: int
+    ) -> None:
+        """Move a file whose content was imported before into the processed folder."""
+        async with await self.connect(tenant, source_id) as session:
+            inbox, name = posixpath.split(location)
+            target = posixpath.join(inbox, "processed", f"{import_id}-again-{mtime}-{name}")
+            await session.move(location, target, mtime=mtime)

@@ -1,0 +1,73 @@
+"""Admission: which accounts get their workflow next, and which already have it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An account that is queued and not yet worked, with what places it in the order."""
+
+    account_id: UUID
+    priority: int
+    rank: int
+
+
+class AdmissionStore(Store):
+    """The worked accounts of one agency: admitted when their lifecycle starts, released when it ends."""
+
+    async def room(self, capacity: int) -> int:
+        """How many more accounts may be worked, at least 0."""
+        worked = await self._session.scalar(_WORKED, {"agency": self._agency_id})
+        return max(0, capacity - int(worked or 0))
+
+    async def candidates(self, limit: int, *, after: tuple[int, UUID] | None) -> Sequence[Candidate]:
+        """The best accounts that are not worked yet, in order; ``after`` is the (rank, id) to go on from."""
+        values = {"agency": self._agency_id, "limit": limit}
+        if after is None:
+            rows = await self._session.execute(text(_CANDIDATES.format(after="")), values)
+        else:
+            rows = await self._session.execute(
+                text(_CANDIDATES.format(after=_AFTER)), {**values, "rank": after[0], "id": after[1]}
+            )
+        return [Candidate(row.account_id, row.priority, row.rank) for row in rows]
+
+    async def admit(self, account_ids: Sequence[UUID]) -> int:
+        """Mark accounts whose workflow runs; returns how many were not marked before."""
+        rows = await self._session.execute(_ADMIT, {"agency": self._agency_id, "ids": list(account_ids)})
+        return len(rows.all())
+
+    async def release(self, account_id: UUID) -> None:
+        """Mark that an account's workflow has ended, which frees its place."""
+        await self._session.execute(_RELEASE, {"agency": self._agency_id, "id": account_id})
+
+
+_WORKED = text("""
+    SELECT count(*) FROM account
+     WHERE agency_id = :agency AND admitted_at IS NOT NULL AND released_at IS NULL
+""")
+
+_CANDIDATES = """
+    SELECT s.account_id, s.priority, s.rank
+      FROM account_score s
+      JOIN account a ON a.agency_id = :agency AND a.id = s.account_id
+     WHERE s.agency_id = :agency AND s.queued {after}
+       AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+     ORDER BY s.rank DESC, s.account_id LIMIT :limit
+"""
+_AFTER = "AND s.rank <= :rank AND (s.rank < :rank OR s.account_id > :id)"
+
+_ADMIT = text("""
+    UPDATE account SET admitted_at = now(), released_at = NULL
+     WHERE agency_id = :agency AND id = ANY(:ids) AND (admitted_at IS NULL OR released_at IS NOT NULL)
+    RETURNING id
+""")
+_RELEASE = text("""
+    UPDATE account SET released_at = now()
+     WHERE agency_id = :agency AND id = :id AND admitted_at IS NOT NULL AND released_at IS NULL
+""")

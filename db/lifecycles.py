@@ -1,0 +1,65 @@
+"""Accounts as their lifecycles see them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from db.store import Store
+from domain.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleView:
+    """Status and version of an account, and when something last happened on it."""
+
+    status: str
+    version: int
+    last_event_at: datetime
+
+
+class LifecycleStore(Store):
+    """What an ``AccountLifecycle`` reads and notes."""
+
+    async def view(self, account_id: UUID) -> LifecycleView:
+        """The account now. Raises ``NotFound``."""
+        row = (
+            await self._session.execute(_VIEW, {"agency": self._agency_id, "account": account_id})
+        ).one_or_none()
+        if row is None:
+            raise NotFound("there is no such account")
+        return LifecycleView(row.status, row.version, row.last_event_at)
+
+    async def note_follow_up(self, account_id: UUID, due_at: datetime) -> bool:
+        """Add a follow-up event unless something has happened since; False when there was no need."""
+        added = await self._session.scalar(
+            _FOLLOW_UP,
+            {
+                "agency": self._agency_id,
+                "account": account_id,
+                "due": due_at,
+                "actor": self._tenant.actor.name,
+            },
+        )
+        return added is not None
+
+
+_VIEW = text("""
+    SELECT a.status, a.version,
+           COALESCE((SELECT max(e.at) FROM timeline_event e
+                      WHERE e.agency_id = :agency AND e.account_id = a.id), a.created_at) AS last_event_at
+      FROM account a WHERE a.agency_id = :agency AND a.id = :account
+""")
+
+_FOLLOW_UP = text("""
+    INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, details)
+    SELECT :agency, a.id, 'follow_up', 'Nothing has happened for a while: follow up', :actor,
+           jsonb_build_object('due_at', CAST(:due AS timestamptz))
+      FROM (SELECT id FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE) a
+     WHERE NOT EXISTS (SELECT FROM timeline_event e
+                        WHERE e.agency_id = :agency AND e.account_id = a.id
+                          AND e.kind = 'follow_up' AND e.details ->> 'due_at'
+                            = (jsonb_build_object('due_at', CAST(:due AS timestamptz)) ->> 'due_at'))
+    RETURNING id
+""")

@@ -1,0 +1,46 @@
+"""Scorecard versions: stored once, never changed, so that an old score can always be explained."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from db.models import Scorecard as ScorecardRow
+from domain.scoring import Scorecard
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+class ScorecardStore:
+    """Scorecards belong to no agency; an agency names the one it uses."""
+
+    def __init__(self, session: "AsyncSession") -> None:
+        self._session = session
+
+    async def keep(self, card: Scorecard) -> UUID:
+        """The id of this exact definition; it is stored when it is seen for the first time."""
+        await self._session.execute(
+            insert(ScorecardRow)
+            .values(
+                name=card.name,
+                definition=card.model_dump(mode="json"),
+                sha256=card.digest,
+                maximum=card.maximum,
+            )
+            .on_conflict_do_nothing(index_elements=["sha256"])
+        )
+        found: UUID = (
+            await self._session.scalars(select(ScorecardRow.id).where(ScorecardRow.sha256 == card.digest))
+        ).one()
+        return found
+
+    async def get(self, scorecard_id: UUID) -> Scorecard:
+        """The definition that scores with this id were made by."""
+        definition = (
+            await self._session.scalars(
+                select(ScorecardRow.definition).where(ScorecardRow.id == scorecard_id)
+            )
+        ).one()
+        return Scorecard.model_validate(definition)

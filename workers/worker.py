@@ -1,0 +1,155 @@
+"""The composition root of the workers: clients are built here and handed to the activity classes."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.accounts import AccountActivities
+from activities.admission import AdmissionActivities
+from activities.imports import ImportActivities
+from activities.polling import PollActivities
+from activities.portfolio_sources import PortfolioSources
+from activities.portfolio_staging import PortfolioStager
+from activities.scoring import ScoringActivities
+from db.scorecard_files import builtin_scorecards
+from domain.errors import Invalid
+from gateways.sftp import SftpGateway
+from workers.interceptors import DomainErrorInterceptor
+from workers.starters import lifecycle_starter
+from workflows import queues
+from workflows.accounts import AccountLifecycle
+from workflows.admission import Admission
+from workflows.portfolio import PortfolioImport, PortfolioPoll
+from workflows.scoring import PortfolioScoring
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from db.session import Database
+    from gateways.storage import ObjectStorage
+    from runtime.settings import Settings
+
+DEPLOYMENT = "recoup"
+GRACE = timedelta(seconds=10)
+PASSED_THROUGH = (
+    "activities",
+    "domain",
+    "workflows.attributes",
+    "workflows.failures",
+    "workflows.policies",
+    "workflows.queues",
+)
+"""Pure modules that workflows share with the worker; never the workflows' own modules."""
+
+WORKFLOWS: Sequence[type] = (PortfolioPoll, PortfolioImport, PortfolioScoring, Admission, AccountLifecycle)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How much of one queue a worker does at once."""
+
+    activities: int
+    cached_workflows: int
+
+
+LIMITS = {
+    queues.LIFECYCLE: QueueLimits(activities=100, cached_workflows=2000),
+    queues.MONEY: QueueLimits(activities=20, cached_workflows=200),
+    queues.BULK: QueueLimits(activities=8, cached_workflows=10),
+}
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox that workflows run in: pure modules are shared, all else is loaded per workflow."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def activities_of(
+    settings: "Settings", db: "Database", client: "Client", storage: "ObjectStorage"
+) -> dict[str, list[Callable[..., Any]]]:
+    """Every activity, by the queue that serves it."""
+    sources = PortfolioSources(db, SftpGateway(), storage)
+    imports = ImportActivities(db, sources, PortfolioStager(db, sources))
+    polling = PollActivities(db, sources, settle_s=settings.poll_settle_seconds)
+    scoring = ScoringActivities(db, builtin_scorecards())
+    accounts = AccountActivities(db)
+    admission = AdmissionActivities(
+        db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
+    )
+    return {
+        queues.LIFECYCLE: [*_methods(accounts), *_methods(admission)],
+        queues.MONEY: [],
+        queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring)],
+    }
+
+
+def _methods(capability: object) -> list[Callable[..., Any]]:
+    methods = (getattr(capability, name) for name in dir(capability) if not name.startswith("_"))
+    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
+
+
+@asynccontextmanager
+async def serving(
+    settings: "Settings",
+    db: "Database",
+    client: "Client",
+    storage: "ObjectStorage",
+    wanted: Sequence[str] = queues.ALL,
+) -> AsyncIterator[None]:
+    """Serve task queues for as long as the block runs, then finish what is at hand.
+
+    Raises ``Invalid`` for a queue that does not exist.
+    """
+    unknown = sorted(set(wanted) - set(queues.ALL))
+    if unknown:
+        raise Invalid(f"unknown queues {', '.join(unknown)}; there are {', '.join(queues.ALL)}")
+    activities = activities_of(settings, db, client, storage)
+    async with AsyncExitStack() as stack:
+        for queue in wanted:
+            if activities[queue] or queue == queues.LIFECYCLE:
+                await stack.enter_async_context(_worker(settings, client, queue, activities[queue]))
+        yield
+
+
+def _worker(
+    settings: "Settings", client: "Client", queue: str, activities: list[Callable[..., Any]]
+) -> Worker:
+    limits = LIMITS[queue]
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        workflows=WORKFLOWS if queue == queues.LIFECYCLE else [],
+        workflow_runner=workflow_runner(),
+        interceptors=[DomainErrorInterceptor()],
+        max_concurrent_activities=limits.activities,
+        max_cached_workflows=limits.cached_workflows,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=settings.build_id),
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.PINNED,
+        ),
+    )
+
+
+async def until_signalled() -> None:
+    """Wait for SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()

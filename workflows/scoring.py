@@ -1,0 +1,58 @@
+"""Scoring the accounts that an import touched, then admitting the best."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+
+from activities.messages import AgencyRef
+from activities.scoring import ChunkRef, ScoringActivities, ScoringRef, ScoringRequest, ScoringSummary
+from workflows import admission, policies, queues
+
+CHUNKS_AT_ONCE = 2
+TURN_POLL = timedelta(seconds=5)
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+class PortfolioScoring:
+    """One scoring run: waits for the agency's turn, scores chunk by chunk, starts the admission."""
+
+    @workflow.run
+    async def run(self, request: ScoringRequest) -> ScoringSummary:
+        ref = await workflow.execute_activity_method(
+            ScoringActivities.open, request, task_queue=queues.BULK, **policies.DB_WRITE
+        )
+        await self._wait_for_turn(ref)
+        await self._score(ref)
+        summary = await workflow.execute_activity_method(
+            ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
+        )
+        workflow.set_current_details(f"{summary.scored:,} accounts scored")
+        await admission.start(AgencyRef(agency_id=request.agency_id))
+        return summary
+
+    async def _wait_for_turn(self, ref: ScoringRef) -> None:
+        while not await workflow.execute_activity_method(
+            ScoringActivities.begin, ref, task_queue=queues.BULK, **policies.DB_WRITE
+        ):
+            workflow.set_current_details("waits for another scoring run of the agency")
+            await workflow.sleep(TURN_POLL)
+
+    async def _score(self, ref: ScoringRef) -> None:
+        chunks = await workflow.execute_activity_method(
+            ScoringActivities.open_chunks, ref, task_queue=queues.BULK, **policies.DB_READ
+        )
+        limit = asyncio.Semaphore(CHUNKS_AT_ONCE)
+
+        async def score(chunk: int) -> None:
+            async with limit:
+                await workflow.execute_activity_method(
+                    ScoringActivities.score_chunk,
+                    ChunkRef(agency_id=ref.agency_id, run_id=ref.run_id, chunk=chunk),
+                    task_queue=queues.BULK,
+                    summary=f"chunk {chunk}",
+                    **policies.BULK_STEP,
+                )
+
+        await asyncio.gather(*(score(chunk) for chunk in chunks))
