@@ -59,9 +59,10 @@ async def record_platform_change(
     old: Mapping[str, Any] | None = None,
     new: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record a change that belongs to no agency, such as a new agency or a platform user."""
+    """Record a change that belongs to no agency, such as a new platform user."""
+    # Inline: the policy lets such records be written but not read, so nothing can be returned either.
     await session.execute(
-        insert(AuditRecord).values(_record(actor, None, action, entity, entity_id, old, new))
+        insert(AuditRecord).values(_record(actor, None, action, entity, entity_id, old, new)).inline()
     )
 
 
