@@ -191,16 +191,10 @@ def _email(field: str, _profile: ImportProfile, _plain: bool) -> _Columns:
     return pl.when(usable).then(text), None
 
 
-def _phone(field: str, profile: ImportProfile, _plain: bool) -> _Columns:
-    """The shapes that need no look-up; what is left null is tried by ``_contacts``."""
+def _phone(field: str, _profile: ImportProfile, _plain: bool) -> _Columns:
+    """Numbers in international form; what is left null is read by ``_contacts``."""
     text = pl.col(field)
-    international = text.str.contains(_whole(E164_PATTERN))
-    phone: pl.Expr = pl.when(international).then(text)
-    if profile.phone_region in NANP_REGIONS:
-        compact = text.str.replace_all(PHONE_FILLERS_PATTERN, "")
-        national = compact.str.contains(_whole(NANP_PATTERN))
-        phone = pl.coalesce(phone, pl.when(national).then(pl.lit("+1") + compact.str.tail(10)))
-    return phone, None
+    return pl.when(text.str.contains(_whole(E164_PATTERN))).then(text), None
 
 
 _Rule = Callable[[str, ImportProfile, bool], _Columns]
@@ -231,13 +225,9 @@ def _contacts(
         if field not in judged.columns:
             continue
         unread = judged[field].is_null() & (clean[field].str.len_bytes() > 0)
-        if not unread.any():
-            continue
-        if field == "debtor_phone":
-            odd = clean[field].filter(unread).unique().to_list()
-            read = {text: normalise_phone(text, profile.phone_region) for text in odd}
-            looked_up = clean[field].replace_strict(read, default=None, return_dtype=pl.String)
-            judged = judged.with_columns(pl.coalesce(field, looked_up.alias("_looked_up")).alias(field))
+        if field == "debtor_phone" and unread.any():
+            read = _read_phones(clean[field].filter(unread), profile.phone_region)
+            judged = judged.with_columns(judged[field].scatter(unread.arg_true(), read))
             unread &= judged[field].is_null()
         name = names.get(field, field)
         warnings.extend(
@@ -245,6 +235,26 @@ def _contacts(
             for line, value in cells.filter(unread).select("line", field).iter_rows()
         )
     return judged, sorted(warnings, key=lambda warning: warning.line)
+
+
+def _read_phones(texts: pl.Series, region: str) -> pl.Series:
+    """``normalise_phone`` over clean cells; only shapes without a rule are looked at one by one."""
+    frame = texts.to_frame("text").select(
+        "text", pl.col("text").str.replace_all(PHONE_FILLERS_PATTERN, "").alias("compact")
+    )
+    compact = pl.col("compact")
+    phone: pl.Expr = pl.when(compact.str.contains(_whole(E164_PATTERN))).then(compact)
+    if region in NANP_REGIONS:
+        national = compact.str.contains(_whole(NANP_PATTERN))
+        phone = pl.coalesce(phone, pl.when(national).then(pl.lit("+1") + compact.str.tail(10)))
+    frame = frame.with_columns(phone.alias("phone"))
+    odd = frame["text"].filter(frame["phone"].is_null()).unique().to_list()
+    if not odd:
+        return frame["phone"]
+    looked_up = frame["text"].replace_strict(
+        odd, [normalise_phone(text, region) for text in odd], default=None, return_dtype=pl.String
+    )
+    return frame.select(pl.coalesce("phone", looked_up.alias("looked_up"))).to_series()
 
 
 def _complete(judged: pl.DataFrame, profile: ImportProfile) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def neutralise_formula(text: str) -> str:
 
 def restore_formula(text: str) -> str:
     """The cell that ``neutralise_formula`` was given; any other text is returned unchanged."""
-    return _NEUTRALISED.sub(r"\1", text)
+    return text[1:] if _NEUTRALISED.match(text) else text
 
 
 def parse_record(lines: Iterable[str], delimiter: str) -> tuple[list[str], int] | None:

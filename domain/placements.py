@@ -35,8 +35,8 @@ BREAKS_PATTERN = r"[\t\n\r]+"
 """Line breaks and tabs inside a cell; each run becomes one space."""
 
 CONTROL_PATTERN = "[\x00-\x1f\x7f-\x9f]"
-AMOUNT_PATTERN = r"0*[0-9]{1,9}(\.[0-9]{1,2})?"
-COUNT_PATTERN = r"0*[0-9]{1,4}"
+AMOUNT_PATTERN = r"0{0,20}[0-9]{1,9}(\.[0-9]{1,2})?"
+COUNT_PATTERN = r"0{0,20}[0-9]{1,4}"
 SSN_PATTERN = r"[0-9]{4}"
 EMAIL_LIMIT = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 EMAIL_PATTERN = rf'[^@{WHITESPACE},;:<>()"]+@([^@{WHITESPACE},;:<>()".]+\.)+[^@{WHITESPACE},;:<>()".]{{2,}}'
@@ -96,12 +96,13 @@ def shown(field: str, value: str) -> str:
     if field == _SECRET:
         return re.sub(r"\w", "•", value[:10])
     cut = value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}…"
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", cut)
+    return cut if cut.isprintable() else _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", cut)
 
 
 def clean_cell(text: str) -> str:
     """A cell as it is judged: formula mark removed, trimmed, breaks inside turned into spaces."""
-    return _BREAKS.sub(" ", restore_formula(text).strip(WHITESPACE))
+    text = restore_formula(text).strip(WHITESPACE)
+    return text if text.isprintable() else _BREAKS.sub(" ", text)
 
 
 def normalise_phone(text: str, region: str) -> str | None:
@@ -130,7 +131,7 @@ def _refuse(reason: str) -> PydanticCustomError:
 
 def _cell(value: str) -> str:
     text = clean_cell(value)
-    if found := _CONTROL.search(text):
+    if not text.isprintable() and (found := _CONTROL.search(text)):
         raise _refuse(f"contains the control character \\x{ord(found[0]):02x}; remove it")
     return text
 
@@ -171,7 +172,7 @@ def _amount_reason(text: str) -> str:
         ("," in text, "has a comma; write 1234.50 without thousands separators, with a decimal point"),
         (_CURRENCY.search(text), "names a currency; write the digits only, such as 1250.00"),
         (re.fullmatch(r"[0-9]+\.[0-9]{3,}", text), "has more than two decimals; give whole cents"),
-        (re.fullmatch(r"[0-9]+(\.[0-9]{1,2})?", text), f"is above the limit of {MAX_AMOUNT:,}"),
+        (re.fullmatch(r"[0-9]+(\.[0-9]{1,2})?", text), f"has too many digits; the limit is {MAX_AMOUNT:,}"),
     )
     plain = "is not a plain amount; write digits with at most two decimals, such as 1250.00"
     return next((reason for applies, reason in reasons if applies), plain)
