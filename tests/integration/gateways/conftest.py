@@ -30,6 +30,7 @@ class Unruly:
     after_open: Callable[[], None] = lambda: None
     before_rename: Callable[[], None] = lambda: None
     posix_rename: bool = True
+    keeps_writes: bool = True
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
 
     @property
@@ -66,6 +67,9 @@ class _Files(asyncssh.SFTPServer):
         limit = self._server.longest_read
         data: Any = super().read(file_obj, offset, size if limit is None else min(size, limit))
         return bytes(data)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        return super().write(file_obj, offset, data) if self._server.keeps_writes else len(data)
 
     def rename(self, oldpath: bytes, newpath: bytes) -> Any:
         self._server.before_rename()

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import socket
 from dataclasses import replace
 
@@ -133,6 +134,18 @@ async def test_a_server_that_says_nothing_is_given_up_on(unruly) -> None:
     assert isinstance(error, SftpUnavailable)
 
 
+async def test_a_host_that_does_not_take_the_call_is_given_up_on(unruly) -> None:
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):  # the queue full, the kernel drops what else arrives
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        endpoint = replace(unruly.endpoint, port=listening.getsockname()[1])
+        error = await failure(SftpGateway(connect_timeout_s=0.2), endpoint)
+    assert isinstance(error, SftpUnavailable)
+
+
 async def test_a_server_that_is_no_ssh_server_is_unavailable(unruly, gateway) -> None:
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
@@ -160,5 +173,9 @@ async def test_a_dead_server_is_noticed_by_its_silence(unruly, relay) -> None:
 
 async def test_leaving_a_session_does_not_wait_for_a_dead_server(unruly, relay, monkeypatch) -> None:
     monkeypatch.setattr("gateways.sftp._GOODBYE_S", 0.1)
-    async with asyncio.timeout(5), SftpGateway().connect(relay.in_front_of(unruly.endpoint)):
+    monkeypatch.setattr("gateways.sftp_session._CLOSE_S", 0.1)
+    gateway = SftpGateway(request_timeout_s=0.5)
+    async with asyncio.timeout(10), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:
         relay.freeze()
+        with pytest.raises(SftpUnavailable):
+            await session.upload(bytes(32 << 20), "/inbox/stuck.csv")

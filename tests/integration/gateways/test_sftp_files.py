@@ -374,6 +374,13 @@ class TestUploading:
             await session.upload(b"content", "/inbox/a.csv")
         assert list(inbox.iterdir()) == []
 
+    async def test_a_server_that_loses_bytes_is_noticed(self, session, unruly, inbox) -> None:
+        (inbox / "a.csv").write_bytes(b"before")
+        unruly.keeps_writes = False
+        with pytest.raises(RemoteFileChanged, match="7 bytes sent, 0 arrived"):
+            await session.upload(b"content", "/inbox/a.csv")
+        assert [path.read_bytes() for path in inbox.iterdir()] == [b"before"]
+
     async def test_a_server_without_posix_rename_takes_new_names(self, session, unruly, inbox) -> None:
         unruly.posix_rename = False
         await session.upload(b"first", "/inbox/a.csv")
