@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from db.models import Scorecard as ScorecardRow
 from db.models import ScoringRun
@@ -33,14 +32,7 @@ class ScoreStore(Store):
     async def open_run(self, *, import_id: UUID, scorecard_id: UUID) -> ScoringRun:
         """The run that scores the accounts an import touched; made once, then found again."""
         await self._session.execute(
-            insert(ScoringRun)
-            .values(
-                agency_id=self._agency_id,
-                import_id=import_id,
-                scorecard_id=scorecard_id,
-                total=_TOUCHED.bindparams(import_id=import_id, agency=self._agency_id).scalar_subquery(),
-            )
-            .on_conflict_do_nothing(index_elements=["import_id"], index_where=text("import_id IS NOT NULL"))
+            _OPEN, {"agency": self._agency_id, "import": import_id, "card": scorecard_id}
         )
         return (
             await self._session.scalars(select(ScoringRun).where(ScoringRun.import_id == import_id))
@@ -123,10 +115,12 @@ class ScoreStore(Store):
         await self._session.execute(_FAIL, {"agency": self._agency_id, "run": run_id, "reason": reason})
 
 
-_TOUCHED = text("""
-    SELECT COALESCE(sum(cardinality(account_ids)), 0) FROM import_bucket
-     WHERE agency_id = :agency AND import_id = :import_id AND stage = 'accounts'
-""").columns()
+_OPEN = text("""
+    INSERT INTO scoring_run (agency_id, import_id, scorecard_id, total)
+    SELECT :agency, :import, :card, COALESCE(sum(cardinality(account_ids)), 0) FROM import_bucket
+     WHERE agency_id = :agency AND import_id = :import AND stage = 'accounts'
+    ON CONFLICT (import_id) WHERE import_id IS NOT NULL DO NOTHING
+""")
 
 _BEGIN = text("""
     UPDATE scoring_run r

@@ -23,6 +23,7 @@ from activities.scoring import ScoringActivities
 from db.scorecard_files import builtin_scorecards
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
+from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
 from workers.starters import lifecycle_starter
 from workflows import queues
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from gateways.storage import ObjectStorage
     from runtime.settings import Settings
 
-DEPLOYMENT = "recoup"
+
 GRACE = timedelta(seconds=10)
 PASSED_THROUGH = (
     "activities",
