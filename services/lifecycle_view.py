@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -10,6 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.service import RPCError, RPCStatusCode
 
 from services.fields import View
+from services.web_ui import WebUi
 from workflows.queues import account_workflow_id
 
 PATIENCE = timedelta(seconds=5)
@@ -43,22 +43,6 @@ class _Description(BaseModel):
 
     state: Any = None
     next: tuple[NextStep, ...] = ()
-
-
-class WebUi:
-    """Links into the Temporal Web UI."""
-
-    def __init__(self, base_url: str, namespace: str) -> None:
-        self._base = f"{base_url.rstrip('/')}/namespaces/{quote(namespace, safe='')}"
-
-    def workflow(self, workflow_id: str, run_id: str | None = None) -> str:
-        """The page of a workflow, of its newest run unless one is given."""
-        page = f"{self._base}/workflows/{quote(workflow_id, safe='')}"
-        return f"{page}/{run_id}/history" if run_id else page
-
-    def schedule(self, schedule_id: str) -> str:
-        """The page of a schedule."""
-        return f"{self._base}/schedules/{quote(schedule_id, safe='')}"
 
 
 class LifecycleReader:

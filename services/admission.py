@@ -1,0 +1,45 @@
+"""Asking for accounts to be admitted."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
+
+from activities.messages import AgencyRef
+from workflows import attributes, queues
+from workflows.admission import Admission
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+PATIENCE = timedelta(seconds=2)
+"""How long the caller may be kept waiting for what is only a favour."""
+
+_log = structlog.stdlib.get_logger("admission")
+
+
+class AdmissionRequests:
+    """Asks an agency's admission to look soon: starts it, or has the one at work look again."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    async def ask(self, agency_id: UUID) -> None:
+        """Does its best: while Temporal is away nothing is lost, for a sweep comes every few minutes."""
+        try:
+            await self._client.start_workflow(
+                Admission.run,
+                AgencyRef(agency_id=agency_id),
+                id=queues.admission_workflow_id(agency_id),
+                task_queue=queues.LIFECYCLE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="look_again",
+                search_attributes=attributes.of_agency(agency_id),
+                static_summary="admission",
+                rpc_timeout=PATIENCE,
+            )
+        except RPCError as error:
+            _log.warning("admission was not asked for", agency_id=str(agency_id), status=error.status.name)

@@ -1,0 +1,269 @@
+"""The Temporal schedules of an agency: kept as declared, looked at, triggered and paused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleDescription,
+    ScheduleHandle,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import Conflict, NotFound
+from services.access import Principal, Right, require
+from services.commands import CommandKey, carry_out
+from services.fields import Form, View
+from services.web_ui import WebUi
+from workflows import attributes
+from workflows.schedules import DeclaredSchedule, declared
+
+if TYPE_CHECKING:
+    from db.commands import Answer
+    from db.session import Database, Transaction
+
+PATIENCE = timedelta(seconds=5)
+"""How long Temporal may take to answer."""
+
+SHOWN_RUNS = 5
+
+
+class PauseForm(Form):
+    """Why a schedule is paused or resumed."""
+
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
+
+
+class ScheduledRun(View):
+    """A run that a schedule started."""
+
+    workflow_id: str
+    run_id: str
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    web_ui_url: str
+
+
+class ScheduleView(View):
+    """A schedule as callers see it; times are UTC, the nearest first."""
+
+    id: str
+    workflow: str
+    spec: str = Field(examples=["every 15 minutes"])
+    next_runs: tuple[datetime, ...]
+    paused: bool
+    note: str | None
+    last_runs: tuple[ScheduledRun, ...]
+    running: tuple[ScheduledRun, ...]
+    web_ui_url: str
+
+
+class ScheduleService:
+    """Schedules of one's own agency. ``poll_every`` is how often inboxes are looked into."""
+
+    def __init__(self, database: "Database", client: Client, web_ui: WebUi, *, poll_every: timedelta) -> None:
+        self._database = database
+        self._client = client
+        self._web_ui = web_ui
+        self._poll_every = poll_every
+
+    async def ensure(self, agency_id: UUID) -> None:
+        """Bring an agency's schedules in line with their declaration; safe to repeat.
+
+        They are there while the agency is active. What is paused stays paused, with its note. Raises
+        ``RPCError`` while Temporal does not answer.
+        """
+        async with self._database.platform() as tx:
+            active = (await tx.agencies.get(agency_id)).active
+        change = self._apply if active else self._remove
+        await asyncio.gather(*(change(schedule) for schedule in self._declared(agency_id)))
+
+    async def _apply(self, wanted: DeclaredSchedule) -> None:
+        schedule = _schedule(wanted)
+        try:
+            await self._client.create_schedule(
+                wanted.id,
+                schedule,
+                search_attributes=attributes.of_agency(wanted.argument.agency_id),
+                rpc_timeout=PATIENCE,
+            )
+        except ScheduleAlreadyRunningError:
+
+            def keep_state(present: ScheduleUpdateInput) -> ScheduleUpdate:
+                schedule.state = present.description.schedule.state
+                return ScheduleUpdate(schedule)
+
+            await self._client.get_schedule_handle(wanted.id).update(keep_state, rpc_timeout=PATIENCE)
+
+    async def _remove(self, wanted: DeclaredSchedule) -> None:
+        try:
+            await self._client.get_schedule_handle(wanted.id).delete(rpc_timeout=PATIENCE)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def list(self, who: Principal) -> list[ScheduleView]:
+        """The schedules of the principal's agency that are there."""
+        require(who, Right.READ_SCHEDULES)
+        wanted = self._declared(who.tenant.agency_id)
+        found = await asyncio.gather(*(self._describe(schedule.id) for schedule in wanted))
+        return [
+            self._view(schedule, description)
+            for schedule, description in zip(wanted, found, strict=True)
+            if description is not None
+        ]
+
+    async def trigger(self, who: Principal, command: CommandKey, schedule_id: str) -> "Answer":
+        """Start a run now (202). ``Conflict`` while one is going: Temporal would drop it silently."""
+
+        async def start(description: ScheduleDescription, handle: ScheduleHandle) -> None:
+            if going := _running(description):
+                raise Conflict(
+                    "a run of this schedule is going; it is not started twice",
+                    running=[run.workflow_id for run in going],
+                )
+            await handle.trigger(rpc_timeout=PATIENCE)
+
+        return await self._change(who, command, schedule_id, "schedule.triggered", start, status=202)
+
+    async def pause(self, who: Principal, command: CommandKey, schedule_id: str, form: PauseForm) -> "Answer":
+        """Start no more runs until it is resumed; the one that is going ends as it would."""
+
+        async def stop(_: ScheduleDescription, handle: ScheduleHandle) -> None:
+            await handle.pause(note=form.note or f"paused by {who.username}", rpc_timeout=PATIENCE)
+
+        return await self._change(who, command, schedule_id, "schedule.paused", stop)
+
+    async def resume(
+        self, who: Principal, command: CommandKey, schedule_id: str, form: PauseForm
+    ) -> "Answer":
+        """Start runs again."""
+
+        async def go_on(_: ScheduleDescription, handle: ScheduleHandle) -> None:
+            await handle.unpause(note=form.note or f"resumed by {who.username}", rpc_timeout=PATIENCE)
+
+        return await self._change(who, command, schedule_id, "schedule.resumed", go_on)
+
+    async def _change(
+        self,
+        who: Principal,
+        command: CommandKey,
+        schedule_id: str,
+        action: str,
+        change: Callable[[ScheduleDescription, ScheduleHandle], Awaitable[None]],
+        *,
+        status: int = 200,
+    ) -> "Answer":
+        """Change a schedule of the principal's agency once per key, with an audit record."""
+        require(who, Right.MANAGE_SCHEDULES)
+        own = {schedule.id: schedule for schedule in self._declared(who.tenant.agency_id)}
+
+        async def effect(tx: "Transaction") -> ScheduleView:
+            description = await self._describe(schedule_id) if schedule_id in own else None
+            if description is None:
+                raise NotFound("there is no such schedule")
+            await tx.audit.record(action, "schedule", schedule_id)
+            await change(description, self._client.get_schedule_handle(schedule_id))
+            changed = await self._describe(schedule_id)
+            return self._view(own[schedule_id], changed or description)
+
+        return await carry_out(self._database, who.tenant, command, effect, status=status)
+
+    def _declared(self, agency_id: UUID) -> tuple[DeclaredSchedule, ...]:
+        return declared(agency_id, poll_every=self._poll_every)
+
+    async def _describe(self, schedule_id: str) -> ScheduleDescription | None:
+        try:
+            return await self._client.get_schedule_handle(schedule_id).describe(rpc_timeout=PATIENCE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    def _view(self, wanted: DeclaredSchedule, description: ScheduleDescription) -> ScheduleView:
+        state, info = description.schedule.state, description.info
+        recent = sorted(info.recent_actions, key=lambda action: action.started_at, reverse=True)
+        return ScheduleView(
+            id=wanted.id,
+            workflow=wanted.workflow,
+            spec=_spec(description),
+            next_runs=tuple(info.next_action_times[:SHOWN_RUNS]) if not state.paused else (),
+            paused=state.paused,
+            note=state.note,
+            last_runs=tuple(
+                self._run(recorded.action, recorded.scheduled_at, recorded.started_at)
+                for recorded in recent[:SHOWN_RUNS]
+                if isinstance(recorded.action, ScheduleActionExecutionStartWorkflow)
+            ),
+            running=tuple(self._run(run) for run in _running(description)),
+            web_ui_url=self._web_ui.schedule(wanted.id),
+        )
+
+    def _run(
+        self,
+        run: ScheduleActionExecutionStartWorkflow,
+        scheduled_at: datetime | None = None,
+        started_at: datetime | None = None,
+    ) -> ScheduledRun:
+        return ScheduledRun(
+            workflow_id=run.workflow_id,
+            run_id=run.first_execution_run_id,
+            scheduled_at=scheduled_at,
+            started_at=started_at,
+            web_ui_url=self._web_ui.workflow(run.workflow_id, run.first_execution_run_id),
+        )
+
+
+def _schedule(wanted: DeclaredSchedule) -> Schedule:
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            wanted.workflow,
+            wanted.argument,
+            id=wanted.workflow_id,
+            task_queue=wanted.task_queue,
+            typed_search_attributes=attributes.of_agency(wanted.argument.agency_id),
+            static_summary=wanted.summary,
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=wanted.every, offset=wanted.offset)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=wanted.catch_up),
+    )
+
+
+def _running(description: ScheduleDescription) -> list[ScheduleActionExecutionStartWorkflow]:
+    return [
+        action
+        for action in description.info.running_actions
+        if isinstance(action, ScheduleActionExecutionStartWorkflow)
+    ]
+
+
+def _spec(description: ScheduleDescription) -> str:
+    return "; ".join(_every(interval.every) for interval in description.schedule.spec.intervals)
+
+
+_MINUTE_S = 60
+_HOUR_S = 3600
+
+
+def _every(period: timedelta) -> str:
+    """A period in words: ``every 15 minutes``."""
+    seconds = int(period.total_seconds())
+    for unit, length in (("hour", _HOUR_S), ("minute", _MINUTE_S), ("second", 1)):
+        if seconds % length == 0:
+            count = seconds // length
+            return f"every {unit}" if count == 1 else f"every {count} {unit}s"
+    raise ValueError("a period has at least one second")
