@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from sandbox.child import WAYS
 from sandbox.errors import SandboxError
 from sandbox.processes import Command, Drop
 
@@ -79,7 +80,8 @@ def choose_drop(data: Path, binaries: Path) -> Drop | None:
     uid, gid = _ordinary_user(data)
     # The server looks for its own program with access(2), so a look at its version tries that too.
     probe = ["/bin/sh", "-c", 'test -x "$1" && "$0" --version', str(binaries / "postgres"), str(data.parent)]
-    for drop in (Drop("setuid", uid, gid), Drop("search", uid, gid), Drop("namespace", 0, 0)):
+    for way in WAYS:
+        drop = Drop(way, 0, 0) if way == "namespace" else Drop(way, uid, gid)
         tried = subprocess.run(  # noqa: S603
             Command(probe, drop=drop).launched(), cwd="/", capture_output=True, check=False
         )

@@ -21,7 +21,7 @@ from psycopg.sql import SQL, Identifier
 from sandbox import cluster
 from sandbox.errors import NotReadyError, SandboxError
 from sandbox.ports import LOOPBACK, Port, busy, is_free
-from sandbox.processes import Child, Command, until
+from sandbox.processes import Child, Command, ended, until
 
 SUPERUSER = "postgres"
 DATABASE = "recoup"
@@ -164,7 +164,7 @@ class Postgres:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             await self._child.wait()
-            await asyncio.to_thread(psutil.wait_procs, processes, _OLD_SERVER_S)
+            await ended(processes, within_s=_OLD_SERVER_S)
 
     async def _launch(self, child: Child) -> None:
         await child.start()

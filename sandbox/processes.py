@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+import psutil
 from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_delay, wait_fixed
 
 from sandbox import child
@@ -25,7 +25,7 @@ _TAIL_BYTES = 16 << 10
 class Drop:
     """How a child of root stops being root: see ``sandbox.child``."""
 
-    way: Literal["setuid", "search", "namespace"]
+    way: str
     uid: int
     gid: int
 
@@ -146,6 +146,29 @@ async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float, wh
         )(ask)
     except RetryError as error:
         raise NotReadyError(f"waited {within_s:g} s in vain for {what}") from error
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether the process still does anything.
+
+    One that ended but was not collected does not: in a container without an init, orphans stay so.
+    """
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def ended(processes: Iterable[psutil.Process], *, within_s: float) -> list[psutil.Process]:
+    """Wait for processes, children or not; those that still live after ``within_s``."""
+    watched = list(processes)
+
+    async def all_ended() -> bool:
+        return not any(alive(process) for process in watched)
+
+    with contextlib.suppress(NotReadyError):
+        await until(all_ended, within_s=within_s, what="processes to end")
+    return [process for process in watched if alive(process)]
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -8,13 +8,11 @@ given another host key.
 import argparse
 import asyncio
 import hmac
-import json
 import os
 import posixpath
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import asyncssh
@@ -22,6 +20,7 @@ from asyncssh.sftp import SFTPServer
 
 from sandbox.errors import SandboxError
 from sandbox.ports import LOOPBACK, Port, busy, is_free
+from sandbox.sftp_users import SftpUser, public_host_key, public_part, read_users
 
 FOLDERS = ("inbox", "inbox/processed", "inbox/rejected", "partners")
 # Fast where the processor has AES instructions; a client that lists it first gets it.
@@ -34,23 +33,6 @@ _CIPHERS = (
     "aes128-ctr",
 )
 _UPLOAD_WINDOW_BYTES = 4 << 20
-
-
-@dataclass(frozen=True)
-class SftpUser:
-    """Someone who may log in, by password or by one of the public keys (OpenSSH lines)."""
-
-    name: str
-    password: str
-    public_keys: tuple[str, ...] = ()
-    partners: tuple[str, ...] = ()
-
-
-# Whom the demo data's SFTP sources log in as.
-DEMO_USERS = (
-    SftpUser("demo", "demo", partners=("northgate",)),
-    SftpUser("rival", "demo", partners=("southgate",)),
-)
 
 
 class SftpServer:
@@ -92,11 +74,14 @@ class SftpServer:
                 (self.root_of(user.name) / folder).mkdir(parents=True, exist_ok=True)
         if not is_free(self.port):
             raise SandboxError(busy(Port(self.port, "SFTP", "RECOUP_SFTP_PORT")))
+        key = _host_key(self._host_key_file)
+        public = " ".join(key.export_public_key().decode().split()[:2])
+        public_part(self._host_key_file).write_text(f"{public}\n")
         self._acceptor = await asyncssh.create_server(
             lambda: _Login(self.users, self._connections),
             LOOPBACK,
             self.port,
-            server_host_keys=[_host_key(self._host_key_file)],
+            server_host_keys=[key],
             sftp_factory=self._session,
             allow_scp=False,
             encryption_algs=_CIPHERS,
@@ -197,12 +182,6 @@ class _Jail(SFTPServer):
         raise asyncssh.SFTPPermissionDenied("links cannot be made here")
 
 
-def public_host_key(file: Path) -> str:
-    """The public part of the host key in ``file``, ``type base64``. Raises ``FileNotFoundError``."""
-    key = asyncssh.read_private_key(file)
-    return " ".join(key.export_public_key().decode().split()[:2])
-
-
 def _host_key(file: Path) -> asyncssh.SSHKey:
     if file.exists():
         return asyncssh.read_private_key(file)
@@ -212,20 +191,6 @@ def _host_key(file: Path) -> asyncssh.SSHKey:
     with os.fdopen(private, "wb") as opened:
         opened.write(key.export_private_key())
     return key
-
-
-def write_users(file: Path, users: Sequence[SftpUser]) -> None:
-    """Write who may log in, for the server's own process; readable for its owner only."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_text(json.dumps([asdict(user) for user in users], indent=2))
-
-
-def _read_users(file: Path) -> list[SftpUser]:
-    return [
-        SftpUser(user["name"], user["password"], tuple(user["public_keys"]), tuple(user["partners"]))
-        for user in json.loads(file.read_text())
-    ]
 
 
 async def _serve(server: SftpServer) -> None:
@@ -246,9 +211,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--host-key", type=Path, required=True, help="file of the private host key")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(arguments)
-    server = SftpServer(
-        options.root, _read_users(options.users), host_key=options.host_key, port=options.port
-    )
+    server = SftpServer(options.root, read_users(options.users), host_key=options.host_key, port=options.port)
     try:
         asyncio.run(_serve(server))
     except SandboxError as error:

@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.ports import LOOPBACK, Port, is_free
 from sandbox.postgres import OWNER, Postgres, ensure_database
 from sandbox.processes import Child, Command
-from sandbox.sftp import DEMO_USERS, SftpUser, public_host_key, write_users
+from sandbox.sftp_users import DEMO_USERS, SftpUser, public_host_key, write_users
 from sandbox.temporal import TemporalServer
 
 if TYPE_CHECKING:

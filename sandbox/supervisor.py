@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sandbox.errors import SandboxError
 from sandbox.ports import require_free
+from sandbox.processes import ended
 from sandbox.stack import App, Stack, product
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Supervisor:
         try:
             _refuse_production(self._stack.settings)
             with only_one(self._home):
-                await asyncio.to_thread(end_leftovers, self._children_file)
+                await end_leftovers(self._children_file)
                 require_free(self._stack.ports)
                 return await self._until_signal()
         except SandboxError as error:
@@ -174,27 +175,32 @@ def remember(file: Path, pids: Sequence[int]) -> None:
     file.write_text(json.dumps(known))
 
 
-def end_leftovers(file: Path) -> None:
-    """End what a killed supervisor left: on Linux it is ending already, elsewhere it runs on."""
+def remembered(file: Path) -> list[psutil.Process]:
+    """The processes written down that still exist."""
     try:
         known = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
-        return
-    processes = []
-    for pid, created in known:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            if abs(process.create_time() - created) < _SAME_PROCESS_S:
-                processes.append(process)
-    _, alive = psutil.wait_procs(processes, timeout=_LEFTOVER_S)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(alive, timeout=_LEFTOVER_S)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    file.unlink(missing_ok=True)
+        return []
+    return [process for pid, created in known if (process := _same_process(pid, created))]
+
+
+async def end_leftovers(file: Path) -> None:
+    """End what a killed supervisor left: on Linux it is ending already, elsewhere it runs on."""
+    left = remembered(file)
+    for end in (None, psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                if end:
+                    end(process)
+        left = await ended(left, within_s=_LEFTOVER_S)
+
+
+def _same_process(pid: int, created: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+    return process if abs(process.create_time() - created) < _SAME_PROCESS_S else None
 
 
 def _refuse_production(settings: "Settings") -> None:

@@ -27,7 +27,8 @@ from db import migrate
 from sandbox import child
 from sandbox.ports import free_port
 from sandbox.postgres import APPLICATION, OWNER, SUPERUSER, THROW_AWAY, Postgres, ensure_database
-from sandbox.sftp import SftpServer, SftpUser
+from sandbox.sftp import SftpServer
+from sandbox.sftp_users import SftpUser
 from sandbox.temporal import TemporalServer, time_skipping_server
 
 TEMPLATE = "recoup_template"
