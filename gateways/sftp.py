@@ -15,7 +15,6 @@ from asyncssh.public_key import get_default_public_key_algs
 from gateways.remote_names import RemoteNameRefused
 from gateways.sftp_endpoint import SftpEndpoint, parse_host_keys, parse_private_key
 from gateways.sftp_errors import (
-    FAILURES,
     HostKeyMismatch,
     RemoteFileChanged,
     RemoteFileExists,
@@ -63,7 +62,6 @@ CIPHERS: Final = (
     "aes256-ctr",
 )
 _AUTHENTICATION: Final = ("publickey", "password", "keyboard-interactive")
-_GOODBYE_S: Final = 5.0
 
 
 class SftpGateway:
@@ -100,7 +98,9 @@ class SftpGateway:
                     client = await connection.start_sftp_client(path_errors="surrogateescape")
             yield SftpSession(client, place=endpoint.place, timeout_s=self._request_timeout_s)
         finally:
-            await _hang_up(connection)
+            # Drops what is unsent, so that this never waits for a server that is gone.
+            connection.close()
+            await connection.wait_closed()
 
     async def _log_in(self, endpoint: SftpEndpoint) -> asyncssh.SSHClientConnection:
         expected = parse_host_keys(endpoint.host_key)
@@ -164,13 +164,3 @@ def _host_key_algorithms(expected: list[asyncssh.SSHKey]) -> list[str]:
     recorded = [algorithm for key in expected for algorithm in key.sig_algorithms]
     usual = get_default_public_key_algs()
     return [name.decode() for name in dict.fromkeys([*recorded, *usual]) if name in usual]
-
-
-async def _hang_up(connection: asyncssh.SSHClientConnection) -> None:
-    """Close politely, but never wait long for a server that is gone."""
-    connection.close()
-    try:
-        async with asyncio.timeout(_GOODBYE_S):
-            await connection.wait_closed()
-    except FAILURES:
-        connection.abort()

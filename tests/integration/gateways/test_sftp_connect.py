@@ -172,7 +172,6 @@ async def test_a_dead_server_is_noticed_by_its_silence(unruly, relay) -> None:
 
 
 async def test_leaving_a_session_does_not_wait_for_a_dead_server(unruly, relay, monkeypatch) -> None:
-    monkeypatch.setattr("gateways.sftp._GOODBYE_S", 0.1)
     monkeypatch.setattr("gateways.sftp_session._CLOSE_S", 0.1)
     gateway = SftpGateway(request_timeout_s=0.5)
     async with asyncio.timeout(10), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:

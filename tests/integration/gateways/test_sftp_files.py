@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import socket
 from pathlib import Path
 
 import asyncssh
@@ -21,7 +20,6 @@ from gateways.sftp import (
     SftpPermissionDenied,
     SftpUnavailable,
 )
-from sandbox.sftp import SftpServer, SftpUser
 
 MIB = 1 << 20
 
@@ -106,24 +104,22 @@ class TestListing:
         with pytest.raises(RemoteFileMissing, match=r"demo@127.0.0.1:\d+, /nowhere"):
             await session.list_files("/nowhere")
 
-    async def test_a_link_out_of_the_sandbox_is_refused_and_the_rest_listed(self, gateway, tmp_path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        user = SftpUser("demo", "demo")
-        server = SftpServer(tmp_path / "sftp", [user], host_key=tmp_path / "key", port=port)
-        await server.start()
-        try:
-            inbox = server.root_of("demo") / "inbox"
-            (inbox / "good.csv").write_bytes(b"x")
-            (inbox / "link.csv").symlink_to("/etc/passwd")
-            async with gateway.connect(
-                SftpEndpoint("127.0.0.1", port, "demo", server.host_key, password="demo")
-            ) as session:
-                listing = await session.list_files("/inbox")
-                assert [file.name for file in listing.files] == ["good.csv"]
-                assert [entry.name for entry in listing.refused] == ["link.csv"]
-        finally:
-            await server.stop()
+    async def test_a_link_out_of_the_sandbox_is_refused_and_the_rest_listed(
+        self, gateway, sftp_server
+    ) -> None:
+        (sftp_server.inbox / "good.csv").write_bytes(b"x")
+        (sftp_server.inbox / "link.csv").symlink_to("/etc/passwd")
+        endpoint = SftpEndpoint(
+            sftp_server.host,
+            sftp_server.port,
+            sftp_server.user,
+            sftp_server.known_hosts,
+            private_key=sftp_server.private_key,
+        )
+        async with gateway.connect(endpoint) as session:
+            listing = await session.list_files("/inbox")
+        assert [file.name for file in listing.files] == ["good.csv"]
+        assert [entry.name for entry in listing.refused] == ["link.csv"]
 
 
 class TestReading:
@@ -239,7 +235,8 @@ class TestReading:
         with pytest.raises(SftpUnavailable):
             await session.list_files("/inbox")
 
-    async def test_a_server_that_stops_answering_is_given_up_on(self, unruly, inbox) -> None:
+    async def test_a_server_that_stops_answering_is_given_up_on(self, unruly, inbox, monkeypatch) -> None:
+        monkeypatch.setattr("gateways.sftp_session._CLOSE_S", 0.1)
         (inbox / "a.csv").write_bytes(b"x")
         answer = asyncio.Event()
 
