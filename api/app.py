@@ -32,7 +32,7 @@ async def start_page() -> RedirectResponse:
 
 
 def create_app(settings: "Settings", *, services: Services | None = None) -> FastAPI:
-    """The application. It opens its services at start-up, unless they are given (who gives them closes them)."""
+    """The application; it opens its services at start-up, unless they are given."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING
 
 from db import migrate
 from db.cipher import ColumnCipher, parse_keys
+from db.scorecard_files import builtin_scorecards
 from db.session import Database
 from runtime import temporal
+from services.accounts import AccountService
+from services.admission import AdmissionRequests
 from services.authentication import AuthenticationService
 from services.health import HealthService
+from services.lifecycle_view import LifecycleReader
 from services.onboarding.agencies import AgencyService
 from services.onboarding.collectors import CollectorService
 from services.onboarding.creditors import CreditorService
 from services.onboarding.sources import SourceService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
+from services.schedules import ScheduleService
 from services.tokens import AccessTokens
+from services.web_ui import WebUi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from uuid import UUID
-
     from temporalio.client import Client
 
     from runtime.settings import Settings
-    from services.onboarding.agencies import EnsureSchedules
 
-SCORECARDS = ("recovery-v1", "recovery-v1-ecoa")
 DEMO_AGENCY = "demo"
 
 
@@ -45,20 +46,18 @@ class Services:
     collectors: CollectorService
     creditors: CreditorService
     sources: SourceService
+    schedules: ScheduleService
+    accounts: AccountService
     health: HealthService
     fingerprint_key: bytes
 
 
-def build_services(
-    settings: "Settings",
-    database: Database,
-    client: "Client",
-    *,
-    ensure_schedules: "EnsureSchedules",
-    schedule_ids: "Callable[[UUID], Sequence[str]]",
-) -> Services:
+def build_services(settings: "Settings", database: Database, client: "Client") -> Services:
     """The services over clients that are open already."""
     secret = settings.jwt_secret.get_secret_value()
+    scorecards = builtin_scorecards()
+    web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
+    schedules = ScheduleService(database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes))
     passwords = Passwords()
     return Services(
         authentication=AuthenticationService(
@@ -67,16 +66,19 @@ def build_services(
             AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
             timedelta(days=settings.refresh_token_days),
         ),
-        agencies=AgencyService(database, ensure_schedules, SCORECARDS),
+        agencies=AgencyService(database, schedules.ensure, tuple(scorecards)),
         users=UserService(database, passwords),
         collectors=CollectorService(database),
         creditors=CreditorService(database),
         sources=SourceService(database),
+        schedules=schedules,
+        accounts=AccountService(
+            database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
+        ),
         health=HealthService(
             database,
             client,
             revision=migrate.head(),
-            schedule_ids=schedule_ids,
             demo_agency=None if settings.is_production else DEMO_AGENCY,
         ),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),

@@ -3,13 +3,12 @@
 from importlib import resources
 from pathlib import Path
 
-import fastapi_offline
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 PATH = "/api/v1/docs"
-_ASSETS = Path(str(resources.files(fastapi_offline))) / "static"
+_ASSETS = Path(str(resources.files("fastapi_offline"))) / "static"
 _OWN = Path(str(resources.files("api"))) / "static"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

@@ -62,6 +62,10 @@ class AgencyStore:
         query = select(Agency).where(Agency.active).order_by(Agency.slug)
         return (await self._session.scalars(query)).all()
 
+    async def every(self) -> Sequence[Agency]:
+        """Every agency, the inactive too, by slug."""
+        return (await self._session.scalars(select(Agency).order_by(Agency.slug))).all()
+
     async def change(self, agency_id: UUID, values: Mapping[str, Any]) -> tuple[Agency, Change]:
         """Write the values that differ. ``NotFound`` when there is no such agency."""
         agency = await self.get(agency_id, lock=True)

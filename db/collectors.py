@@ -29,9 +29,7 @@ class CollectorStore(Store):
 
     async def get(self, collector_id: UUID, *, lock: bool = False) -> Collector:
         """One collector. ``NotFound`` when the agency has no such collector."""
-        query = select(Collector).where(
-            Collector.agency_id == self._agency_id, Collector.id == collector_id
-        )
+        query = select(Collector).where(Collector.agency_id == self._agency_id, Collector.id == collector_id)
         if lock:
             query = query.with_for_update(key_share=True)
         collector = await self._session.scalar(query)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVarTuple
 
 from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-Rows = TypeVar("Rows", bound=tuple[Any, ...])
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Position:
 
 
 def newest_first(
-    query: Select[Rows],
+    query: Select[*Columns],
     columns: Sequence[InstrumentedAttribute[Any]],
     position: Position | None,
     limit: int,
-) -> Select[Rows]:
+) -> Select[*Columns]:
     """``query`` in descending order of ``columns`` (together unique): ``limit`` rows from ``position`` on."""
     if position is None:
         return query.order_by(*(column.desc() for column in columns)).limit(limit)

@@ -24,6 +24,7 @@ from db.imports import ImportStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.placements import PlacementStore
+from db.rotation import RotationStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
 from db.sources import SourceStore
@@ -110,6 +111,10 @@ class Transaction:
         return PlacementStore(self.session, self.tenant, self._cipher)
 
     @cached_property
+    def rotation(self) -> RotationStore:
+        return RotationStore(self.session, self.tenant, self._cipher)
+
+    @cached_property
     def scorecards(self) -> ScorecardStore:
         return ScorecardStore(self.session)
 
@@ -146,7 +151,8 @@ class PlatformTransaction:
 
     async def revision(self) -> str | None:
         """The migration that the database is at."""
-        return await self.session.scalar(text("SELECT version_num FROM alembic_version"))
+        revision: str | None = await self.session.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
 
     @cached_property
     def agencies(self) -> AgencyStore:

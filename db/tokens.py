@@ -18,9 +18,7 @@ class TokenStore:
     async def add(self, user_id: UUID, family_id: UUID, token_hash: bytes, expires_at: datetime) -> None:
         """Add a token to a family; the user's expired ones are removed on the way."""
         await self._session.execute(
-            delete(RefreshToken).where(
-                RefreshToken.user_id == user_id, RefreshToken.expires_at < func.now()
-            )
+            delete(RefreshToken).where(RefreshToken.user_id == user_id, RefreshToken.expires_at < func.now())
         )
         await self._session.execute(
             insert(RefreshToken).values(

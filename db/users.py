@@ -108,5 +108,7 @@ class UserStore:
     async def renew_hash(self, user_id: UUID, *, old: str, new: str) -> None:
         """Replace a password's hash by one of the same password, unless it changed meanwhile."""
         await self._session.execute(
-            update(AppUser).where(AppUser.id == user_id, AppUser.password_hash == old).values(password_hash=new)
+            update(AppUser)
+            .where(AppUser.id == user_id, AppUser.password_hash == old)
+            .values(password_hash=new)
         )

@@ -13,10 +13,13 @@ import structlog
 _CHATTY = ("asyncssh", "httpx", "httpcore", "uvicorn.access")
 
 
-def configure_logging(level: str = "INFO", *, as_json: bool | None = None) -> None:
+def configure_logging(
+    level: str = "INFO", *, as_json: bool | None = None, process: str | None = None
+) -> None:
     """Send structlog and the standard library's loggers to stderr, one line an event.
 
-    ``as_json`` None: JSON unless stderr is a terminal. Raises ``ValueError`` for an unknown level.
+    ``as_json`` None: JSON unless stderr is a terminal. ``process`` names the process in every event.
+    Raises ``ValueError`` for an unknown level.
     """
     if as_json is None:
         as_json = not sys.stderr.isatty()
@@ -26,6 +29,7 @@ def configure_logging(level: str = "INFO", *, as_json: bool | None = None) -> No
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        *([_named(process)] if process else []),
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -52,6 +56,14 @@ def configure_logging(level: str = "INFO", *, as_json: bool | None = None) -> No
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _named(process: str) -> structlog.typing.Processor:
+    def name(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.setdefault("process", process)
+        return event
+
+    return name
 
 
 def failure(error: BaseException) -> dict[str, Any]:

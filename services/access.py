@@ -57,7 +57,8 @@ class Principal:
     """A user who is logged in, for the length of one request.
 
     ``agency_id`` is the user's agency, or the one that a platform administrator picked for this
-    request. ``collector_id`` is set when the user is a collector of that agency.
+    request. ``collector_id`` is set when the user is a collector of that agency. ``kind`` is ``user``,
+    or ``operator`` for whoever runs the command line on the server and is no user.
     """
 
     user_id: UUID
@@ -66,6 +67,12 @@ class Principal:
     agency_id: UUID | None = None
     collector_id: UUID | None = None
     ip: str | None = None
+    kind: str = "user"
+
+    @classmethod
+    def operator(cls, name: str, agency_id: UUID | None = None) -> "Principal":
+        """Whoever runs the command line on the server: may do what a platform administrator may."""
+        return cls(PLATFORM_AGENCY, name, Role.PLATFORM_ADMIN, agency_id, kind="operator")
 
     @property
     def own_agency_id(self) -> UUID | None:
@@ -75,7 +82,7 @@ class Principal:
     @property
     def actor(self) -> Actor:
         """The user as audit records name them."""
-        return Actor("user", self.username, self.user_id, self.ip)
+        return Actor(self.kind, self.username, self.user_id if self.kind == "user" else None, self.ip)
 
     @property
     def tenant(self) -> Tenant:

@@ -1,10 +1,9 @@
 """Readiness: each thing that serving and working needs, checked by itself and bounded in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +16,7 @@ from temporalio.service import RPCError
 
 from domain.errors import Unavailable
 from workflows import attributes, queues
+from workflows.schedules import schedule_ids
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -56,8 +56,8 @@ class Readiness(BaseModel):
 class HealthService:
     """Whether this installation can do its work now.
 
-    ``schedule_ids`` names the Temporal schedules that an active agency has; ``demo_agency`` is the
-    slug of an agency that must be there (development), None for none.
+    ``revision`` is the migration that this build needs; ``demo_agency`` the slug of an agency that
+    must be there (development), None for none.
     """
 
     def __init__(
@@ -66,14 +66,12 @@ class HealthService:
         temporal: "Client",
         *,
         revision: str,
-        schedule_ids: Callable[[UUID], Sequence[str]],
         demo_agency: str | None = None,
         timeout_s: float = CHECK_TIMEOUT_S,
     ) -> None:
         self._database = database
         self._temporal = temporal
         self._revision = revision
-        self._schedule_ids = schedule_ids
         self._demo_agency = demo_agency
         self._timeout_s = timeout_s
 
@@ -122,9 +120,7 @@ class HealthService:
         async with self._database.platform() as tx:
             agencies = await tx.agencies.active()
         present = {entry.id async for entry in await self._temporal.list_schedules()}
-        lacking = [
-            agency.slug for agency in agencies if not present.issuperset(self._schedule_ids(agency.id))
-        ]
+        lacking = [agency.slug for agency in agencies if not present.issuperset(schedule_ids(agency.id))]
         if lacking:
             return f"{len(lacking)} active agencies lack schedules; run `recoup schedules`"
         return None

@@ -15,7 +15,7 @@ from domain.tenancy import Role
 ALGORITHM = "HS256"
 ISSUER = "recoup"
 AUDIENCE = "recoup-api"
-_REQUIRED = ["sub", "role", "agency", "iat", "exp", "jti", "iss", "aud"]
+_REQUIRED = ["sub", "role", "iat", "exp", "jti", "iss", "aud"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class AccessTokens:
             return Claims(
                 user_id=UUID(payload["sub"]),
                 role=Role(payload["role"]),
-                agency_id=UUID(payload["agency"]) if payload["agency"] else None,
+                agency_id=UUID(payload["agency"]) if payload.get("agency") else None,
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(

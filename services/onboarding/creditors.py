@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from db.commands import Answer
-from domain.errors import Conflict
+from domain.errors import Conflict, NotFound
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, View
@@ -86,6 +86,14 @@ class CreditorService:
         """One creditor of the principal's agency."""
         async with self._database.transaction(principal.tenant) as tx:
             return CreditorView.model_validate(await tx.creditors.get(creditor_id))
+
+    async def named(self, principal: "Principal", name: str) -> CreditorView:
+        """The creditor of the principal's agency with exactly this name. ``NotFound``."""
+        async with self._database.transaction(principal.tenant) as tx:
+            creditor = await tx.creditors.by_name(name)
+        if creditor is None:
+            raise NotFound(f"there is no creditor “{name}”")
+        return CreditorView.model_validate(creditor)
 
     async def page(
         self, principal: "Principal", position: "Position | None", limit: int

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from db.commands import Answer
-from domain.errors import Conflict, Invalid
+from domain.errors import Conflict, Invalid, NotFound
 from domain.tenancy import Role, Tenant
 from services.access import PLATFORM_AGENCY
 from services.audit import record
@@ -63,6 +63,13 @@ class OwnPassword(Form):
 
     current_password: SecretStr
     new_password: NewPassword
+
+
+class PasswordReset(Form):
+    """A new password for somebody; from the command line only."""
+
+    username: Username
+    password: NewPassword
 
 
 class UserView(View):
@@ -164,10 +171,35 @@ class UserService:
         tenant = Tenant(agency_id or PLATFORM_AGENCY, principal.actor)
         return await carry_out(self._database, tenant, command, effect, status=204)
 
+    async def set_password(self, actor: "Actor", form: PasswordReset) -> Answer:
+        """Set any user's password, which ends all their logins. ``NotFound``; from the command line only."""
+        async with self._database.platform() as tx:
+            known = await tx.users.by_username(form.username)
+        if known is None:
+            raise NotFound(f"there is no user “{form.username}”")
+        hashed = await self._hash(known.username, form.password)
+
+        async def effect(tx: "Transaction") -> UserView:
+            user, _ = await tx.users.change(known.agency_id, known.id, {"password_hash": hashed})
+            await tx.tokens.revoke_user(known.id)
+            await record(tx, "user.changed", "user", known.id, new={"password": "(set)"})
+            return UserView.model_validate(user)
+
+        tenant = Tenant(known.agency_id or PLATFORM_AGENCY, actor)
+        return await carry_out(self._database, tenant, CommandKey("set password"), effect)
+
     async def get(self, principal: "Principal", user_id: UUID) -> UserView:
         """One user of the principal's agency."""
         async with self._database.transaction(principal.tenant) as tx:
             return UserView.model_validate(await tx.users.member(principal.tenant.agency_id, user_id))
+
+    async def named(self, principal: "Principal", username: str) -> UserView:
+        """The user of the principal's agency with this name. ``NotFound``."""
+        async with self._database.transaction(principal.tenant) as tx:
+            user = await tx.users.by_username(username.strip().lower())
+        if user is None or user.agency_id != principal.tenant.agency_id:
+            raise NotFound(f"there is no user “{username}”")
+        return UserView.model_validate(user)
 
     async def page(
         self, principal: "Principal", position: "Position | None", limit: int
