@@ -10,7 +10,18 @@ from fastapi.responses import RedirectResponse
 from api import docs, problems
 from api.composition import Services, open_services
 from api.edge import BodyLimit, Edge
-from api.routers import agencies, auth, collectors, creditors, health, sources, users
+from api.routers import (
+    accounts,
+    agencies,
+    auth,
+    collectors,
+    creditors,
+    health,
+    imports,
+    schedules,
+    sources,
+    users,
+)
 from runtime.metrics import HttpMetrics
 
 if TYPE_CHECKING:
@@ -21,7 +32,7 @@ BODY_LIMIT_BYTES = 1 << 20
 UPLOAD_PATH = f"{PREFIX}/imports"
 MULTIPART_OVERHEAD_BYTES = 64 << 10
 
-_ROUTERS = (auth, agencies, users, collectors, creditors, sources)
+_ROUTERS = (auth, accounts, imports, schedules, agencies, users, collectors, creditors, sources)
 _root = APIRouter(include_in_schema=False)
 
 

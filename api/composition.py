@@ -12,11 +12,13 @@ from db import migrate
 from db.cipher import ColumnCipher, parse_keys
 from db.scorecard_files import builtin_scorecards
 from db.session import Database
+from gateways.storage import ObjectStorage
 from runtime import temporal
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.authentication import AuthenticationService
 from services.health import HealthService
+from services.imports import ImportService
 from services.lifecycle_view import LifecycleReader
 from services.onboarding.agencies import AgencyService
 from services.onboarding.collectors import CollectorService
@@ -48,6 +50,7 @@ class Services:
     sources: SourceService
     schedules: ScheduleService
     accounts: AccountService
+    imports: ImportService
     health: HealthService
     fingerprint_key: bytes
 
@@ -74,6 +77,13 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         schedules=schedules,
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
+        ),
+        imports=ImportService(
+            database,
+            client,
+            ObjectStorage(settings.storage_url),
+            web_ui,
+            upload_max_bytes=settings.upload_max_bytes,
         ),
         health=HealthService(
             database,

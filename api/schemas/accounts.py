@@ -1,0 +1,111 @@
+"""What a list of accounts can be asked for."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from api.pagination import PageQuery
+from db.account_lists import AccountFilter, AccountOrder
+from db.keyset import Position
+from domain.accounts import AccountStatus
+from domain.money import MAX_AMOUNT
+from domain.scoring import RiskLevel
+
+MAX_SEARCH = 200
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_BIGINT = 1 << 63
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _end_of_day(value: object) -> object:
+    return f"{value}T23:59:59.999999Z" if isinstance(value, str) and _DAY.fullmatch(value) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _searchable(value: str) -> str:
+    if any(not character.isprintable() for character in value):
+        raise ValueError("must not contain line breaks or control characters")
+    return value
+
+
+Amount = Annotated[Decimal, Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False)]
+From = Annotated[datetime, AfterValidator(_utc)]
+Until = Annotated[datetime, BeforeValidator(_end_of_day), AfterValidator(_utc)]
+Priority = Annotated[int, Field(ge=0, le=3)]
+Level = Annotated[RiskLevel, BeforeValidator(_upper)]
+Search = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=MAX_SEARCH),
+    AfterValidator(_searchable),
+]
+Rank = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
+
+_KEYS: dict[str, tuple[Any, ...]] = {
+    "created_at": (UUID,),
+    "balance": (Rank, UUID),
+    "due_date": (date | None, UUID),
+    "priority_score": (Rank | None, UUID),
+}
+"""The types of a cursor's key, by what the list is ordered by."""
+
+
+class AccountQuery:
+    """Filters and ordering of ``GET /accounts``; bounds are inclusive, repeated values alternatives."""
+
+    def __init__(
+        self,
+        status: Annotated[list[AccountStatus] | None, Query(description="may be repeated")] = None,
+        collector: Annotated[UUID | None, Query(description="the collector it is assigned to")] = None,
+        creditor: UUID | None = None,
+        min_balance: Annotated[Amount | None, Query()] = None,
+        max_balance: Annotated[Amount | None, Query()] = None,
+        created_after: Annotated[
+            From | None, Query(description="a day or an instant; UTC unless it says")
+        ] = None,
+        created_before: Annotated[
+            Until | None, Query(description="a day (to its end) or an instant; UTC unless it says")
+        ] = None,
+        due_after: date | None = None,
+        due_before: date | None = None,
+        priority: Annotated[list[Priority] | None, Query(description="may be repeated")] = None,
+        risk_level: Annotated[list[Level] | None, Query(description="may be repeated")] = None,
+        search: Annotated[
+            Search | None, Query(description="part of reference, name, email or phone, in any case")
+        ] = None,
+        ordering: Annotated[
+            AccountOrder, Query(description="with “-” the largest first; accounts without the value are last")
+        ] = AccountOrder.NEWEST,
+    ) -> None:
+        self.order = ordering
+        self.wanted = AccountFilter(
+            statuses=status or (),
+            collector_id=collector,
+            creditor_id=creditor,
+            min_balance=min_balance,
+            max_balance=max_balance,
+            created_after=created_after,
+            created_before=created_before,
+            due_after=due_after,
+            due_before=due_before,
+            priorities=priority or (),
+            risk_levels=risk_level or (),
+            search=search or None,
+        )
+
+    def position(self, paging: PageQuery) -> Position | None:
+        """Where the page starts; ``Invalid`` for a cursor of another ordering."""
+        return paging.position(*_KEYS[self.order.by], order=self.order)
+
+
+AccountQueryDep = Annotated[AccountQuery, Depends()]

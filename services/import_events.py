@@ -1,0 +1,127 @@
+"""Progress of imports as a stream: one poller per process and import, shared by all who listen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+import structlog
+
+from domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from db.models import ImportJob
+
+POLL_INTERVAL_S = 1.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_log = structlog.stdlib.get_logger("imports")
+
+
+class ImportEvent(NamedTuple):
+    """An import as it stood at ``id``: microseconds since the epoch of its last change.
+
+    Ids only grow and are the same in every process, so a listener may go on anywhere.
+    """
+
+    id: int
+    job: "ImportJob"
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the import has ended."""
+        return self.job.status in {"completed", "failed"}
+
+
+def event_of(job: "ImportJob") -> ImportEvent:
+    """The event that an import's row is."""
+    return ImportEvent((job.updated_at - _EPOCH) // timedelta(microseconds=1), job)
+
+
+class _Watch:
+    """The poller of one import and what it saw last."""
+
+    def __init__(self) -> None:
+        self.listeners = 0
+        self.latest: ImportEvent | None = None
+        self.failure: BaseException | None = None
+        self.changed = asyncio.Condition()
+        self.poller: asyncio.Task[None] | None = None
+
+    async def publish(self, event: ImportEvent) -> None:
+        async with self.changed:
+            if self.latest is None or event.id > self.latest.id:
+                self.latest = event
+                self.changed.notify_all()
+
+    async def newer(self, than: int) -> ImportEvent:
+        """The latest event, as soon as there is one with a larger id; raises what ended the poller."""
+        async with self.changed:
+            while self.latest is None or self.latest.id <= than:
+                if self.failure is not None:
+                    raise self.failure
+                await self.changed.wait()
+            return self.latest
+
+    async def fail(self, failure: BaseException) -> None:
+        async with self.changed:
+            self.failure = failure
+            self.changed.notify_all()
+
+
+class ImportEvents:
+    """Watches imports for as long as somebody listens. Polls hold no transaction in between."""
+
+    def __init__(
+        self,
+        read: "Callable[[UUID, UUID], Awaitable[ImportJob]]",
+        *,
+        interval_s: float = POLL_INTERVAL_S,
+    ) -> None:
+        self._read = read
+        self._interval_s = interval_s
+        self._watches: dict[tuple[UUID, UUID], _Watch] = {}
+
+    async def follow(self, agency_id: UUID, import_id: UUID, *, after: int = 0) -> AsyncIterator[ImportEvent]:
+        """Events with ids above ``after``; ends with the one that ends the import."""
+        async with self._watching(agency_id, import_id) as watch:
+            seen = after
+            while True:
+                event = await watch.newer(seen)
+                yield event
+                if event.is_last:
+                    return
+                seen = event.id
+
+    @asynccontextmanager
+    async def _watching(self, agency_id: UUID, import_id: UUID) -> AsyncIterator[_Watch]:
+        key = (agency_id, import_id)
+        watch = self._watches.get(key)
+        if watch is None or watch.failure is not None:
+            watch = self._watches[key] = _Watch()
+            watch.poller = asyncio.create_task(self._poll(watch, agency_id, import_id))
+        watch.listeners += 1
+        try:
+            yield watch
+        finally:
+            watch.listeners -= 1
+            if not watch.listeners:
+                if self._watches.get(key) is watch:
+                    del self._watches[key]
+                if watch.poller is not None:
+                    watch.poller.cancel()
+
+    async def _poll(self, watch: _Watch, agency_id: UUID, import_id: UUID) -> None:
+        try:
+            while watch.latest is None or not watch.latest.is_last:
+                try:
+                    await watch.publish(event_of(await self._read(agency_id, import_id)))
+                except Unavailable:
+                    _log.warning("progress cannot be read at the moment", import_id=str(import_id))
+                await asyncio.sleep(self._interval_s)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            await watch.fail(failure)
+            raise
