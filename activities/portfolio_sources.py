@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
+from domain.errors import NotFound
 from gateways.sftp_endpoint import SftpEndpoint
 from gateways.sftp_errors import RemoteFileMissing
 
@@ -33,7 +34,9 @@ class PortfolioSources:
     async def connect(
         self, tenant: "Tenant", source_id: "UUID"
     ) -> "AbstractAsyncContextManager[SftpSession]":
-        """A session on a source's server, not yet entered."""
+        """A session on a source's server, not yet entered. ``NotFound`` without such a source."""
+        if source_id is None:
+            raise NotFound("the file has no SFTP source")
         async with self._db.transaction(tenant) as tx:
             secrets = await tx.sources.endpoint_secrets(source_id)
         return self._sftp.connect(
@@ -49,7 +52,7 @@ class PortfolioSources:
 
     async def read(self, tenant: "Tenant", job: "ImportJob") -> AsyncGenerator[bytes, None]:
         """The file's bytes from its start; raises when it changes meanwhile."""
-        if job.source_id is None:
+        if job.channel == "upload":
             async with contextlib.aclosing(self._storage.read(job.location)) as blocks:
                 async for block in blocks:
                     yield block
@@ -63,7 +66,7 @@ class PortfolioSources:
 
     async def put_away(self, tenant: "Tenant", job: "ImportJob", folder: str) -> None:
         """Move an SFTP file into ``folder`` of its inbox as ``{import id}-{name}``; delete an upload."""
-        if job.source_id is None:
+        if job.channel == "upload":
             await self._storage.delete(job.location)
             return
         async with await self.connect(tenant, job.source_id) as session:

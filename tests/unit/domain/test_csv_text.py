@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (signs and digits that only look like ASCII are what is tested)
 """CSV cells and records on their way to a spreadsheet and back."""
 
 import csv

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (signs and digits that only look like ASCII are what is tested)
 """The row rules in their readable form."""
 
 from datetime import date
@@ -11,7 +12,9 @@ from domain.placements import PlacementRow, RowProblem, Severity, judge_row, nor
 GOOD = {"external_ref": "A-1", "debtor_name": "Ann Lee", "original_amount": "100"}
 
 
-def judged(profile: ImportProfile | None = None, **cells: str) -> tuple[PlacementRow | None, list[RowProblem]]:
+def judged(
+    profile: ImportProfile | None = None, **cells: str
+) -> tuple[PlacementRow | None, list[RowProblem]]:
     row, problems = judge_row({**GOOD, **cells}, profile or ImportProfile(), line=7)
     return row, list(problems)
 
@@ -63,7 +66,13 @@ def test_a_wrong_amount_is_refused_with_its_own_reason(text: str, expected: str)
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("0.01", "0.01"), ("7", "7.00"), (" 7.5 ", "7.50"), ("007.50", "7.50"), ("999999999.99", "999999999.99")],
+    [
+        ("0.01", "0.01"),
+        ("7", "7.00"),
+        (" 7.5 ", "7.50"),
+        ("007.50", "7.50"),
+        ("999999999.99", "999999999.99"),
+    ],
 )
 def test_plain_amounts_are_exact(text: str, amount: str) -> None:
     assert str(taken(original_amount=text).original_amount) == amount
@@ -83,7 +92,9 @@ def test_a_day_that_is_not_in_the_calendar_is_refused(text: str) -> None:
     assert "not a day of the calendar" in reason(due_date=text)
 
 
-@pytest.mark.parametrize("text", ["30.11.2025", "2025-1-1", "+2025-01-01", "２０２５-01-01", "2025-01-01T00:00"])
+@pytest.mark.parametrize(
+    "text", ["30.11.2025", "2025-1-1", "+2025-01-01", "２０２５-01-01", "2025-01-01T00:00"]
+)
 def test_a_date_in_another_form_is_refused(text: str) -> None:
     assert "in the form 2025-11-30" in reason(due_date=text)
 
@@ -205,5 +216,5 @@ def test_the_default_creditor_fills_an_empty_cell() -> None:
 
 
 def test_a_row_can_be_built_from_typed_values() -> None:
-    row = PlacementRow(external_ref="A", debtor_name="B", original_amount=Decimal("5"))
+    row = PlacementRow(external_ref="A", debtor_name="B", original_amount=Decimal(5))
     assert row.due_date is None
