@@ -32,7 +32,7 @@ class PortfolioSources:
         self._storage = storage
 
     async def connect(
-        self, tenant: "Tenant", source_id: "UUID"
+        self, tenant: "Tenant", source_id: "UUID | None"
     ) -> "AbstractAsyncContextManager[SftpSession]":
         """A session on a source's server, not yet entered. ``NotFound`` without such a source."""
         if source_id is None:

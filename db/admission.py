@@ -21,10 +21,13 @@ class Candidate:
 class AdmissionStore(Store):
     """The worked accounts of one agency: admitted when their lifecycle starts, released when it ends."""
 
+    async def worked(self) -> int:
+        """How many accounts are worked now."""
+        return int(await self._session.scalar(_WORKED, {"agency": self._agency_id}) or 0)
+
     async def room(self, capacity: int) -> int:
         """How many more accounts may be worked, at least 0."""
-        worked = await self._session.scalar(_WORKED, {"agency": self._agency_id})
-        return max(0, capacity - int(worked or 0))
+        return max(0, capacity - await self.worked())
 
     async def candidates(self, limit: int, *, after: tuple[int, UUID] | None) -> Sequence[Candidate]:
         """The best accounts that are not worked yet, in order; ``after`` is the (rank, id) to go on from."""

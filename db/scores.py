@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
+from db.models import AccountScore, ScoringRun
 from db.models import Scorecard as ScorecardRow
-from db.models import ScoringRun
 from db.scorecard_sql import score_sql
 from db.store import Store
 from domain.accounts import WORKABLE_STATUSES
@@ -102,6 +102,24 @@ class ScoreStore(Store):
                 "workable": sorted(WORKABLE_STATUSES),
             },
         )
+
+    async def run_of_import(self, import_id: UUID) -> ScoringRun | None:
+        """The run that scores the accounts of an import, once there is one."""
+        found: ScoringRun | None = await self._session.scalar(
+            select(ScoringRun)
+            .where(ScoringRun.import_id == import_id)
+            .execution_options(populate_existing=True)
+        )
+        return found
+
+    async def levels(self) -> dict[str, int]:
+        """How many accounts there are of each risk level now."""
+        rows = await self._session.execute(
+            select(AccountScore.level, func.count())
+            .where(AccountScore.agency_id == self._agency_id)
+            .group_by(AccountScore.level)
+        )
+        return {level: count for level, count in rows}
 
     async def finish_run(self, run_id: UUID) -> ScoringRun:
         """Sum the chunks up and end the run; safe to repeat."""

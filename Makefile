@@ -1,0 +1,67 @@
+# Everything runs in .venv, which is built from the hashed lock; UV_* keeps uv to this Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Recoup needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+dev: $(STAMP) ## Start everything, do the main job, stay up until Ctrl-C
+	@$(BIN)/recoup dev
+
+demo: $(STAMP) ## The same, then stop and exit 0
+	@$(BIN)/recoup demo
+
+test: $(STAMP) ## Every test, against real servers that it starts itself
+	@$(BIN)/python -m pytest
+
+test-unit: $(STAMP) ## The tests that need no server
+	@$(BIN)/python -m pytest tests/unit
+
+test-integration: $(STAMP) ## The tests against PostgreSQL, Temporal and SFTP
+	@$(BIN)/python -m pytest tests/integration tests/e2e
+
+lint: $(STAMP) ## Style, imports, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+typecheck: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+migrate: $(STAMP) ## Bring the database of a running sandbox to the present schema
+	@$(BIN)/recoup migrate
+
+seed: $(STAMP) ## Make the demo agencies and users in a running sandbox
+	@$(BIN)/recoup seed
+
+bench: $(STAMP) ## Measure speed against floors taken in the same run
+	@$(BIN)/recoup bench
+
+lock: $(STAMP) ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile - $(LOCKED) -o requirements/bootstrap.txt
+LOCKED := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+
+clean: ## Remove the environment; the sandbox's data under .recoup stays
+	@rm -rf $(VENV)

@@ -1,0 +1,184 @@
+"""``recoup``: every command of the product. Heavy imports wait until a command needs them."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from cli import admin, audit, schedules
+from domain.errors import DomainError
+from runtime.logging import configure_logging
+from runtime.settings import Settings, load_settings
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Recoup: debt recovery on durable workflows.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(admin.app, name="admin", help="Set up agencies, users, creditors and SFTP sources.")
+app.add_typer(schedules.app, name="schedules", help="Look at and apply the Temporal schedules.")
+app.add_typer(audit.app, name="audit", help="Prove that the books are sound.")
+
+Queues = Annotated[
+    str, typer.Option("--queues", help="Task queues to serve, comma separated; all by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> None:
+    code = asyncio.run(work)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def dev() -> None:
+    """Start the whole sandbox, do the main job before your eyes, and stay up until Ctrl-C."""
+    _run(_sandbox(stay=True))
+
+
+@app.command()
+def demo() -> None:
+    """Do what `dev` does, then stop everything and exit 0."""
+    _run(_sandbox(stay=False))
+
+
+async def _sandbox(*, stay: bool) -> int:
+    from db import migrate
+    from sandbox.show import Show
+    from sandbox.supervisor import Supervisor
+
+    settings, console = load_settings(), Console()
+    show = Show(settings, console, stays=stay)
+    return await Supervisor(settings, console, migrate=migrate.upgrade, after_start=show.run, stay=stay).run()
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API."""
+    import uvicorn
+
+    from api.app import create_app
+
+    settings = _configured()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.api_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    _run(server.serve())
+    if not server.started:
+        raise typer.Exit(1)
+
+
+@app.command()
+def worker(queues: Queues = "") -> None:
+    """Serve Temporal task queues."""
+    settings = _configured()
+    _run(_work(settings, [name.strip() for name in queues.split(",") if name.strip()]))
+
+
+async def _work(settings: Settings, wanted: list[str]) -> None:
+    from api.composition import open_database
+    from gateways.storage import ObjectStorage
+    from runtime import temporal
+    from workers.deployment import ensure_search_attributes, make_current
+    from workers.worker import serving, until_signalled
+    from workflows import queues
+
+    client = await temporal.connect(settings, metrics_port=settings.metrics_port)
+    if not settings.is_production:
+        await ensure_search_attributes(client)
+        await make_current(client, settings.build_id)
+    async with open_database(settings, "recoup-worker") as database:
+        storage = ObjectStorage(settings.storage_url)
+        async with serving(settings, database, client, storage, wanted or queues.ALL):
+            await until_signalled()
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Argument(help="Revision to migrate to.")] = "head",
+) -> None:
+    """Bring the database to the present schema, as its owner (RECOUP_DATABASE_OWNER_URL)."""
+    from db import migrate as migrations
+
+    reached = migrations.upgrade(load_settings().database_owner_url, revision)
+    Console().print(f"the database is at revision {reached}")
+
+
+@app.command()
+def seed() -> None:
+    """Make the demo agencies, users and inboxes of a running sandbox (development only)."""
+    from sandbox.show import seed_running
+
+    _run(seed_running(load_settings(), Console()))
+
+
+@app.command(name="sftp-upload")
+def sftp_upload(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A .csv or .csv.gz")
+    ],
+    user: Annotated[str, typer.Option(help="SFTP user of the sandbox, and its password's owner.")] = "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Put a portfolio file into an inbox of the sandbox's SFTP server, as a creditor would."""
+    from cli.sftp_upload import upload
+
+    _run(upload(load_settings(), file, user, Console(), as_json=as_json))
+
+
+@app.command()
+def bench(
+    what: Annotated[list[str] | None, typer.Argument(help="import, admission; all by default.")] = None,
+    rows: Annotated[int, typer.Option(help="Rows of the import.", min=1)] = 1_000_000,
+    accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed against floors taken in the same run, on servers of its own."""
+    from benchmarks.main import run
+
+    _run(run(what or [], rows=rows, accounts=accounts, console=Console(), as_json=as_json))
+
+
+def _configured() -> Settings:
+    settings = load_settings()
+    configure_logging(settings.log_level, as_json=settings.log_json)
+    return settings
+
+
+def main() -> None:
+    """Run a command; expected failures are one line on standard error and exit code 1."""
+    errors = Console(stderr=True)
+    try:
+        app()
+    except DomainError as error:
+        errors.print(Text(error.message, style="red"))
+        sys.exit(1)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "RECOUP_" + "_".join(str(part).upper() for part in fault["loc"])
+            errors.print(Text(f"{name if fault['loc'] else 'settings'}: {fault['msg']}", style="red"))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The demo agencies, users and inboxes of a development system; made once, then found again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from domain.errors import Conflict, Forbidden
+from domain.tenancy import Role
+from sandbox.ports import LOOPBACK
+from services.access import Principal
+from services.commands import CommandKey
+from services.onboarding.agencies import NewAgency
+from services.onboarding.collectors import NewCollector
+from services.onboarding.creditors import NewCreditor
+from services.onboarding.sources import NewSource, SourceChange
+from services.onboarding.users import NewPlatformAdmin, NewUser
+
+if TYPE_CHECKING:
+    from api.composition import Services
+    from db.commands import Answer
+    from runtime.settings import Settings
+
+OPERATOR = "recoup seed"
+STAFF_PASSWORD = "Demo@2026"  # noqa: S105 - the published login of a development system
+COLLECTOR_PASSWORD = "Collector@2026"  # noqa: S105 - likewise
+SFTP_PASSWORD = "demo"  # noqa: S105 - likewise
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUser:
+    """A login of a demo agency."""
+
+    username: str
+    full_name: str
+    role: Role
+
+    @property
+    def password(self) -> str:
+        """The published password of this sort of user."""
+        return COLLECTOR_PASSWORD if self.role is Role.COLLECTOR else STAFF_PASSWORD
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAgency:
+    """A demo agency; ``slug`` is also its SFTP user."""
+
+    slug: str
+    name: str
+    creditors: Sequence[str]
+    users: Sequence[DemoUser] = field(default_factory=tuple)
+
+
+DEMO_AGENCIES = (
+    DemoAgency(
+        "demo",
+        "Demo Recovery Group",
+        ("Northlight Bank", "Harborview Medical"),
+        (
+            DemoUser("demo.admin", "Dana Whitfield", Role.AGENCY_ADMIN),
+            DemoUser("demo.manager", "Miguel Ortega", Role.AGENCY_ADMIN),
+            DemoUser("demo.auditor", "Ruth Adler", Role.AUDITOR),
+            DemoUser("sarah.mitchell", "Sarah Mitchell", Role.COLLECTOR),
+            DemoUser("james.carter", "James Carter", Role.COLLECTOR),
+        ),
+    ),
+    DemoAgency(
+        "rival",
+        "Rival Receivables",
+        ("Meridian Auto",),
+        (DemoUser("rival.admin", "Rowan Ives", Role.AGENCY_ADMIN),),
+    ),
+)
+PLATFORM_USER = DemoUser("demo.platform", "Priya Raman", Role.PLATFORM_ADMIN)
+
+
+async def seed(settings: "Settings", services: "Services", *, sftp_host_key: str) -> dict[str, UUID]:
+    """Make what is missing of the demo data and return the agencies' ids by slug; safe to repeat.
+
+    ``Forbidden`` in production.
+    """
+    if settings.is_production:
+        raise Forbidden("demo data is for development only; RECOUP_ENV is production")
+    await _platform_user(services)
+    return {agency.slug: await _agency(settings, services, agency, sftp_host_key) for agency in DEMO_AGENCIES}
+
+
+async def _platform_user(services: "Services") -> None:
+    form = NewPlatformAdmin(
+        username=PLATFORM_USER.username,
+        full_name=PLATFORM_USER.full_name,
+        password=SecretStr(PLATFORM_USER.password),
+    )
+    try:
+        await services.users.create_platform_admin(Principal.operator(OPERATOR).actor, form)
+    except Conflict:
+        return
+
+
+async def _agency(settings: "Settings", services: "Services", agency: DemoAgency, sftp_host_key: str) -> UUID:
+    first, *others = agency.creditors
+    answer = await services.agencies.create(
+        Principal.operator(OPERATOR),
+        _key("agency", agency.slug),
+        NewAgency(
+            slug=agency.slug,
+            name=agency.name,
+            default_creditor=first,
+            lifecycle_capacity=settings.lifecycle_capacity,
+        ),
+    )
+    agency_id = _id(answer)
+    principal = Principal.operator(OPERATOR, agency_id)
+    for name in others:
+        await services.creditors.create(principal, _key("creditor", name), NewCreditor(name=name))
+    for user in agency.users:
+        await _user(services, principal, user)
+    await _source(settings, services, principal, agency.slug, sftp_host_key)
+    return agency_id
+
+
+async def _user(services: "Services", principal: Principal, user: DemoUser) -> None:
+    answer = await services.users.create(
+        principal,
+        _key("user", user.username),
+        NewUser.model_validate(
+            {
+                "username": user.username,
+                "full_name": user.full_name,
+                "role": user.role,
+                "password": user.password,
+            }
+        ),
+    )
+    if user.role is Role.COLLECTOR:
+        await services.collectors.create(
+            principal, _key("collector", user.username), NewCollector(user_id=_id(answer))
+        )
+
+
+async def _source(
+    settings: "Settings", services: "Services", principal: Principal, slug: str, host_key: str
+) -> None:
+    """The inbox on the sandbox's SFTP server, which may have another port or key at each start."""
+    place: dict[str, Any] = {"host": LOOPBACK, "port": settings.sftp_port, "host_key": host_key}
+    answer = await services.sources.create(
+        principal,
+        _key("sftp-source", slug),
+        NewSource(name="Sandbox inbox", username=slug, password=SecretStr(SFTP_PASSWORD), **place),
+    )
+    await services.sources.change(
+        principal, CommandKey("seed sftp-source"), _id(answer), SourceChange(**place)
+    )
+
+
+def _key(kind: str, name: str) -> CommandKey:
+    """Seeding is a command with a fixed key: repeated, it finds what it made."""
+    return CommandKey(f"seed {kind}", name)
+
+
+def _id(answer: "Answer") -> UUID:
+    return UUID(answer.body["id"])
