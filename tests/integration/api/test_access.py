@@ -1,0 +1,187 @@
+"""Roles, and the walls between agencies, over every route that the schema names."""
+
+from typing import Any
+
+import pytest
+
+ROLES = ("acme.admin", "acme.collector", "acme.auditor")
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+# Route → the roles of an agency that may call it. A platform administrator may call all of them.
+MATRIX = {
+    "GET /agencies": {"acme.admin", "acme.auditor"},
+    "POST /agencies": set(),
+    "GET /agencies/{agency_id}": {"acme.admin", "acme.auditor"},
+    "PATCH /agencies/{agency_id}": set(),
+    "DELETE /agencies/{agency_id}": set(),
+    **{
+        f"{method} {path}": {"acme.admin", "acme.auditor"} if method == "GET" else {"acme.admin"}
+        for resource, one in (
+            ("users", "user"),
+            ("collectors", "collector"),
+            ("creditors", "creditor"),
+            ("sftp-sources", "source"),
+        )
+        for method, path in (
+            ("GET", f"/{resource}"),
+            ("POST", f"/{resource}"),
+            ("GET", f"/{resource}/{{{one}_id}}"),
+            ("PATCH", f"/{resource}/{{{one}_id}}"),
+            ("DELETE", f"/{resource}/{{{one}_id}}"),
+        )
+    },
+    "GET /accounts": {"acme.admin", "acme.collector", "acme.auditor"},
+    "POST /accounts": {"acme.admin"},
+    "GET /accounts/{account_id}": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /accounts/{account_id}/timeline": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /accounts/{account_id}/workflow": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /imports": {"acme.admin", "acme.auditor"},
+    "POST /imports": {"acme.admin"},
+    "POST /imports/poll": {"acme.admin"},
+    "GET /imports/{import_id}": {"acme.admin", "acme.auditor"},
+    "GET /imports/{import_id}/errors": {"acme.admin", "acme.auditor"},
+    "GET /imports/{import_id}/events": {"acme.admin", "acme.auditor"},
+    "GET /schedules": {"acme.admin", "acme.auditor"},
+    "POST /schedules/{schedule_id}/trigger": {"acme.admin"},
+    "POST /schedules/{schedule_id}/pause": {"acme.admin"},
+    "POST /schedules/{schedule_id}/resume": {"acme.admin"},
+}
+FOR_ANYBODY = {
+    "POST /auth/token",
+    "POST /auth/token/refresh",
+    "GET /auth/me",
+    "POST /auth/password",
+}
+
+
+def _routes(world: Any) -> set[str]:
+    """The API's routes; a schedule's id is a path, so its converter is cut off."""
+    return {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, methods in world.app.openapi()["paths"].items()
+        if path.startswith("/api/v1")
+        for method in methods
+    }
+
+
+async def test_the_matrix_names_every_route(world: Any) -> None:
+    assert _routes(world) - FOR_ANYBODY <= set(MATRIX)
+
+
+async def _body(route: str) -> Any:
+    """A body that passes validation, so that the refusal is the role's and not the value's."""
+    return {} if route.startswith(("PATCH", "POST")) else None
+
+
+@pytest.mark.parametrize("route", MATRIX)
+async def test_the_role_decides(world: Any, route: str) -> None:
+    if route not in _routes(world):
+        pytest.skip("not served by this build")
+    method, path = route.split()
+    for name in ("agency", "user", "collector", "creditor", "source", "account", "import", "schedule"):
+        path = path.replace(f"{{{name}_id}}", NOBODY)
+    for who in ROLES:
+        answer = await world.call(who, method, path, await _body(route))
+        assert (answer.status_code != 403) is (who in MATRIX[route]), (who, answer.status_code)
+        assert answer.status_code not in {401, 500}
+    assert (await world.call(None, method, path, await _body(route))).status_code == 401
+    headers = {"X-Agency": "acme"}
+    as_platform = await world.call("platform", method, path, await _body(route), **headers)
+    assert as_platform.status_code not in {400, 401, 403, 500}
+
+
+@pytest.mark.parametrize("route", [route for route in MATRIX if "/agencies" not in route])
+async def test_the_platform_has_to_pick_an_agency(world: Any, route: str) -> None:
+    if route not in _routes(world):
+        pytest.skip("not served by this build")
+    method, path = route.split()
+    for name in ("user", "collector", "creditor", "source", "account", "import", "schedule"):
+        path = path.replace(f"{{{name}_id}}", NOBODY)
+    answer = await world.call("platform", method, path, await _body(route))
+    assert answer.status_code in {400, 422}
+    if answer.status_code == 400:
+        assert "X-Agency" in answer.json()["detail"]
+
+
+async def test_agencies_are_picked_by_id_or_slug(world: Any) -> None:
+    for reference in ("acme", str(world.agencies["acme"])):
+        me = await world.call("platform", "GET", "/auth/me", **{"X-Agency": reference})
+        assert me.json()["agency_id"] == str(world.agencies["acme"])
+    for reference in ("atlantis", NOBODY, "'; DROP TABLE agency; --"):
+        assert (await world.call("platform", "GET", "/users", **{"X-Agency": reference})).status_code == 404
+
+
+async def test_an_agency_s_user_cannot_pick_another(world: Any) -> None:
+    own = await world.call("acme.admin", "GET", "/users", **{"X-Agency": "acme"})
+    assert own.status_code == 200
+    other = await world.call("acme.admin", "GET", "/users", **{"X-Agency": "rival"})
+    unknown = await world.call("acme.admin", "GET", "/users", **{"X-Agency": "atlantis"})
+    assert other.status_code == unknown.status_code == 404
+    assert other.json()["detail"].replace("rival", "atlantis") == unknown.json()["detail"]
+
+
+async def _things(world: Any, host_key: str) -> dict[str, str]:
+    """One of each thing that acme owns: path parameter → id."""
+
+    async def make(path: str, body: dict[str, Any]) -> str:
+        answer = await world.call("acme.admin", "POST", path, body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    password = "correct horse battery"
+    person = {"username": "walled", "full_name": "W", "role": "collector", "password": password}
+    user_id = await make("/users", person)
+    source = {"name": "walled", "host": "sftp.example.com", "username": "u", "password": "p"}
+    return {
+        "agency_id": str(world.agencies["acme"]),
+        "user_id": user_id,
+        "collector_id": await make("/collectors", {"user_id": user_id}),
+        "creditor_id": await make("/creditors", {"name": "Walled Bank"}),
+        "source_id": await make("/sftp-sources", {**source, "host_key": host_key}),
+    }
+
+
+async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) -> None:
+    things = await _things(world, host_key)
+    tried = 0
+    for route in sorted(_routes(world)):
+        method, path = route.split()
+        names = [name for name in things if f"{{{name}}}" in path]
+        if not names:
+            continue
+        for name in names:
+            path = path.replace(f"{{{name}}}", things[name])
+        own = await world.call("acme.admin", "GET", path)
+        assert own.status_code == 200, path
+        other = await world.call("rival.admin", method, path, {} if method == "PATCH" else None)
+        expected = {403} if route.startswith(("PATCH /agencies", "DELETE /agencies")) else {404}
+        assert {other.status_code} == expected, (route, other.text)
+        as_platform = await world.call(
+            "platform", method, path, {} if method == "PATCH" else None, **{"X-Agency": "rival"}
+        )
+        if "/agencies/" not in path:
+            assert as_platform.status_code == 404, route
+        tried += 1
+    assert tried >= 15
+    still = await world.call("acme.admin", "GET", f"/users/{things['user_id']}")
+    assert still.json()["active"] is True
+
+
+async def test_lists_show_one_s_own_only(world: Any) -> None:
+    for path in ("/agencies", "/users", "/collectors", "/creditors", "/sftp-sources"):
+        mine = (await world.call("acme.admin", "GET", path)).json()["results"]
+        theirs = (await world.call("rival.admin", "GET", path)).json()["results"]
+        assert not {row["id"] for row in mine} & {row["id"] for row in theirs}, path
+
+
+async def test_references_to_another_agency_s_things_are_refused(world: Any, host_key: str) -> None:
+    users = (await world.call("acme.admin", "GET", "/users")).json()["results"]
+    collector = next(row for row in users if row["role"] == "collector")
+    answer = await world.call("rival.admin", "POST", "/collectors", {"user_id": collector["id"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "user_id")
+    creditor = (await world.call("acme.admin", "GET", "/creditors")).json()["results"][0]
+    source = {"name": "cross", "host": "h", "username": "u", "password": "p", "host_key": host_key}
+    answer = await world.call(
+        "rival.admin", "POST", "/sftp-sources", {**source, "creditor_id": creditor["id"]}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "creditor_id")
