@@ -1,8 +1,9 @@
 """Whole lines of a portfolio file as records: exactly those of the csv module, mostly without it.
 
-A line without quotes is a record by itself, so all such lines of a block are split at once by
-Polars. Only a line with a quote (or NUL, or the control marker) goes through ``csv.reader``,
-with as many of its following lines as its quoted fields take.
+A line without quotes is a record by itself, and so is one whose every cell is quoted and holds no
+quote; all such lines of a block are split at once by Polars. Any other line with a quote (or with NUL,
+or the control marker) goes through ``csv.reader``, with as many of its following lines as its quoted
+fields take.
 """
 
 import io
@@ -109,12 +110,25 @@ class RecordSplitter:
         lines = block.lines
         special = lines.str.len_bytes() >= self._max_bytes  # too long with its line end, or nearly so
         if b'"' in data:
-            special |= lines.str.contains('"', literal=True)
+            special |= lines.str.contains('"', literal=True) & ~self._all_quoted(block.texts)
         if b"\0" in data:
             special |= lines.str.contains("\0", literal=True)
         if self._marker is not None:
             special |= lines.str.starts_with(self._marker)
         return special.arg_true().to_list() if special.any() else []
+
+    def _all_quoted(self, texts: pl.Series) -> pl.Series:
+        """Which lines are full records with quotes around every cell and nowhere else.
+
+        Such a line has two quotes a cell: the outer ones and those of the separators, which therefore
+        cannot be part of a cell.
+        """
+        return (
+            (texts.str.count_matches('"', literal=True) == 2 * self.width)
+            & (texts.str.count_matches(f'"{self._delimiter}"', literal=True) == self.width - 1)
+            & texts.str.starts_with('"')
+            & texts.str.ends_with('"')
+        )
 
     def _slow_records(
         self, block: "_Block", special: list[int], records: Records, *, rest: int, final: bool
@@ -187,29 +201,36 @@ class RecordSplitter:
         )
 
     def _cells(self, fast: pl.DataFrame, slow: list[tuple[int, list[str]]], records: Records) -> pl.DataFrame:
-        width = self.width
+        quoted = fast["text"].str.starts_with('"')  # with the others gone, all of these are _all_quoted
+        tables = []
+        if quoted.any():
+            inner = pl.col("text").str.strip_prefix('"').str.strip_suffix('"')
+            tables.append(self._table(fast.filter(quoted).with_columns(inner), f'"{self._delimiter}"'))
+            fast = fast.filter(~quoted)
         # Too short lines are set apart first: splitting them would cost a cell per column.
-        long_enough = pl.col("text").str.len_bytes() >= width - 1
+        long_enough = pl.col("text").str.len_bytes() >= self.width - 1
         candidates = fast.filter(long_enough)
-        parts = candidates["text"].str.split_exact(self._delimiter, width).struct
-        right = parts.field(f"field_{width - 1}").is_not_null() & parts.field(f"field_{width}").is_null()
-        cells = pl.DataFrame(
-            {
-                "line": candidates["line"],
-                **{name: parts.field(f"field_{at}") for name, at in self.layout.positions.items()},
-            }
-        )
-        if not right.all():
-            cells = cells.filter(right)
-        if len(cells) < len(fast):
+        table = self._table(candidates, self._delimiter)
+        right = table["_last"].is_not_null() & table["_beyond"].is_null()
+        tables.append(table if right.all() else table.filter(right))
+        if len(tables[-1]) < len(fast):
             wrong = pl.concat([fast.filter(~long_enough), candidates.filter(~right)])
             self._refuse_widths(wrong, records)
+        cells = tables[0] if len(tables) == 1 else pl.concat(tables)
+        cells = cells.drop("_last", "_beyond")
         if slow:
             more = {"line": [line for line, _ in slow]} | {
                 name: [fields[at] for _, fields in slow] for name, at in self.layout.positions.items()
             }
-            cells = pl.concat([cells, pl.DataFrame(more, schema=cells.schema)]).sort("line")
-        return cells
+            cells = pl.concat([cells, pl.DataFrame(more, schema=cells.schema)])
+        return cells if len(tables) == 1 and not slow else cells.sort("line")
+
+    def _table(self, lines: pl.DataFrame, separator: str) -> pl.DataFrame:
+        """The cells of the layout's fields, the last cell of the width and the one beyond it."""
+        parts = lines["text"].str.split_exact(separator, self.width).struct
+        places = {**self.layout.positions, "_last": self.width - 1, "_beyond": self.width}
+        cells = {name: parts.field(f"field_{at}") for name, at in places.items()}
+        return pl.DataFrame({"line": lines["line"], **cells})
 
     def _refuse_widths(self, wrong: pl.DataFrame, records: Records) -> None:
         for line, text in wrong.iter_rows():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from activities.portfolio_judge import PLACEMENT_SCHEMA, judge
 from domain.csv_text import neutralise_formula
 from domain.import_profiles import AMOUNT_FIELDS, DATE_FIELDS, FIELDS, DateFormat, ImportProfile
-from domain.placements import WHITESPACE, PlacementRow, judge_row
+from domain.placements import WHITESPACE, PlacementRow, RowProblem, judge_row
 
 ODD = st.sampled_from(
     [
@@ -86,7 +86,8 @@ def assert_alike(rows: list[dict[str, str]], profile: ImportProfile, *, plain: b
         schema={"line": pl.Int64} | dict.fromkeys(rows[0], pl.String),
     )
     verdict = judge(cells, profile, names={}, plain=plain, marked=marked)
-    good, warnings = [], []
+    good: list[dict[str, object]] = []
+    warnings: list[RowProblem] = []
     for line, row in enumerate(rows, 2):
         placement, problems = judge_row(row, profile, line=line)
         if placement is not None:

@@ -26,7 +26,7 @@ def taken(profile: ImportProfile | None = None, **cells: str) -> PlacementRow:
 
 
 def reason(**cells: str) -> str:
-    row, (problem,) = judged(**cells)
+    row, (problem,) = judged(None, **cells)
     assert row is None
     assert (problem.line, problem.column, problem.severity) == (7, next(iter(cells)), Severity.ERROR)
     return problem.error
