@@ -52,7 +52,7 @@ DEBTS = [
     (income, balance)
     for income, balances in {
         INCOME: [k * INCOME + d for k in (1, 3, 6) for d in (-CENT, Decimal(0), CENT)] + [Decimal("0.00")],
-        Decimal("0.00"): [Decimal("250.00")],
+        Decimal("0.00"): [Decimal("250.00"), Decimal("0.00")],
         Decimal("-10.00"): [Decimal("250.00")],
         None: [Decimal("250.00")],
     }.items()
