@@ -1,7 +1,7 @@
 """Progress of imports as a stream: one poller per process and import, shared by all who listen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,34 +40,42 @@ def event_of(job: "ImportJob") -> ImportEvent:
 
 
 class _Watch:
-    """The poller of one import and what it saw last."""
+    """What was seen last of one import, and everybody who waits for more."""
 
     def __init__(self) -> None:
         self.listeners = 0
         self.latest: ImportEvent | None = None
-        self.failure: BaseException | None = None
-        self.changed = asyncio.Condition()
         self.poller: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._changed = asyncio.Event()
 
-    async def publish(self, event: ImportEvent) -> None:
-        async with self.changed:
-            if self.latest is None or event.id > self.latest.id:
-                self.latest = event
-                self.changed.notify_all()
+    def publish(self, event: ImportEvent) -> None:
+        """Wake the listeners when ``event`` is news."""
+        if self.latest is None or event.id > self.latest.id:
+            self.latest = event
+            self._wake()
+
+    def ended(self, poller: asyncio.Task[None]) -> None:
+        """The poller is done; what it failed with is raised by every listener."""
+        if not poller.cancelled() and (failure := poller.exception()) is not None:
+            self._failure = failure
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._changed = self._changed, asyncio.Event()
+        waiting.set()
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
 
     async def newer(self, than: int) -> ImportEvent:
-        """The latest event, as soon as there is one with a larger id; raises what ended the poller."""
-        async with self.changed:
-            while self.latest is None or self.latest.id <= than:
-                if self.failure is not None:
-                    raise self.failure
-                await self.changed.wait()
-            return self.latest
-
-    async def fail(self, failure: BaseException) -> None:
-        async with self.changed:
-            self.failure = failure
-            self.changed.notify_all()
+        """The latest event, as soon as there is one with a larger id."""
+        while self.latest is None or self.latest.id <= than:
+            if self._failure is not None:
+                raise self._failure
+            await self._changed.wait()
+        return self.latest
 
 
 class ImportEvents:
@@ -83,7 +91,9 @@ class ImportEvents:
         self._interval_s = interval_s
         self._watches: dict[tuple[UUID, UUID], _Watch] = {}
 
-    async def follow(self, agency_id: UUID, import_id: UUID, *, after: int = 0) -> AsyncIterator[ImportEvent]:
+    async def follow(
+        self, agency_id: UUID, import_id: UUID, *, after: int = 0
+    ) -> AsyncGenerator[ImportEvent]:
         """Events with ids above ``after``; ends with the one that ends the import."""
         async with self._watching(agency_id, import_id) as watch:
             seen = after
@@ -98,9 +108,10 @@ class ImportEvents:
     async def _watching(self, agency_id: UUID, import_id: UUID) -> AsyncIterator[_Watch]:
         key = (agency_id, import_id)
         watch = self._watches.get(key)
-        if watch is None or watch.failure is not None:
+        if watch is None or watch.failed:
             watch = self._watches[key] = _Watch()
             watch.poller = asyncio.create_task(self._poll(watch, agency_id, import_id))
+            watch.poller.add_done_callback(watch.ended)
         watch.listeners += 1
         try:
             yield watch
@@ -113,15 +124,9 @@ class ImportEvents:
                     watch.poller.cancel()
 
     async def _poll(self, watch: _Watch, agency_id: UUID, import_id: UUID) -> None:
-        try:
-            while watch.latest is None or not watch.latest.is_last:
-                try:
-                    await watch.publish(event_of(await self._read(agency_id, import_id)))
-                except Unavailable:
-                    _log.warning("progress cannot be read at the moment", import_id=str(import_id))
-                await asyncio.sleep(self._interval_s)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as failure:
-            await watch.fail(failure)
-            raise
+        while watch.latest is None or not watch.latest.is_last:
+            try:
+                watch.publish(event_of(await self._read(agency_id, import_id)))
+            except Unavailable:
+                _log.warning("progress cannot be read at the moment", import_id=str(import_id))
+            await asyncio.sleep(self._interval_s)

@@ -1,0 +1,150 @@
+"""Schedules over REST, on a real Temporal server."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import Client, Schedule, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.service import RPCError
+
+from workflows import queues
+from workflows.schedules import declared, poll_schedule_id, schedule_ids, sweep_schedule_id
+
+
+@pytest.fixture
+async def agency(world: Any) -> UUID:
+    """The agency whose schedules a test may change, with its schedules as they were declared."""
+    agency_id: UUID = world.agencies["acme"]
+    await world.services.schedules.ensure(agency_id)
+    return agency_id
+
+
+async def shown(world: Any, who: str = "acme.admin") -> dict[str, dict[str, Any]]:
+    answer = await world.call(who, "GET", "/schedules")
+    assert answer.status_code == 200, answer.text
+    return {schedule["id"]: schedule for schedule in answer.json()["results"]}
+
+
+async def described(client: Client, schedule_id: str) -> Schedule:
+    return (await client.get_schedule_handle(schedule_id).describe()).schedule
+
+
+async def test_an_agency_is_made_with_its_schedules(world: Any, agency: UUID) -> None:
+    schedules = await shown(world)
+
+    assert set(schedules) == set(schedule_ids(agency))
+    poll = schedules[poll_schedule_id(agency)]
+    assert (poll["workflow"], poll["spec"], poll["paused"]) == ("PortfolioPoll", "every 15 minutes", False)
+    assert len(poll["next_runs"]) == 5
+    assert schedules[sweep_schedule_id(agency)]["workflow"] == "Admission"
+
+
+async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
+    world: Any, agency: UUID, temporal_client: Client
+) -> None:
+    schedule_id = poll_schedule_id(agency)
+    handle = temporal_client.get_schedule_handle(schedule_id)
+    await handle.pause(note="creditor moves house")
+
+    def spoil(present: ScheduleUpdateInput) -> ScheduleUpdate:
+        spoilt = present.description.schedule
+        spoilt.spec.intervals[0].every = timedelta(days=3)
+        spoilt.policy.catchup_window = timedelta(seconds=10)
+        return ScheduleUpdate(spoilt)
+
+    await handle.update(spoil)
+    await world.services.schedules.ensure(agency)
+
+    schedule = await described(temporal_client, schedule_id)
+    wanted = declared(agency, poll_every=timedelta(minutes=15))[0]
+    assert schedule.state.paused
+    assert schedule.state.note == "creditor moves house"
+    assert schedule.spec.intervals[0].every == wanted.every
+    assert schedule.policy.catchup_window == wanted.catch_up
+    await handle.unpause()
+
+
+async def test_pausing_and_resuming(world: Any, agency: UUID, temporal_client: Client) -> None:
+    path = f"/schedules/{poll_schedule_id(agency)}"
+
+    paused = await world.call("acme.admin", "POST", f"{path}/pause", {"note": "holiday"})
+    resumed = await world.call("acme.admin", "POST", f"{quote(path, safe='/')}/resume")
+
+    assert (paused.status_code, resumed.status_code) == (200, 200)
+    assert (paused.json()["paused"], paused.json()["note"], paused.json()["next_runs"]) == (
+        True,
+        "holiday",
+        [],
+    )
+    assert (resumed.json()["paused"], resumed.json()["note"]) == (False, "resumed by acme.admin")
+    assert not (await described(temporal_client, poll_schedule_id(agency))).state.paused
+
+
+async def test_triggering_starts_a_run_and_refuses_a_second(
+    world: Any, agency: UUID, temporal_client: Client
+) -> None:
+    schedule_id = poll_schedule_id(agency)
+    key = {"Idempotency-Key": uuid4().hex}
+
+    first = await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/trigger", **key)
+    assert first.status_code == 202, first.text
+    async with asyncio.timeout(20):
+        while not (going := (await shown(world))[schedule_id]["running"]):
+            await asyncio.sleep(0.05)
+    repeated = await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/trigger", **key)
+    second = await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/trigger")
+
+    assert repeated.status_code == 202
+    assert second.status_code == 409
+    assert second.json()["running"] == [going[0]["workflow_id"]]
+    handle = temporal_client.get_workflow_handle(going[0]["workflow_id"])
+    description = await handle.describe()
+    assert description.workflow_type == "PortfolioPoll"
+    assert description.task_queue == queues.LIFECYCLE
+    assert str(agency) in str(description.typed_search_attributes)
+    assert (await shown(world))[schedule_id]["last_runs"][0]["workflow_id"] == going[0]["workflow_id"]
+    await handle.terminate()
+
+
+async def test_another_agencys_schedule_is_not_there(world: Any, agency: UUID) -> None:
+    rivals = await shown(world, "rival.admin")
+
+    assert set(rivals).isdisjoint(schedule_ids(agency))
+    for action in ("trigger", "pause", "resume"):
+        for schedule_id in (poll_schedule_id(agency), "portfolio-poll", f"portfolio-poll/{uuid4()}"):
+            answer = await world.call("rival.admin", "POST", f"/schedules/{schedule_id}/{action}")
+            assert answer.status_code == 404, answer.text
+
+
+async def test_who_may_do_what(world: Any, agency: UUID) -> None:
+    path = f"/schedules/{sweep_schedule_id(agency)}/pause"
+    statuses = {
+        who: (
+            (await world.call(who, "GET", "/schedules")).status_code,
+            (await world.call(who, "POST", path)).status_code,
+        )
+        for who in ("acme.auditor", "acme.collector")
+    }
+
+    assert statuses == {"acme.auditor": (200, 403), "acme.collector": (403, 403)}
+
+
+async def test_a_deactivated_agency_has_none(world: Any, temporal_client: Client) -> None:
+    agency_id = world.agencies["rival"]
+    picked = {"X-Agency": str(agency_id)}
+
+    async def set_active(*, active: bool) -> None:
+        answer = await world.call("platform", "PATCH", f"/agencies/{agency_id}", {"active": active}, **picked)
+        assert answer.status_code == 200, answer.text
+
+    await set_active(active=False)
+    for schedule_id in schedule_ids(agency_id):
+        with pytest.raises(RPCError, match="not found"):
+            await described(temporal_client, schedule_id)
+    await world.services.schedules.ensure(agency_id)
+    await set_active(active=True)
+
+    assert await described(temporal_client, poll_schedule_id(agency_id))
