@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +12,17 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from cli import admin, audit, schedules
 from domain.errors import DomainError
 from runtime.logging import configure_logging
 from runtime.settings import Settings, load_settings
 
 INTERRUPTED = 130
+GROUPS = {
+    "admin": "Set up agencies, users, creditors and SFTP sources.",
+    "schedules": "Look at and apply the Temporal schedules.",
+    "audit": "Prove that the books are sound.",
+}
+"""Groups of commands, each a module of this package that is loaded only when it is asked for."""
 
 app = typer.Typer(
     help="Recoup: debt recovery on durable workflows.",
@@ -24,9 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(admin.app, name="admin", help="Set up agencies, users, creditors and SFTP sources.")
-app.add_typer(schedules.app, name="schedules", help="Look at and apply the Temporal schedules.")
-app.add_typer(audit.app, name="audit", help="Prove that the books are sound.")
 
 Queues = Annotated[
     str, typer.Option("--queues", help="Task queues to serve, comma separated; all by default.")
@@ -163,9 +166,16 @@ def _configured() -> Settings:
     return settings
 
 
+def _add_groups(wanted: str | None) -> None:
+    for name, summary in GROUPS.items():
+        group = import_module(f"cli.{name}").app if name == wanted else typer.Typer()
+        app.add_typer(group, name=name, help=summary)
+
+
 def main() -> None:
     """Run a command; expected failures are one line on standard error and exit code 1."""
     errors = Console(stderr=True)
+    _add_groups(next(iter(sys.argv[1:]), None))
     try:
         app()
     except DomainError as error:

@@ -91,14 +91,15 @@ def write_portfolio(
     prefix: str = "RCP",
     creditors: Sequence[SampleCreditor] = CREDITORS,
     as_of: date = AS_OF,
+    columns: Sequence[str] | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> Written:
     """Write a portfolio file (CSV, UTF-8, header and ``rows`` records) in chunks, and say what it holds.
 
     References are ``{prefix}-0000001`` and so on; ``bad_rows`` of the rows, spread over the file,
-    each have one of ``DEFECTS`` in turn. ``on_rows`` is called with the rows written so far after
-    each chunk. Raises ``ValueError`` for impossible counts or a prefix that is not up to 20 of
-    ``A-Z``, ``0-9`` and ``-``.
+    each have one of ``DEFECTS`` in turn. ``columns`` picks columns of the layout, all by default.
+    ``on_rows`` is called with the rows written so far after each chunk. Raises ``ValueError`` for
+    impossible counts or a prefix that is not up to 20 of ``A-Z``, ``0-9`` and ``-``.
     """
     if rows < 0 or not 0 <= bad_rows <= rows:
         raise ValueError(
@@ -114,6 +115,8 @@ def write_portfolio(
         frame = _spoil(
             frame, {line - start: d for line, d in defects.items() if start <= line < start + size}
         )
+        if columns is not None:
+            frame = frame.select(columns)
         fh.write(frame.write_csv(include_header=start == 0, line_terminator="\n").encode())
         if on_rows:
             on_rows(start + size)

@@ -1,0 +1,79 @@
+"""``recoup schedules``: bring Temporal's schedules in line with their declaration, and look at them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runtime.settings import load_settings
+from services.access import Principal
+from services.schedules import ScheduleService, ScheduleView
+
+app = typer.Typer(no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+OPERATOR = "recoup schedules"
+
+
+@app.callback()
+def schedules() -> None:
+    """Look at and apply the Temporal schedules."""
+
+
+@app.command()
+def apply(as_json: AsJson = False) -> None:
+    """Make search attributes and every active agency's schedules what they are declared to be.
+
+    What is paused stays paused. Safe to repeat; run it after each deployment.
+    """
+    _show(asyncio.run(_applied()), as_json=as_json)
+
+
+@app.command(name="list")
+def show(as_json: AsJson = False) -> None:
+    """The schedules of every active agency: next runs, whether paused and why."""
+    _show(asyncio.run(_listed()), as_json=as_json)
+
+
+@asynccontextmanager
+async def _agencies() -> AsyncIterator[tuple[ScheduleService, list[Principal]]]:
+    from api.composition import build_services, open_database
+    from runtime import temporal
+    from workers.deployment import ensure_search_attributes
+
+    settings = load_settings()
+    client = await temporal.connect(settings)
+    await ensure_search_attributes(client)
+    async with open_database(settings, "recoup-schedules") as database:
+        async with database.platform() as tx:
+            principals = [Principal.operator(OPERATOR, agency.id) for agency in await tx.agencies.active()]
+        yield build_services(settings, database, client).schedules, principals
+
+
+async def _applied() -> list[ScheduleView]:
+    async with _agencies() as (service, principals):
+        for principal in principals:
+            await service.ensure(principal.tenant.agency_id)
+        return [view for principal in principals for view in await service.list(principal)]
+
+
+async def _listed() -> list[ScheduleView]:
+    async with _agencies() as (service, principals):
+        return [view for principal in principals for view in await service.list(principal)]
+
+
+def _show(views: list[ScheduleView], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
+        return
+    table = Table("schedule", "workflow", "when", "next run", "paused")
+    for view in views:
+        following = f"{view.next_runs[0]:%Y-%m-%d %H:%M UTC}" if view.next_runs else ""
+        paused = (view.note or "yes") if view.paused else ""
+        table.add_row(view.id, view.workflow, view.spec, following, paused)
+    Console().print(table)
