@@ -68,7 +68,7 @@ async def test_the_matrix_names_every_route(world: Any) -> None:
     assert _routes(world) - FOR_ANYBODY <= set(MATRIX)
 
 
-async def _body(route: str) -> Any:
+def _body(route: str) -> Any:
     """A body that passes validation, so that the refusal is the role's and not the value's."""
     return {} if route.startswith(("PATCH", "POST")) else None
 
@@ -81,13 +81,14 @@ async def test_the_role_decides(world: Any, route: str) -> None:
     for name in ("agency", "user", "collector", "creditor", "source", "account", "import", "schedule"):
         path = path.replace(f"{{{name}_id}}", NOBODY)
     for who in ROLES:
-        answer = await world.call(who, method, path, await _body(route))
+        answer = await world.call(who, method, path, _body(route))
         assert (answer.status_code != 403) is (who in MATRIX[route]), (who, answer.status_code)
         assert answer.status_code not in {401, 500}
-    assert (await world.call(None, method, path, await _body(route))).status_code == 401
+    assert (await world.call(None, method, path, _body(route))).status_code == 401
     headers = {"X-Agency": "acme"}
-    as_platform = await world.call("platform", method, path, await _body(route), **headers)
-    assert as_platform.status_code not in {400, 401, 403, 500}
+    as_platform = await world.call("platform", method, path, _body(route), **headers)
+    assert as_platform.status_code not in {401, 403, 500}
+    assert "X-Agency" not in as_platform.text
 
 
 @pytest.mark.parametrize("route", [route for route in MATRIX if "/agencies" not in route])
@@ -97,7 +98,7 @@ async def test_the_platform_has_to_pick_an_agency(world: Any, route: str) -> Non
     method, path = route.split()
     for name in ("user", "collector", "creditor", "source", "account", "import", "schedule"):
         path = path.replace(f"{{{name}_id}}", NOBODY)
-    answer = await world.call("platform", method, path, await _body(route))
+    answer = await world.call("platform", method, path, _body(route))
     assert answer.status_code in {400, 422}
     if answer.status_code == 400:
         assert "X-Agency" in answer.json()["detail"]
@@ -156,10 +157,10 @@ async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) 
         other = await world.call("rival.admin", method, path, {} if method == "PATCH" else None)
         expected = {403} if route.startswith(("PATCH /agencies", "DELETE /agencies")) else {404}
         assert {other.status_code} == expected, (route, other.text)
-        as_platform = await world.call(
-            "platform", method, path, {} if method == "PATCH" else None, **{"X-Agency": "rival"}
-        )
         if "/agencies/" not in path:
+            as_platform = await world.call(
+                "platform", method, path, {} if method == "PATCH" else None, **{"X-Agency": "rival"}
+            )
             assert as_platform.status_code == 404, route
         tried += 1
     assert tried >= 15

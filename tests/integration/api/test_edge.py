@@ -1,0 +1,187 @@
+"""What every request gets, whatever its route: problems, headers, limits, metrics, logs."""
+
+import re
+from typing import Any
+
+import pytest
+import structlog
+from fastapi import APIRouter
+
+from runtime.settings import Settings
+
+ROOT = "http://test"
+
+
+class SecretSpilled(RuntimeError):
+    """An unexpected failure whose message nobody must see."""
+
+
+@pytest.fixture(scope="module")
+def breakable(world: Any) -> Any:
+    """The application with a route that fails."""
+    router = APIRouter()
+
+    @router.get("/api/v1/broken/{thing_id}", include_in_schema=False)
+    async def broken(thing_id: str) -> None:
+        raise SecretSpilled(f"password of {thing_id} is hunter2")
+
+    world.app.include_router(router)
+    return world
+
+
+async def test_errors_are_problems(world: Any) -> None:
+    cases = [
+        (await world.call("acme.admin", "GET", "/nowhere"), 404, "not-found"),
+        (await world.call("acme.admin", "PUT", "/users"), 405, "method-not-allowed"),
+        (await world.call(None, "GET", "/users"), 401, "unauthenticated"),
+        (await world.call("acme.collector", "GET", "/users"), 403, "forbidden"),
+        (await world.call("acme.admin", "GET", "/users/not-an-id"), 422, "invalid"),
+        (await world.call("platform", "GET", "/users"), 400, "malformed"),
+    ]
+    for answer, status, slug in cases:
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert (answer.status_code, problem["status"]) == (status, status)
+        assert problem["type"] == f"urn:recoup:problem:{slug}"
+        assert problem["instance"] == answer.request.url.path
+        assert problem["title"]
+        assert problem["detail"]
+    assert cases[1][0].headers["allow"] in {"GET", "POST", "GET, POST"}
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"username": "\\ud800"}'])
+async def test_a_body_that_cannot_be_read(world: Any, body: bytes) -> None:
+    async with world.client(None, **{"Content-Type": "application/json"}) as client:
+        answer = await client.post("/auth/token", content=body)
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_every_bad_field_is_named(world: Any) -> None:
+    body = {
+        "name": "",
+        "host": "h",
+        "username": "u",
+        "port": "x",
+        "host_key": "k",
+        "profile": {"columns": {"a": 1}},
+    }
+    answer = await world.call("acme.admin", "POST", "/sftp-sources", body)
+    assert {error["field"] for error in answer.json()["errors"]} == {"name", "port", "profile.columns.a"}
+
+
+async def test_an_unexpected_failure_tells_nothing_but_its_number(breakable: Any) -> None:
+    with structlog.testing.capture_logs() as logs:
+        answer = await breakable.call("acme.admin", "GET", "/broken/thing-7")
+    assert answer.status_code == 500
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    incident = answer.json()["incident"]
+    [logged] = [event for event in logs if event.get("incident") == incident]
+    assert any(name.endswith("SecretSpilled") for name in logged["error"])
+    assert any("test_edge.py" in frame for frame in logged["frames"])
+    assert "hunter2" not in answer.text + str(logs)
+    assert "SecretSpilled" not in answer.text
+
+
+async def test_logs_name_routes_and_no_values(world: Any) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await world.call("acme.admin", "GET", "/creditors?page_size=7&search=jane.doe")
+    [event] = [event for event in logs if event["event"] == "request"]
+    assert (event["method"], event["route"], event["status"]) == ("GET", "/creditors", 200)
+    assert event["duration_ms"] > 0
+    assert "jane" not in str(logs)
+
+
+async def test_requests_have_ids(world: Any) -> None:
+    made = (await world.call(None, "GET", f"{ROOT}/health/live")).headers["X-Request-ID"]
+    assert re.fullmatch(r"[0-9a-f]{32}", made)
+    given = await world.call(None, "GET", f"{ROOT}/health/live", **{"X-Request-ID": "order-66-please"})
+    assert given.headers["X-Request-ID"] == "order-66-please"
+    forged = await world.call(None, "GET", f"{ROOT}/health/live", **{"X-Request-ID": 'x" admin="true'})
+    assert "admin" not in forged.headers["X-Request-ID"]
+
+
+async def test_answers_carry_security_headers(world: Any) -> None:
+    for path in ("/users", "/nowhere", f"{ROOT}/health/live", "/docs"):
+        headers = (await world.call("acme.admin", "GET", path)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert (await world.call("acme.admin", "GET", "/users")).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_large_body_is_refused_declared_or_not(world: Any) -> None:
+    body = b'{"username": "' + b"x" * (1 << 20) + b'", "password": "p"}'
+
+    async def undeclared() -> Any:
+        for start in range(0, len(body), 65_536):
+            yield body[start : start + 65_536]
+
+    async with world.client(None, **{"Content-Type": "application/json"}) as client:
+        for content in (body, undeclared()):
+            answer = await client.post("/auth/token", content=content)
+            assert answer.status_code == 413
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "1048576" in answer.json()["detail"]
+        fits = await client.post("/auth/token", content=b"x" * 65_536)
+    assert fits.status_code == 400
+
+
+async def test_paths_work_with_and_without_the_slash(world: Any) -> None:
+    for path in ("/users", "/auth/me", "/docs", "/schema"):
+        plain = await world.call("acme.admin", "GET", path)
+        slashed = await world.call("acme.admin", "GET", f"{path}/")
+        assert plain.status_code == slashed.status_code == 200, path
+        assert plain.content == slashed.content
+    made = await world.call("acme.admin", "POST", "/creditors/", {"name": "Slashed Bank"})
+    assert made.status_code == 201
+
+
+async def test_the_start_page_leads_to_the_documentation(world: Any) -> None:
+    async with world.client() as client:
+        page = await client.get(f"{ROOT}/", follow_redirects=True)
+    assert page.url.path == "/api/v1/docs"
+
+
+async def test_the_documentation_needs_no_other_server(world: Any) -> None:
+    page = await world.call(None, "GET", "/docs")
+    assets = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert len(assets) == 3
+    for asset in assets:
+        answer = await world.call(None, "GET", f"{ROOT}{asset}")
+        assert answer.status_code == 200, asset
+        assert len(answer.content) > 100
+    assert "http://" not in page.text + (await world.call(None, "GET", "/docs/start.js")).text
+    assert "https://" not in page.text
+    schema = (await world.call(None, "GET", "/schema")).json()
+    assert schema["components"]["securitySchemes"]
+    assert "application/problem+json" in str(schema["paths"]["/api/v1/users"]["get"]["responses"]["403"])
+
+
+async def test_the_assets_are_no_way_out(world: Any) -> None:
+    for path in (
+        "/docs/assets/../docs.html",
+        "/docs/assets/%2e%2e/%2e%2e/app.py",
+        "/docs/assets//etc/passwd",
+    ):
+        answer = await world.call(None, "GET", path)
+        assert answer.status_code == 404, path
+
+
+async def test_metrics_count_by_route_template(world: Any) -> None:
+    me = (await world.call("acme.admin", "GET", "/auth/me")).json()
+    await world.call("acme.admin", "GET", f"/users/{me['id']}")
+    await world.call("acme.admin", "BREW", "/users")
+    text = (await world.call(None, "GET", f"{ROOT}/metrics")).text
+    assert re.search(
+        r'recoup_http_requests_total\{method="GET",route="/users/\{user_id\}",status="200"\} [1-9]', text
+    )
+    assert re.search(r'recoup_http_request_seconds_count\{method="GET",route="/auth/me"\} [1-9]', text)
+    assert 'method="OTHER"' in text
+    assert me["id"] not in text
+
+
+def test_production_refuses_the_built_in_secrets() -> None:
+    with pytest.raises(ValueError, match="RECOUP_JWT_SECRET"):
+        Settings(_env_file=None, env="production")

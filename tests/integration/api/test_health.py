@@ -1,0 +1,112 @@
+"""Readiness: 200 when everything is there, else what is missing, and always soon."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from db.cipher import ColumnCipher, parse_keys
+from db.session import Database
+from runtime.settings import DEVELOPMENT_COLUMN_KEYS
+from sandbox.ports import free_port
+from sandbox.temporal import TemporalServer
+from services.health import HealthService
+from workflows import queues
+
+READY = "http://test/health/ready"
+
+
+@workflow.defn(sandboxed=False)
+class Idle:
+    """Gives a worker something to serve."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """End at once."""
+
+
+@activity.defn
+async def idle() -> None:
+    """Gives a worker something to serve."""
+
+
+@pytest.fixture
+async def workers(temporal_client: Client) -> AsyncIterator[None]:
+    """Workers that poll every queue."""
+    async with (
+        Worker(temporal_client, task_queue=queues.LIFECYCLE, workflows=[Idle], activities=[idle]),
+        Worker(temporal_client, task_queue=queues.BULK, workflows=[Idle], activities=[idle]),
+    ):
+        yield
+
+
+async def test_alive_is_alive(world: Any) -> None:
+    answer = await world.call(None, "GET", "http://test/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "live"})
+
+
+async def test_what_is_missing_is_said(world: Any) -> None:
+    answer = await world.call(None, "GET", READY)
+    assert answer.status_code == 503
+    checks = answer.json()["checks"]
+    assert checks["database"] == checks["search_attributes"] == {"ok": True, "missing": None}
+    assert "recoup worker" in checks["workers"]["missing"]
+    assert "recoup seed" in checks["demo"]["missing"]
+
+
+@pytest.mark.usefixtures("workers")
+async def test_ready_when_everything_is_there(world: Any) -> None:
+    await world.call("platform", "POST", "/agencies", {"slug": "demo", "name": "Demo"})
+    deadline = time.monotonic() + 30
+    while (answer := await world.call(None, "GET", READY)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+    assert answer.json()["ready"] is True
+    assert set(answer.json()["checks"]) == {"database", "search_attributes", "schedules", "workers", "demo"}
+
+
+async def test_an_active_agency_without_schedules_is_noticed(world: Any, temporal_client: Client) -> None:
+    async with world.database.platform() as tx:
+        await tx.agencies.add({"slug": "unscheduled", "name": "Unscheduled"})
+        await tx.session.flush()
+    health = HealthService(world.database, temporal_client, revision="0001")
+    readiness = await health.ready()
+    assert "1 active agencies lack schedules" in str(readiness.checks["schedules"].missing)
+    async with world.database.platform() as tx:
+        agency = await tx.agencies.find("unscheduled")
+        await tx.agencies.change(agency.id, {"active": False})
+    assert (await health.ready()).checks["schedules"].ok
+
+
+async def test_another_revision_is_noticed(world: Any, temporal_client: Client) -> None:
+    readiness = await HealthService(world.database, temporal_client, revision="9999").ready()
+    assert "recoup migrate" in str(readiness.checks["database"].missing)
+
+
+async def test_an_empty_database_is_noticed(postgres_server: Any, temporal_client: Client) -> None:
+    database = Database(
+        postgres_server.url("postgres", "postgres"), ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
+    )
+    readiness = await HealthService(database, temporal_client, revision="0001").ready()
+    await database.close()
+    assert "recoup migrate" in str(readiness.checks["database"].missing)
+
+
+async def test_servers_that_are_away_are_noticed_in_time(tmp_path: Path) -> None:
+    database = Database(
+        f"postgresql://nobody@127.0.0.1:{free_port()}/none", ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
+    )
+    server = TemporalServer(free_port(), log=tmp_path / "temporal.log")
+    await server.start()
+    client = await Client.connect(server.address)
+    await server.stop()
+    began = time.monotonic()
+    readiness = await HealthService(database, client, revision="0001", timeout_s=0.5).ready()
+    assert time.monotonic() - began < 3
+    await database.close()
+    assert not readiness.ready
+    assert all(check.missing for check in readiness.checks.values())
