@@ -1,12 +1,12 @@
 """The timeline of an account: every event, append-only."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import insert, select
 
+from db.keyset import Position, newest_first
 from db.models import TimelineEvent
 from db.store import Store
 
@@ -38,12 +38,8 @@ class TimelineStore(Store):
             )
         )
 
-    async def page(
-        self, account_id: UUID, *, before: tuple[datetime, UUID] | None, limit: int
-    ) -> Sequence[TimelineEvent]:
-        """Events newest first, those before the ``(at, id)`` of a cursor where one is given."""
-        query = select(TimelineEvent).where(TimelineEvent.account_id == account_id)
-        if before is not None:
-            query = query.where(tuple_(TimelineEvent.at, TimelineEvent.id) < before)
-        query = query.order_by(TimelineEvent.at.desc(), TimelineEvent.id.desc()).limit(limit)
+    async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[TimelineEvent]:
+        """At most ``limit`` events next to a position ``(at, id)``, nearest first; newest first without."""
+        events = select(TimelineEvent).where(TimelineEvent.account_id == account_id)
+        query = newest_first(events, (TimelineEvent.at, TimelineEvent.id), position, limit)
         return (await self._session.scalars(query)).all()

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -16,6 +18,12 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from db.models import Account
 from domain.tenancy import Tenant
+from runtime.temporal import DATA_CONVERTER
+from sandbox.ports import free_port
+from sandbox.temporal import TemporalServer
+from services.admission import AdmissionRequests
+from services.lifecycle_view import LifecycleReader
+from services.web_ui import WebUi
 from workflows import queues
 
 IN_THE_CLEAR = re.compile(r"(?<![0-9a-f-])9173(?![0-9a-f-])|\*-9173")
@@ -370,3 +378,73 @@ async def test_a_workflow_tells_what_it_waits_for(world: Any, temporal_client: C
     assert view["run_id"] == handle.first_execution_run_id
     assert view["run_id"] in view["web_ui_url"]
     await handle.terminate()
+
+
+@pytest.fixture
+async def dead_client(tmp_path: Path) -> Client:
+    """A client of a Temporal server that went away."""
+    server = TemporalServer(free_port(), log=tmp_path / "temporal.log")
+    await server.start()
+    client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
+    await server.stop()
+    return client
+
+
+async def test_without_temporal_accounts_are_placed_and_workflows_unavailable(
+    world: Any, dead_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.services.accounts, "_ask_admission", AdmissionRequests(dead_client).ask)
+    reader = LifecycleReader(dead_client, WebUi("http://ui", "default"))
+    monkeypatch.setattr(world.services.accounts, "_lifecycles", reader)
+
+    made = await place(world)
+    detail = await world.call("acme.admin", "GET", f"/accounts/{made['id']}")
+    view = await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")
+
+    assert detail.status_code == 200
+    assert view.status_code == 503
+    assert "Retry-After" in view.headers
+
+
+async def test_without_a_worker_the_view_says_so(
+    world: Any, temporal_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.lifecycle_view.PATIENCE", timedelta(seconds=1))
+    made = await place(world)
+    handle = await temporal_client.start_workflow(
+        "AccountLifecycle", id=queues.account_workflow_id(UUID(made["id"])), task_queue=f"nobody-{uuid4()}"
+    )
+
+    view = (await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")).json()
+    await handle.terminate()
+    ended = (await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")).json()
+
+    assert (view["status"], view["state"]) == ("running", None)
+    assert "no worker" in view["problem"]
+    assert (ended["status"], ended["problem"], ended["next"]) == ("terminated", None, [])
+
+
+async def test_placing_asks_for_admission(world: Any, temporal_client: Client) -> None:
+    await place(world)
+
+    handle = temporal_client.get_workflow_handle(queues.admission_workflow_id(world.agencies["acme"]))
+    assert (await handle.describe()).workflow_type == "Admission"
+
+
+async def test_the_timeline_is_paged_newest_first(world: Any) -> None:
+    made = await place(world)
+    for n in range(4):
+        async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+            await tx.timeline.add(UUID(made["id"]), "note", f"note {n}")
+    path = f"/accounts/{made['id']}/timeline?page_size=2"
+
+    pages = []
+    while path:
+        pages.append((await world.call("acme.admin", "GET", path)).json())
+        path = (pages[-1]["next"] or "").removeprefix("/api/v1")
+    back = (await world.call("acme.admin", "GET", pages[2]["previous"].removeprefix("/api/v1"))).json()
+
+    told = [event["description"] for page in pages for event in page["results"]]
+    assert told == ["note 3", "note 2", "note 1", "note 0", "Placed by hand for Default"]
+    assert back["results"] == pages[1]["results"]
+    assert pages[2]["results"][0]["metadata"] == {"amount": "1250.00", "currency": "USD"}
