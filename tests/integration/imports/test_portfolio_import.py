@@ -1,9 +1,8 @@
 """A portfolio file from the inbox to scored, admitted accounts, on real servers."""
 
 from decimal import Decimal
-from typing import Any
 
-from tests.integration.imports.conftest import Shop, eventually, rows
+from tests.integration.imports.shop import Shop, eventually, rows
 
 
 async def test_a_file_becomes_scored_accounts_with_ledger_and_timeline(shop: Shop) -> None:
@@ -39,8 +38,8 @@ async def test_a_file_becomes_scored_accounts_with_ledger_and_timeline(shop: Sho
     }
     debtor = await shop.one("SELECT * FROM debtor WHERE full_name LIKE 'Brian%%'")
     assert b"1234" not in bytes(debtor["ssn_last4_encrypted"])
-    names = await shop.query("SELECT name FROM creditor ORDER BY name")
-    assert [n["name"] for n in names] == ["Acme Credit", "Northgate"]
+    names = await shop.mine("name", "creditor")
+    assert [n["name"] for n in names] == ["House Credit", "Northgate"]
     problem = (await shop.problems(job))[0]
     assert (problem["line"], problem["column"], problem["value"]) == (4, "original_amount", "-5")
 
@@ -67,7 +66,6 @@ async def test_the_same_bytes_twice_are_one_import(shop: Shop) -> None:
         return not (shop.inbox / "other-name.csv").exists()
 
     await eventually(put_away)
-    jobs: list[dict[str, Any]] = await shop.jobs()
-    assert [job["id"] for job in jobs] == [first["id"]]
+    assert [job["id"] for job in await shop.jobs()] == [first["id"]]
     assert len(await shop.query("SELECT id FROM account")) == 3
     assert len(await shop.query("SELECT id FROM posting")) == 3

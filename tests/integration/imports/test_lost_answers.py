@@ -1,0 +1,40 @@
+"""Every activity does its work twice: the first answer is lost behind its commit."""
+
+from tests.integration.imports.shop import Shop
+
+FIRST = (
+    "external_ref,debtor_name,original_amount,creditor_name,debtor_ssn_last4,due_date\n"
+    "A-1,Ana,100.00,Northgate,1111,2026-01-01\n"
+    "A-2,Ben,200.00,Northgate,2222,2026-01-02\n"
+    "A-3,Cem,-3.00,Southgate,3333,2026-01-03\n"
+    "A-1,Ana,100.00,Northgate,1111,2026-01-05\n"
+)
+SECOND = (
+    "external_ref,debtor_name,original_amount,creditor_name,debtor_ssn_last4,due_date\n"
+    "A-1,Ana Lucia,100.00,Northgate,9999,2026-02-01\n"
+    "A-2,Ben,250.00,Northgate,2222,2026-01-02\n"
+    "A-4,Dora,400.00,Westgate,,\n"
+)
+REFUSED = "external_ref,debtor_name,original_amount\nA-9,Nobody,0\n"
+
+
+async def take_all(shop: Shop) -> dict[str, list[object]]:
+    for content in (FIRST, SECOND, REFUSED):
+        await shop.import_file(content)
+        await shop.scored()
+    shop.send(FIRST, "again.csv")
+    await shop.poll()
+    return await shop.tables()
+
+
+async def test_no_answer_is_needed_for_work_to_be_done_once(shop: Shop, rival: Shop) -> None:
+    expected = await take_all(rival)
+    shop.faults.lose_first_answers = True
+    shop.faults.attempts.clear()
+
+    assert await take_all(shop) == expected
+    assert not await shop.breaches()
+    assert shop.waiting() == []
+    repeated = {name for name, attempt in shop.faults.attempts if attempt == 2}
+    assert repeated == {name for name, _ in shop.faults.attempts}
+    assert {"imports.merge_bucket", "scoring.score_chunk", "admission.admit", "polling.take"} <= repeated
