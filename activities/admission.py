@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from db.session import Database
 
 ACTOR = "admission"
+SETTLE_S = 2.0
+"""How long to wait, in seconds, while better accounts may be on their way in."""
+
 _STARTS_AT_ONCE = 16
 
 
@@ -67,13 +70,18 @@ class AdmissionActivities:
 
     @activity.defn(name="admission.admit")
     async def admit(self, request: AdmissionRequest) -> Admitted:
-        """Start the lifecycles of the next accounts in the order and mark them."""
+        """Start the lifecycles of the next accounts in the order and mark them.
+
+        While a portfolio is on its way in nobody is admitted: the order is not known yet.
+        """
         tenant = Tenant.system(request.agency_id, ACTOR)
         batch = max(1, round(self._rate))
         after = (request.after.rank, request.after.account_id) if request.after else None
         async with self._db.transaction(tenant) as tx:
             agency = await tx.agencies.get(request.agency_id)
             capacity = self._capacity if agency.lifecycle_capacity is None else agency.lifecycle_capacity
+            if await tx.admission.settling():
+                return Admitted(started=0, after=None, more=True, pause_s=SETTLE_S)
             room = await tx.admission.room(capacity)
             candidates = await tx.admission.candidates(min(batch, room), after=after) if room else []
         if not candidates:

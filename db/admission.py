@@ -29,6 +29,14 @@ class AdmissionStore(Store):
         """How many more accounts may be worked, at least 0."""
         return max(0, capacity - await self.worked())
 
+    async def settling(self) -> bool:
+        """Whether accounts that may rank higher are on their way in and will be scored shortly.
+
+        Only imports and scoring runs that have moved lately count, so that one that is stuck holds
+        nobody up.
+        """
+        return bool(await self._session.scalar(_SETTLING, {"agency": self._agency_id}))
+
     async def candidates(self, limit: int, *, after: tuple[int, UUID] | None) -> Sequence[Candidate]:
         """The best accounts that are not worked yet, in order; ``after`` is the (rank, id) to go on from."""
         values = {"agency": self._agency_id, "limit": limit}
@@ -53,6 +61,15 @@ class AdmissionStore(Store):
 _WORKED = text("""
     SELECT count(*) FROM account
      WHERE agency_id = :agency AND admitted_at IS NOT NULL AND released_at IS NULL
+""")
+
+_SETTLING = text("""
+    SELECT EXISTS (
+        SELECT FROM import_job j
+          LEFT JOIN scoring_run r ON r.agency_id = :agency AND r.import_id = j.id
+         WHERE j.agency_id = :agency AND j.status IN ('pending', 'processing', 'completed')
+           AND j.updated_at > now() - interval '1 minute'
+           AND (r.id IS NULL OR r.status IN ('pending', 'running')))
 """)
 
 _CANDIDATES = """

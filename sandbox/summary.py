@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from db.account_lists import AccountFilter, AccountOrder
 from domain.tenancy import Tenant
@@ -35,8 +35,8 @@ async def print_summary(
 
 
 async def _files(database: "Database", tenants: dict[str, Tenant]) -> Table:
-    table = Table("agency", "file", "status", title="Portfolio files")
-    for name in ("rows", "taken", "refused", "warnings", "rows/s"):
+    table = Table("agency", Column("file", no_wrap=True), title="Portfolio files")
+    for name in ("taken", "refused", "rows/s"):
         table.add_column(name, justify="right")
     for slug, tenant in tenants.items():
         async with database.transaction(tenant) as tx:
@@ -50,11 +50,8 @@ async def _files(database: "Database", tenants: dict[str, Tenant]) -> Table:
             table.add_row(
                 slug,
                 job.file_name,
-                job.status,
-                f"{job.total_records:,}",
-                f"{job.processed_ok:,}",
+                f"{job.processed_ok:,}" if job.status == "completed" else job.status,
                 f"{job.processed_errors:,}",
-                f"{job.warnings:,}",
                 f"{job.total_records / spent:,.0f}" if spent else "",
             )
     return table
@@ -73,8 +70,8 @@ async def _levels(database: "Database", tenants: dict[str, Tenant]) -> Table:
 
 
 async def _most_valuable(database: "Database", slug: str, tenant: Tenant) -> Table:
-    table = Table("reference", "debtor", "creditor", "level", title=f"Worth most at {slug}")
-    for name in ("balance", "score", "priority score"):
+    table = Table(Column("reference", no_wrap=True), "debtor", "level", title=f"Worth most at {slug}")
+    for name in ("balance", "score", "priority"):
         table.add_column(name, justify="right")
     async with database.transaction(tenant) as tx:
         views = await tx.accounts.page(AccountFilter(), AccountOrder.PRIORITY_DESC, None, MOST_VALUABLE)
@@ -83,7 +80,6 @@ async def _most_valuable(database: "Database", slug: str, tenant: Tenant) -> Tab
         table.add_row(
             view.account.external_ref,
             view.debtor.full_name,
-            view.creditor.name,
             score.level if score else "",
             f"{view.account.balance:,.2f}",
             f"{score.total}" if score else "",

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from activities.admission import AdmissionActivities, AdmissionRequest
@@ -12,6 +12,8 @@ from activities.messages import AgencyRef
 from workflows import attributes, policies, queues
 
 BATCHES_PER_RUN = 500
+NOT_RUNNING = "ExternalWorkflowExecutionNotFound"
+"""The server's name for a signal to a workflow that has ended."""
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
@@ -62,19 +64,38 @@ class Admission:
 
 
 async def start(agency: AgencyRef) -> None:
-    """From another workflow: start the agency's admission, or have the one at work look again."""
-    admission_id = queues.admission_workflow_id(agency.agency_id)
+    """From another workflow: start the agency's admission, or have the one at work look again.
+
+    The one at work may end just before the signal arrives; then it is started after all.
+    """
+    while not (await _started(agency) or await _told(agency)):
+        workflow.logger.info("admission ended meanwhile; it is started again")
+
+
+async def _started(agency: AgencyRef) -> bool:
     try:
         await workflow.start_child_workflow(
             Admission.run,
             agency,
-            id=admission_id,
+            id=queues.admission_workflow_id(agency.agency_id),
             task_queue=queues.LIFECYCLE,
             parent_close_policy=ParentClosePolicy.ABANDON,
             search_attributes=attributes.of_agency(agency.agency_id),
             static_summary="admission",
         )
     except WorkflowAlreadyStartedError:
-        await workflow.get_external_workflow_handle_for(Admission.run, admission_id).signal(
-            Admission.look_again
-        )
+        return False
+    return True
+
+
+async def _told(agency: AgencyRef) -> bool:
+    admission = workflow.get_external_workflow_handle_for(
+        Admission.run, queues.admission_workflow_id(agency.agency_id)
+    )
+    try:
+        await admission.signal(Admission.look_again)
+    except ApplicationError as error:
+        if error.type != NOT_RUNNING:
+            raise
+        return False
+    return True
