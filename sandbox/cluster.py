@@ -29,11 +29,6 @@ def processes_in(data: Path) -> list[psutil.Process]:
     return found
 
 
-def environment() -> dict[str, str]:
-    """The environment without ``PG…``: such variables would change what server and tools do."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
 def shared_memory() -> dict[str, str]:
     """Settings for a container whose /dev/shm is too small for parallel queries (64 MB by default)."""
     try:
@@ -113,7 +108,6 @@ def _initdb(data: Path, binaries: Path, drop: Drop | None) -> None:
     made = subprocess.run(  # noqa: S603
         Command(words, drop=drop).launched(),
         cwd="/",
-        env=environment(),
         capture_output=True,
         text=True,
         check=False,

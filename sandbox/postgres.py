@@ -125,7 +125,6 @@ class Postgres:
         command = Command(
             [str(binaries / "postgres"), "-D", str(self.data), *self._options()],
             cwd=Path("/"),
-            environment=cluster.environment(),
             drop=drop,
             # At once, without a checkpoint: the next start replays the log.
             on_parent_death=signal.SIGQUIT,

@@ -88,6 +88,7 @@ class TemporalServer:
         require_free(ports)
         if self._database:
             self._database.parent.mkdir(parents=True, exist_ok=True)
+        # A developer's own profile (an address, TLS, a key) is for another server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
         environment.setdefault("GOGC", _GARBAGE_COLLECTION)
         command = Command([str(binary), *self._options()], environment=environment)
@@ -119,15 +120,8 @@ class TemporalServer:
         if is_free(self.port):
             return False
         # The program's own client: quicker than loading ours, which a supervisor has no other use for.
-        question = [
-            "operator",
-            "namespace",
-            "describe",
-            "--namespace",
-            self.namespace,
-            "--address",
-            self.address,
-        ]
+        question = ["operator", "namespace", "describe", "--namespace", self.namespace]
+        question += ["--address", self.address, "--disable-config-file"]
         asked = await asyncio.create_subprocess_exec(
             *replace(self.child.command, words=[self.child.command.words[0], *question]).launched(),
             stdin=subprocess.DEVNULL,

@@ -12,8 +12,8 @@ NOBODY = 65534
 way = sys.argv[1] if len(sys.argv) > 1 else None
 drop = Drop(way, NOBODY, NOBODY) if way else None
 # The shell says a line once it runs, thus after the launcher has done all of its work.
-words = Command(["sh", "-c", "echo started; exec cat"], drop=drop).launched()
-with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", text=True) as child:
+words = Command(["sh", "-c", "echo started; exec sleep 60"], drop=drop).launched()
+with subprocess.Popen(words, stdout=subprocess.PIPE, cwd="/", text=True) as child:
     assert child.stdout is not None
     assert child.stdout.readline() == "started\n"
     sys.stdout.write(f"{child.pid}\n")

@@ -21,9 +21,11 @@ on_linux = pytest.mark.skipif(
 )
 
 
-def run(words: list[str], way: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    words: list[str], way: str | None = None, groups: list[int] | None = None
+) -> subprocess.CompletedProcess[str]:
     launched = Command(words, drop=Drop(way, NOBODY, NOBODY) if way else None).launched()
-    return subprocess.run(launched, capture_output=True, text=True, check=False, cwd="/")
+    return subprocess.run(launched, capture_output=True, text=True, check=False, cwd="/", extra_groups=groups)
 
 
 def child_of_killed_parent(*arguments: str) -> psutil.Process:
@@ -80,7 +82,7 @@ def test_command_is_not_root(way: str, uid: int) -> None:
 
 @needs_root
 def test_setuid_leaves_no_privilege_and_no_group() -> None:
-    status = run(["cat", "/proc/self/status"], "setuid").stdout
+    status = run(["cat", "/proc/self/status"], "setuid", groups=[4, 6]).stdout
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
 
     assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0

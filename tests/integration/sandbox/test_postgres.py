@@ -236,19 +236,6 @@ async def test_what_the_server_says_is_shown(tmp_path: Path) -> None:
         await server.start()
 
 
-async def test_variables_of_the_environment_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PGPORT", "1")
-    monkeypatch.setenv("PGDATA", "/nowhere")
-    server = server_in(tmp_path)
-
-    await server.start()
-
-    assert await execute(server, "SHOW port") == [str(server.port)]
-    await server.stop()
-
-
 async def test_database_is_made_once_with_the_rights_of_each_role(server: Postgres) -> None:
     await ensure_database(server)
     await execute(server, f"ALTER ROLE {APPLICATION} BYPASSRLS")

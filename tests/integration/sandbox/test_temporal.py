@@ -78,6 +78,23 @@ async def test_every_busy_port_is_named(tmp_path: Path) -> None:
     assert "RECOUP_TEMPORAL_UI_PORT" in lines[1]
 
 
+async def test_a_profile_for_another_server_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = tmp_path / "temporalio" / "temporal.toml"
+    profile.parent.mkdir()
+    profile.write_text('[profile.default]\naddress = "127.0.0.1:1"\napi_key = "of another server"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TEMPORAL_TLS", "true")
+    monkeypatch.setenv("TEMPORAL_API_KEY", "of another server")
+    server = TemporalServer(free_port(), log=tmp_path / "log")
+
+    await server.start()
+
+    assert server.child.running
+    await server.stop()
+
+
 def test_a_missing_wheel_is_named() -> None:
     with pytest.raises(SandboxError, match=r"the program temporal is not installed.*no-such-wheel"):
         locate("no-such-wheel", "temporal")

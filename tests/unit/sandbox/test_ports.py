@@ -1,0 +1,20 @@
+"""Ports that are asked for twice are told apart from busy ones."""
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.ports import Port, free_port, require_free
+
+
+def test_one_port_for_two_servers_names_both_variables() -> None:
+    port = free_port()
+
+    with pytest.raises(SandboxError) as refused:
+        require_free([Port(port, "SFTP", "RECOUP_SFTP_PORT"), Port(port, "the API", "RECOUP_API_PORT")])
+
+    expected = f"port {port} is asked for twice: set RECOUP_API_PORT or RECOUP_SFTP_PORT to another port"
+    assert str(refused.value) == expected
+
+
+def test_free_ports_are_accepted() -> None:
+    require_free([Port(free_port(), "SFTP", "RECOUP_SFTP_PORT")])
