@@ -114,7 +114,7 @@ class HealthService:
             ListSearchAttributesRequest(namespace=self._temporal.namespace)
         )
         absent = [key.name for key in attributes.ALL if key.name not in found.custom_attributes]
-        return f"missing {', '.join(absent)}; run `recoup schedules`" if absent else None
+        return f"missing {', '.join(absent)}; run `recoup schedules apply`" if absent else None
 
     async def _schedules(self) -> str | None:
         async with self._database.platform() as tx:
@@ -122,7 +122,7 @@ class HealthService:
         present = {entry.id async for entry in await self._temporal.list_schedules()}
         lacking = [agency.slug for agency in agencies if not present.issuperset(schedule_ids(agency.id))]
         if lacking:
-            return f"{len(lacking)} active agencies lack schedules; run `recoup schedules`"
+            return f"{len(lacking)} active agencies lack schedules; run `recoup schedules apply`"
         return None
 
     async def _workers(self) -> str | None:
