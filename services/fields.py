@@ -11,9 +11,12 @@ MAX_PASSWORD_LENGTH = 128
 
 
 class Form(BaseModel):
-    """Base of what callers send: unknown fields are errors, for a typing error must not go unnoticed."""
+    """Base of what callers send: unknown fields are errors, for a typing error must not go unnoticed.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Errors do not quote the input, which may be a secret.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     def given(self, *except_for: str) -> dict[str, object]:
         """The fields that the caller sent, without those named."""
