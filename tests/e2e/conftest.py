@@ -1,0 +1,99 @@
+"""The product as a newcomer starts it: ``recoup dev`` in a process of its own, on free ports."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from sandbox.ports import free_port
+
+READY = "Ctrl-C stops everything"
+PORTS = ("API", "POSTGRES", "TEMPORAL", "TEMPORAL_UI", "SFTP")
+
+
+@dataclass
+class Sandbox:
+    """A home folder with ports of its own, and how to run ``recoup`` in it."""
+
+    home: Path
+    environment: dict[str, str]
+
+    @property
+    def api(self) -> str:
+        """The base URL of the REST API."""
+        return f"http://127.0.0.1:{self.environment['RECOUP_API_PORT']}/api/v1"
+
+    async def start(self, *words: str) -> asyncio.subprocess.Process:
+        """``recoup`` with ``words``, its output piped."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cli.main",
+            *words,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def run(self, *words: str) -> tuple[int, str]:
+        """Exit code and output of ``recoup`` with ``words``."""
+        process = await self.start(*words)
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    @asynccontextmanager
+    async def log_in(self, username: str, password: str) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of the API that is logged in."""
+        async with httpx.AsyncClient(base_url=self.api, timeout=30) as client:
+            answer = await client.post("/auth/token", json={"username": username, "password": password})
+            client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access']}"
+            yield client
+
+
+def new_sandbox(home: Path) -> Sandbox:
+    """A sandbox that is not running yet."""
+    ports = {f"RECOUP_{name}_PORT": str(free_port()) for name in PORTS}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
+    return Sandbox(home, {**kept, **ports, "RECOUP_HOME": str(home), "RECOUP_POLL_SETTLE_SECONDS": "0.5"})
+
+
+async def until_ready(process: asyncio.subprocess.Process) -> str:
+    """What ``recoup dev`` printed until it was up."""
+    assert process.stdout is not None
+    printed = []
+    async with asyncio.timeout(100):
+        while line := (await process.stdout.readline()).decode():
+            printed.append(line)
+            if READY in line:
+                return "".join(printed)
+    raise AssertionError("recoup dev ended early:\n" + "".join(printed))
+
+
+async def interrupt(process: asyncio.subprocess.Process) -> tuple[int, list[psutil.Process]]:
+    """Ctrl-C: the exit code, and the processes that were left behind."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    _, left = psutil.wait_procs(family, timeout=5)
+    return process.returncode or 0, left
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    """A sandbox that is up, its samples imported, scored and admitted."""
+    sandbox = new_sandbox(tmp_path_factory.mktemp("sandbox") / "home")
+    process = await sandbox.start("dev")
+    try:
+        await until_ready(process)
+        yield sandbox
+    finally:
+        if process.returncode is None:
+            await interrupt(process)

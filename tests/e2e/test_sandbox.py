@@ -1,0 +1,93 @@
+"""What a newcomer sees: one command, a creditor's file, workable accounts; Ctrl-C; and again."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Sandbox, interrupt, new_sandbox, until_ready
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+
+async def _until(client: httpx.AsyncClient, path: str, **wanted: object) -> dict[str, object]:
+    """The newest entry of a list, once it is as wanted."""
+    async with asyncio.timeout(60):
+        while True:
+            results = (await client.get(path)).raise_for_status().json()["results"]
+            if results and all(results[0][name] == value for name, value in wanted.items()):
+                return dict(results[0])
+            await asyncio.sleep(0.1)
+
+
+async def test_a_file_through_the_sftp_door_becomes_workable_accounts(
+    running: Sandbox, tmp_path: Path
+) -> None:
+    portfolio = tmp_path / "placements.csv"
+    portfolio.write_text(
+        "external_ref,debtor_name,original_amount,debtor_email,monthly_income,employment_status\n"
+        "E2E-1,Ada Lovelace,999999.00,ada@example.com,1000,UNEMPLOYED\n"
+        "E2E-2,Zed,-1,,,\n"
+    )
+    code, output = await running.run("sftp-upload", str(portfolio))
+    assert code == 0, output
+
+    async with running.log_in("demo.admin", "Demo@2026") as client:
+        polled = await client.post("/imports/poll")
+        assert polled.status_code == 202
+        job = await _until(client, "/imports", file_name="placements.csv", phase="done")
+        assert (job["status"], job["processed_ok"], job["processed_errors"]) == ("completed", 1, 1)
+        errors = (await client.get(f"/imports/{job['id']}/errors")).json()["results"]
+        assert [(e["line"], e["column"], e["value"]) for e in errors] == [(3, "original_amount", "-1")]
+
+        account = await _until(client, "/accounts?search=e2e-1", external_ref="E2E-1", risk_level="HIGH")
+        assert account["current_balance"] == "999999.00"
+        assert account["priority"] == 3
+        best = (await client.get("/accounts?ordering=-priority_score&page_size=1")).json()["results"][0]
+        assert best["id"] == account["id"]
+        events = (await client.get(f"/accounts/{account['id']}/timeline/")).json()["results"]
+        assert [event["kind"] for event in events] == ["import"]
+
+    async with running.log_in("rival.admin", "Demo@2026") as rival:
+        assert (await rival.get(f"/accounts/{account['id']}")).status_code == 404
+        assert (await rival.get("/accounts?search=e2e-1")).json()["results"] == []
+
+
+async def test_the_samples_are_in_and_the_best_of_them_have_their_workflow(running: Sandbox) -> None:
+    async with running.log_in("demo.admin", "Demo@2026") as client:
+        results = (await client.get("/imports?page_size=50")).json()["results"]
+        samples = [job for job in results if job["file_name"] != "placements.csv"]
+        assert len(samples) == 3
+        assert {job["status"] for job in samples} == {"completed"}
+        page = (await client.get("/accounts?ordering=-priority_score&page_size=20")).json()["results"]
+        [best, *_] = [account for account in page if not account["external_ref"].startswith("E2E")]
+        workflow = (await client.get(f"/accounts/{best['id']}/workflow")).json()
+        assert workflow["status"] == "running"
+        assert workflow["state"] == "new"
+        assert workflow["next"][0]["at"] > best["created_at"]
+    async with httpx.AsyncClient(base_url=running.api.removesuffix("/api/v1")) as client:
+        ready = await client.get("/health/ready")
+        assert ready.status_code == 200, ready.text
+
+
+async def test_the_books_are_sound(running: Sandbox) -> None:
+    code, output = await running.run("audit", "ledger")
+    assert (code, output.strip()) == (0, "every balance equals its postings")
+
+
+async def test_ctrl_c_leaves_nothing_and_the_next_start_imports_nothing_twice(tmp_path: Path) -> None:
+    sandbox = new_sandbox(tmp_path / "home")
+    code, first = await sandbox.run("demo")
+    assert code == 0, first
+    process = await sandbox.start("dev")
+    second = await until_ready(process)
+    for line in first.splitlines():
+        if "│ demo" in line or "│ rival" in line:
+            assert line in second
+    async with sandbox.log_in("demo.admin", "Demo@2026") as client:
+        jobs = (await client.get("/imports?page_size=50")).json()["results"]
+        assert len(jobs) == 3
+    code, left = await interrupt(process)
+    assert code == 0
+    assert left == []
