@@ -116,7 +116,7 @@ class ImportActivities:
                 requested_by=file.requested_by,
             )
             if created:
-                await tx.audit.record("opened", "import", job.id, new={"file": job.file_name})
+                await tx.audit.record("import.opened", "import", job.id, new={"file": job.file_name})
             return OpenedImport.model_validate({"import_id": job.id, "status": job.status})
 
     @activity.defn(name="imports.stage")
@@ -135,7 +135,7 @@ class ImportActivities:
         async with self._staged(ref.agency_id, ref.import_id) as tx:
             created = await tx.placements.merge_creditors(ref.import_id)
             for name in created:
-                await tx.audit.record("created", "creditor", name, new={"name": name})
+                await tx.audit.record("creditor.created", "creditor", name, new={"name": name})
             return len(created)
 
     @activity.defn(name="imports.open_buckets")
@@ -168,6 +168,12 @@ class ImportActivities:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             job = await tx.imports.complete(ref.import_id)
             await tx.staging.clear(ref.import_id)
+            counts = {
+                "accounts_created": job.accounts_created,
+                "accounts_updated": job.accounts_updated,
+                "errors": job.processed_errors,
+            }
+            await tx.audit.record("import.completed", "import", job.id, new=counts)
             return ImportSummary(
                 import_id=job.id,
                 status=job.status,
@@ -191,7 +197,9 @@ class ImportActivities:
         async with self._db.transaction(Tenant.system(refused.agency_id, ACTOR)) as tx:
             await tx.imports.fail(refused.import_id, refused.reason, refused.reason_type)
             await tx.staging.clear(refused.import_id)
-            await tx.audit.record("refused", "import", refused.import_id, new={"reason": refused.reason})
+            await tx.audit.record(
+                "import.refused", "import", refused.import_id, new={"reason": refused.reason}
+            )
 
     @activity.defn(name="imports.put_away")
     async def put_away(self, ref: ImportRef) -> None:

@@ -119,7 +119,7 @@ class ScoreStore(Store):
             .where(AccountScore.agency_id == self._agency_id)
             .group_by(AccountScore.level)
         )
-        return {level: count for level, count in rows}
+        return dict(rows.tuples().all())
 
     async def finish_run(self, run_id: UUID) -> ScoringRun:
         """Sum the chunks up and end the run; safe to repeat."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -33,7 +33,7 @@ from db.timeline import TimelineStore
 from db.tokens import TokenStore
 from db.urls import sqlalchemy_url
 from db.users import UserStore
-from domain.errors import Unavailable
+from domain.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
     from db.cipher import ColumnCipher
@@ -48,6 +48,17 @@ _PASSING_FAULTS = (
     psycopg.InterfaceError,
 )
 """Faults of the connection or of concurrency: the transaction is gone, and may be tried again."""
+
+_REFUSALS = (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError)
+"""The database refuses the values themselves; their texts quote whole rows, people included."""
+
+
+class DatabaseRefused(DomainError):
+    """A constraint that no rule above has foreseen; trying again is of no use. Names no values."""
+
+    type = "database-refused"
+    title = "Refused by the database"
+    status = 500
 
 
 class Transaction:
@@ -199,6 +210,7 @@ class Database:
 
         Commits when the block ends, rolls back when it raises. ``Unavailable`` when the database
         does not answer, or gave up on a lock or a deadlock: nothing was written, try again.
+        ``DatabaseRefused`` when a constraint refuses what no store has foreseen.
         """
         async with self._begin() as session:
             await session.execute(
@@ -219,7 +231,19 @@ class Database:
                 yield session
         except _PASSING_FAULTS as error:
             raise Unavailable("the database does not answer at the moment; nothing was written") from error
+        except _REFUSALS as error:
+            raise _refusal(error) from None
 
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()
+
+
+def _refusal(error: Exception) -> DatabaseRefused:
+    cause = getattr(error, "orig", None) or error
+    constraint = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
+    return DatabaseRefused(
+        f"the database refused a value ({type(cause).__name__}, {constraint or 'no constraint'});"
+        " nothing was written",
+        constraint=constraint,
+    )
