@@ -166,14 +166,15 @@ class ImportActivities:
     async def complete(self, ref: ImportRef) -> ImportSummary:
         """Everything is merged: close the import and clear its staging."""
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-            job = await tx.imports.complete(ref.import_id)
+            job, closed = await tx.imports.complete(ref.import_id)
             await tx.staging.clear(ref.import_id)
             counts = {
                 "accounts_created": job.accounts_created,
                 "accounts_updated": job.accounts_updated,
                 "errors": job.processed_errors,
             }
-            await tx.audit.record("import.completed", "import", job.id, new=counts)
+            if closed:
+                await tx.audit.record("import.completed", "import", job.id, new=counts)
             return ImportSummary(
                 import_id=job.id,
                 status=job.status,

@@ -27,10 +27,11 @@ class ScoringRequest(Message):
 
 
 class ScoringRef(Message):
-    """One scoring run."""
+    """One scoring run; ``over`` when it had ended before it was asked for."""
 
     agency_id: UUID
     run_id: UUID
+    over: bool = False
 
 
 class ChunkRef(Message):
@@ -65,7 +66,8 @@ class ScoringActivities:
             agency = await tx.agencies.get(request.agency_id)
             scorecard_id = await tx.scorecards.keep(self._scorecard(agency.scorecard))
             run = await tx.scores.open_run(import_id=request.import_id, scorecard_id=scorecard_id)
-            return ScoringRef(agency_id=request.agency_id, run_id=run.id)
+            over = run.status in {"completed", "failed"}
+            return ScoringRef(agency_id=request.agency_id, run_id=run.id, over=over)
 
     @activity.defn(name="scoring.begin")
     async def begin(self, ref: ScoringRef) -> bool:

@@ -197,12 +197,15 @@ class ImportStore(Store):
         )
         return frozenset(found)
 
-    async def complete(self, import_id: UUID) -> ImportJob:
-        """Everything is merged: sum the buckets up and close the import; safe to repeat."""
-        await self._session.execute(_COMPLETE, {"agency": self._agency_id, "id": import_id})
+    async def complete(self, import_id: UUID) -> tuple[ImportJob, bool]:
+        """Everything is merged: sum the buckets up and close the import.
+
+        Returns the import and whether this call closed it; a repetition changes nothing.
+        """
+        closed = await self._session.scalar(_COMPLETE, {"agency": self._agency_id, "id": import_id})
         job = await self.get(import_id)
         await self._session.refresh(job)
-        return job
+        return job, closed is not None
 
     async def fail(self, import_id: UUID, reason: str, reason_type: str) -> None:
         """The import ends without having merged anything."""
@@ -230,4 +233,5 @@ _COMPLETE = text("""
               FROM import_bucket
              WHERE agency_id = :agency AND import_id = :id AND stage = 'accounts') b
      WHERE j.agency_id = :agency AND j.id = :id AND j.status = 'processing'
+    RETURNING j.id
 """)

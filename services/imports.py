@@ -247,7 +247,7 @@ class ImportService:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=attributes.of_agency(job.agency_id),
                 priority=Priority(fairness_key=str(job.agency_id)),
-                static_summary=f"import of {job.file_name}",
+                static_summary=f"portfolio file of {job.bytes_total:,} bytes",
                 rpc_timeout=PATIENCE,
             )
         except WorkflowAlreadyStartedError:

@@ -116,7 +116,7 @@ class PortfolioPoll:
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 search_attributes=attributes.of_agency(file.agency_id),
                 priority=Priority(fairness_key=str(file.agency_id)),
-                static_summary=f"import of {file.file_name}",
+                static_summary=f"portfolio file of {file.size:,} bytes",
             )
         except WorkflowAlreadyStartedError:
             await workflow.execute_activity_method(

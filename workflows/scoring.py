@@ -23,8 +23,9 @@ class PortfolioScoring:
         ref = await workflow.execute_activity_method(
             ScoringActivities.open, request, task_queue=queues.BULK, **policies.DB_WRITE
         )
-        await self._wait_for_turn(ref)
-        await self._score(ref)
+        if not ref.over:
+            await self._wait_for_turn(ref)
+            await self._score(ref)
         summary = await workflow.execute_activity_method(
             ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
         )
