@@ -1,6 +1,6 @@
 """Asking for accounts to be admitted."""
 
-from datetime import timedelta
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from workflows.admission import Admission
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-PATIENCE = timedelta(seconds=2)
+PATIENCE_S = 1.0
 """How long the caller may be kept waiting for what is only a favour."""
 
 _log = structlog.stdlib.get_logger("admission")
@@ -26,9 +26,20 @@ class AdmissionRequests:
 
     def __init__(self, client: "Client") -> None:
         self._client = client
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def ask(self, agency_id: UUID) -> None:
-        """Does its best: while Temporal is away nothing is lost, for a sweep comes every few minutes."""
+        """Does its best: while Temporal is away nothing is lost, for a sweep comes every few minutes.
+
+        Waits for ``PATIENCE_S`` at most; what takes longer goes on behind the caller's back, for a
+        call to Temporal that is cancelled may still be carried out.
+        """
+        asking = asyncio.create_task(self._ask(agency_id))
+        self._under_way.add(asking)
+        asking.add_done_callback(self._under_way.discard)
+        await asyncio.wait({asking}, timeout=PATIENCE_S)
+
+    async def _ask(self, agency_id: UUID) -> None:
         try:
             await self._client.start_workflow(
                 Admission.run,
@@ -39,7 +50,6 @@ class AdmissionRequests:
                 start_signal="look_again",
                 search_attributes=attributes.of_agency(agency_id),
                 static_summary="admission",
-                rpc_timeout=PATIENCE,
             )
         except RPCError as error:
             _log.warning("admission was not asked for", agency_id=str(agency_id), status=error.status.name)

@@ -176,9 +176,22 @@ async def _creditor(tx: "Transaction", form: PlacementForm, row: PlacementRow) -
         return await tx.creditors.default()
     found = await tx.creditors.by_name(row.creditor_name)
     if found is None:
-        found = await tx.creditors.add({"name": row.creditor_name})
-        await tx.audit.record("creditor.created", "creditor", found.id, new={"name": found.name})
+        return await _new_creditor(tx, row.creditor_name)
     return found
+
+
+async def _new_creditor(tx: "Transaction", name: str) -> "Creditor":
+    """Make the creditor, or find the one that somebody else has just made."""
+    try:
+        async with tx.session.begin_nested():
+            made = await tx.creditors.add({"name": name})
+    except Conflict:
+        known = await tx.creditors.by_name(name)
+        if known is None:
+            raise
+        return known
+    await tx.audit.record("creditor.created", "creditor", made.id, new={"name": made.name})
+    return made
 
 
 async def _debtor(tx: "Transaction", creditor: "Creditor", row: PlacementRow) -> "PlacedDebtor":

@@ -129,6 +129,12 @@ async def test_ten_placements_of_one_reference_at_once_make_one_account(world: A
     assert len(await results(world, "acme.admin", search="RACE")) == 1
 
 
+async def test_placements_at_once_agree_on_a_new_creditor(world: Any) -> None:
+    placed = await asyncio.gather(*(place(world, creditor_name="Brand New Bank") for _ in range(5)))
+
+    assert len({account["creditor"]["id"] for account in placed}) == 1
+
+
 async def test_an_idempotency_key_gets_the_first_answer_and_no_second_account(world: Any) -> None:
     body = placement()
     key = {"Idempotency-Key": uuid4().hex}
@@ -152,6 +158,11 @@ async def test_a_known_debtor_is_found_and_brought_up_to_date(world: Any) -> Non
     assert second["debtor"]["email"] == "ada@example.com"
     found = await results(world, "acme.admin", search="augusta king")
     assert {account["id"] for account in found} == {first["id"], second["id"]}
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+        records = await tx.audit.of("debtor", first["debtor"]["id"])
+    assert [record.action for record in records] == ["debtor.created", "debtor.changed"]
+    assert records[1].old == {"full_name": "Ada Lovelace", "late_payments_count": 0}
+    assert records[1].new == {"full_name": "Augusta King", "late_payments_count": 20}
     rescored = (await world.call("acme.admin", "GET", f"/accounts/{first['id']}")).json()
     assert rescored["risk_score"] > first["risk_score"]
     assert rescored["score"]["current"] is True
@@ -393,7 +404,8 @@ async def dead_client(tmp_path: Path) -> Client:
 async def test_without_temporal_accounts_are_placed_and_workflows_unavailable(
     world: Any, dead_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.services.accounts, "_ask_admission", AdmissionRequests(dead_client).ask)
+    requests = AdmissionRequests(dead_client)
+    monkeypatch.setattr(world.services.accounts, "_ask_admission", requests.ask)
     reader = LifecycleReader(dead_client, WebUi("http://ui", "default"))
     monkeypatch.setattr(world.services.accounts, "_lifecycles", reader)
 
@@ -404,6 +416,7 @@ async def test_without_temporal_accounts_are_placed_and_workflows_unavailable(
     assert detail.status_code == 200
     assert view.status_code == 503
     assert "Retry-After" in view.headers
+    await asyncio.gather(*requests._under_way)
 
 
 async def test_without_a_worker_the_view_says_so(

@@ -90,8 +90,13 @@ async def test_a_sent_file_is_stored_and_its_import_started(world: Any, temporal
     assert description.task_queue == queues.LIFECYCLE
 
 
+def stored_files(world: Any) -> int:
+    """How many files are kept in the object storage."""
+    return sum(1 for path in world.settings.home.rglob("*") if path.is_file())
+
+
 async def test_the_same_bytes_are_the_same_import(world: Any) -> None:
-    content = portfolio()
+    content, before = portfolio(), stored_files(world)
 
     first, again = await send(world, content), await send(world, content, name="other-name.csv")
     elsewhere = await send(world, content, who="rival.admin")
@@ -100,6 +105,7 @@ async def test_the_same_bytes_are_the_same_import(world: Any) -> None:
     assert again.json()["id"] == first.json()["id"]
     assert again.json()["file_name"] == "march.csv"
     assert elsewhere.json()["id"] != first.json()["id"]
+    assert stored_files(world) == before + 2
 
 
 async def test_bytes_that_failed_may_be_sent_again(world: Any, temporal_client: Client) -> None:
@@ -131,10 +137,7 @@ async def test_a_key_used_for_another_file_is_refused(world: Any) -> None:
 
 
 async def test_a_refused_upload_leaves_nothing_behind(world: Any) -> None:
-    def stored() -> int:
-        return sum(1 for path in world.settings.home.rglob("*") if path.is_file())
-
-    before = stored()
+    before = stored_files(world)
     content = portfolio()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -171,7 +174,7 @@ async def test_a_refused_upload_leaves_nothing_behind(world: Any) -> None:
         "no uuid": (422, "source_id"),
         "field": (422, "profile"),
     }
-    assert stored() == before
+    assert stored_files(world) == before
 
 
 async def test_a_file_above_the_limit_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,7 @@ async def walk(
     position = start
     while page := await shop.page(order, position, size):
         found += page
+        assert len(found) <= shop.placed, "the walk does not end"
         position = Position(position_key(page[-1], order), backward)
     return found
 
