@@ -315,6 +315,17 @@ def test_right_control_totals_are_taken(body: str) -> None:
     assert read(SHORT + body, CONTROLLED)[-1].cursor.control is not None
 
 
+def test_the_control_record_is_remembered_by_the_cursor() -> None:
+    data = (SHORT + "A,Ann,1\nTRAILER,1,1.00\n").encode()
+    cursor = one(data.decode(), CONTROLLED).cursor
+    reader = PortfolioReader(CONTROLLED, resume=cursor)
+    assert not [*reader.feed(data), *reader.finish()]
+    with pytest.raises(FileRefused, match="Line 4 follows the control record of line 3"):
+        longer = PortfolioReader(CONTROLLED, resume=cursor)
+        list(longer.feed(data + b"B,Bob,1\n"))
+        list(longer.finish())
+
+
 def test_a_mended_part_of_a_controlled_file_is_taken() -> None:
     first = one(SHORT + "A,Ann,x\nB,Bob,2\nTRAILER,2,2.00\n", CONTROLLED)
     texts = [record.text for record in first.refused]
@@ -381,7 +392,7 @@ def test_a_gzip_bomb_is_refused_early() -> None:
 
 
 def test_wide_files_are_judged_in_smaller_chunks() -> None:
-    limits = ReaderLimits()
+    limits = ReaderLimits(chunk_rows=50_000)
     assert limits.lines_for(9) == 50_000
     assert limits.lines_for(200) * 200 <= 2_000_000
 

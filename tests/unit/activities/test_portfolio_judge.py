@@ -124,6 +124,7 @@ def test_both_judges_agree(
 @example("original_amount", "0" * 5_000 + "1")
 @example("late_payments_count", "0" * 5_000 + "1")
 @example("monthly_income", "-" + "0" * 60 + ".10")
+@example("monthly_income", "-12.5")
 def test_both_judges_agree_on_any_cell_in_any_field(field: str, cell: str) -> None:
     row = {"external_ref": "A-1", "debtor_name": "Ann Lee", "original_amount": "12.50", field: cell}
     assert_alike([row], ImportProfile(), plain=False, marked=True)

@@ -113,6 +113,9 @@ def good_rows(chunks: list[JudgedChunk]) -> list[tuple[int, str, str, str]]:
 @example("A-1,Ann,5,n\r\r\nB,Bob,6,n\n", None)
 @example('"A-1","","5","n"\n"B","""","6","n"\n"C",",","7",","\n', None)
 @example('x,"\n"A-1","Ann","5","n"\n"B","Bob","6","n"\n', None)
+@example('"a""","b","5"\nA-1,Ann,5,n,\n', None)
+@example('A-1,"' + "x" * 100 + "\n" + "y" * 144 + '",5,n\n', None)
+@example('A-1,"' + "x" * 100 + "\n" + "y" * 145 + '",5,n\n', None)
 @example('A-1,"' + "x\n" * 124 + "Ann,5,n\nB,Bob,6,n\n", None)
 def test_any_body_gives_the_records_of_the_csv_module(body: str, data: st.DataObject | None) -> None:
     raw = (HEADER + body).encode()
