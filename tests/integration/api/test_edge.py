@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 import structlog
 from fastapi import APIRouter
+from httpx import ASGITransport, AsyncClient
+from temporalio.client import Client
 
+from api.app import create_app
+from api.composition import build_services, open_database
 from runtime.settings import Settings
+from sandbox.ports import free_port
 
 ROOT = "http://test"
 
@@ -81,6 +86,19 @@ async def test_an_unexpected_failure_tells_nothing_but_its_number(breakable: Any
     assert any("test_edge.py" in frame for frame in logged["frames"])
     assert "hunter2" not in answer.text + str(logs)
     assert "SecretSpilled" not in answer.text
+
+
+async def test_a_database_that_is_away_is_503(world: Any, temporal_client: Client) -> None:
+    settings = world.settings.model_copy(
+        update={"database_url": f"postgresql://nobody@127.0.0.1:{free_port()}/none"}
+    )
+    async with open_database(settings, "recoup-test") as away:
+        app = create_app(settings, services=build_services(settings, away, temporal_client))
+        async with AsyncClient(transport=ASGITransport(app), base_url=ROOT) as client:
+            answer = await client.post("/api/v1/auth/token", json={"username": "jane", "password": "p"})
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:recoup:problem:unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "nobody" not in answer.text
 
 
 async def test_logs_name_routes_and_no_values(world: Any) -> None:

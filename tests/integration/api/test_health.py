@@ -1,5 +1,6 @@
 """Readiness: 200 when everything is there, else what is missing, and always soon."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,9 +97,23 @@ async def test_an_empty_database_is_noticed(postgres_server: Any, temporal_clien
     assert "recoup migrate" in str(readiness.checks["database"].missing)
 
 
-async def test_servers_that_are_away_are_noticed_in_time(tmp_path: Path) -> None:
+@pytest.fixture
+async def silent_port() -> AsyncIterator[int]:
+    """A port where somebody picks up and says nothing."""
+    over = asyncio.Event()
+
+    async def listen(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        over.set()
+
+
+async def test_servers_that_are_away_are_noticed_in_time(tmp_path: Path, silent_port: int) -> None:
     database = Database(
-        f"postgresql://nobody@127.0.0.1:{free_port()}/none", ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
+        f"postgresql://nobody@127.0.0.1:{silent_port}/none", ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
     )
     server = TemporalServer(free_port(), log=tmp_path / "temporal.log")
     await server.start()
@@ -110,3 +125,4 @@ async def test_servers_that_are_away_are_noticed_in_time(tmp_path: Path) -> None
     await database.close()
     assert not readiness.ready
     assert all(check.missing for check in readiness.checks.values())
+    assert readiness.checks["database"].missing == "no answer within 0.5 s"
