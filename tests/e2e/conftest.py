@@ -94,6 +94,8 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[San
     try:
         await until_ready(process)
         yield sandbox
+        code, left = await interrupt(process)
+        assert (code, left) == (0, []), "Ctrl-C ends everything, cleanly"
     finally:
         if process.returncode is None:
-            await interrupt(process)
+            process.kill()

@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from tests.e2e.conftest import Sandbox, interrupt, new_sandbox, until_ready
+from tests.e2e.conftest import Sandbox, new_sandbox, until_ready
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -76,18 +77,21 @@ async def test_the_books_are_sound(running: Sandbox) -> None:
     assert (code, output.strip()) == (0, "every balance equals its postings")
 
 
-async def test_ctrl_c_leaves_nothing_and_the_next_start_imports_nothing_twice(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_leaves_no_process_and_the_next_start_imports_nothing_twice(
+    tmp_path: Path,
+) -> None:
     sandbox = new_sandbox(tmp_path / "home")
-    code, first = await sandbox.run("demo")
-    assert code == 0, first
     process = await sandbox.start("dev")
-    second = await until_ready(process)
-    for line in first.splitlines():
-        if "│ demo" in line or "│ rival" in line:
-            assert line in second
-    async with sandbox.log_in("demo.admin", "Demo@2026") as client:
-        jobs = (await client.get("/imports?page_size=50")).json()["results"]
-        assert len(jobs) == 3
-    code, left = await interrupt(process)
-    assert code == 0
-    assert left == []
+    first = await until_ready(process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    await process.communicate()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert alive == []
+
+    code, second = await sandbox.run("demo")
+    assert code == 0, second
+    lines = [line for line in first.splitlines() if line.startswith(("│ demo  ", "│ rival "))]
+    assert len(lines) == 7
+    for line in lines:
+        assert line in second
