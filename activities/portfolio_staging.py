@@ -44,10 +44,10 @@ class PortfolioStager:
         Raises ``FileRefused`` when the whole is judged bad, ``FileChanged`` when it is not the file
         that the import was started for; staged rows are then of no use.
         """
-        job, creditor, position = await self._begin(tenant, import_id)
+        job, creditor, holder, position = await self._begin(tenant, import_id)
         if position is not None and position["finished"]:
             return Cursor.model_validate(position["cursor"]).totals
-        run = _StagingRun(self._db, tenant, job, creditor, report=job.buckets == 0)
+        run = _StagingRun(self._db, tenant, job, creditor, holder, report=job.buckets == 0)
         cursor = Cursor.model_validate(position["cursor"]) if position is not None else None
         reader = PortfolioReader(
             ImportProfile.model_validate(job.profile),
@@ -59,16 +59,16 @@ class PortfolioStager:
 
     async def _begin(
         self, tenant: "Tenant", import_id: "UUID"
-    ) -> tuple["ImportJob", str, dict[str, Any] | None]:
+    ) -> tuple["ImportJob", str, "UUID", dict[str, Any] | None]:
         async with self._db.transaction(tenant) as tx:
             job = await tx.imports.get(import_id)
-            position = await tx.staging.cursor(import_id)
+            holder, position = await tx.staging.take_over(import_id)
             await tx.imports.begin(import_id)
             if position is None and job.buckets == 0:
                 await tx.imports.forget_problems(import_id)
             profile = ImportProfile.model_validate(job.profile)
             creditor = profile.default_creditor or await self._default_creditor(tx, job)
-        return job, creditor, position
+        return job, creditor, holder, position
 
     async def _default_creditor(self, tx: Any, job: "ImportJob") -> str:
         source = await tx.sources.get(job.source_id) if job.source_id else None
@@ -119,12 +119,20 @@ class _StagingRun:
     """One attempt at staging: what was seen so far, and the commits."""
 
     def __init__(
-        self, db: "Database", tenant: "Tenant", job: "ImportJob", creditor: str, *, report: bool
+        self,
+        db: "Database",
+        tenant: "Tenant",
+        job: "ImportJob",
+        creditor: str,
+        holder: "UUID",
+        *,
+        report: bool,
     ) -> None:
         self.job = job
         self._db = db
         self._tenant = tenant
         self._creditor = creditor
+        self._holder = holder
         self._report = report
         self._digest = hashlib.sha256()
         self._bytes = 0
@@ -149,7 +157,7 @@ class _StagingRun:
             if self._report:
                 refused = [(record.line, record.text) for record in chunk.refused]
                 await tx.imports.add_problems(self.job.id, [*chunk.problems, *chunk.warnings], refused)
-            await tx.staging.advance(self.job.id, _position(chunk.cursor, finished=False))
+            await tx.staging.advance(self.job.id, self._holder, _position(chunk.cursor, finished=False))
             await tx.imports.update(
                 self.job.id,
                 total_records=totals.records,
@@ -170,7 +178,7 @@ class _StagingRun:
         buckets = self.job.buckets or min(MAX_BUCKETS, 1 + cursor.totals.good // ROWS_PER_BUCKET)
         async with self._db.transaction(self._tenant) as tx:
             await tx.staging.analyze(self.job.id)
-            await tx.staging.advance(self.job.id, _position(cursor, finished=True))
+            await tx.staging.advance(self.job.id, self._holder, _position(cursor, finished=True))
             await tx.imports.update(
                 self.job.id, phase="merging", buckets=buckets, bytes_done=self.job.bytes_total
             )

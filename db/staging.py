@@ -9,7 +9,7 @@ import io
 import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import polars as pl
 from psycopg import sql
@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from db.cipher import ColumnCipher, place
 from db.store import Store
+from domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -70,24 +71,36 @@ class StagingStore(Store):
         super().__init__(session, tenant)
         self._cipher = cipher
 
-    async def cursor(self, import_id: UUID) -> dict[str, Any] | None:
-        """Where staging goes on; None means from the start, and the table is then empty."""
-        found = await self._session.scalar(
-            text("SELECT position FROM staging.cursor WHERE import_id = :id"), {"id": import_id}
-        )
-        driver = await self._driver()
-        table = staging_table(import_id)
+    async def take_over(self, import_id: UUID) -> tuple[UUID, dict[str, Any] | None]:
+        """Become the one that stages an import: whoever did so before can commit nothing more.
+
+        Returns the holder that ``advance`` asks for, and where staging goes on; None means from the
+        start, and the table is then empty.
+        """
+        holder = uuid4()
+        values = {"id": import_id, "holder": str(holder)}
+        found = await self._session.scalar(_TAKE_OVER, values)
         if found is None:
+            driver = await self._driver()
+            table = staging_table(import_id)
             await driver.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
             await driver.execute(
                 sql.SQL("CREATE UNLOGGED TABLE {} (LIKE staging.placement INCLUDING ALL)").format(table)
             )
-            return None
-        return dict(found)
+            await self._session.execute(_BEGIN, values)
+        position = {name: value for name, value in (found or {}).items() if name != "holder"}
+        return holder, position or None
 
-    async def advance(self, import_id: UUID, position: dict[str, Any]) -> None:
-        """Set the cursor that is committed with the rows before it."""
-        await self._session.execute(_ADVANCE, {"id": import_id, "position": json.dumps(position)})
+    async def advance(self, import_id: UUID, holder: UUID, position: dict[str, Any]) -> None:
+        """Set the cursor that is committed with the rows before it.
+
+        ``Unavailable`` when the cursor is gone (a crash of the server took it, and the rows before
+        with it, without the holder noticing) or somebody else stages the import by now: what this
+        transaction has staged must not stand.
+        """
+        values = {"id": import_id, "holder": str(holder), "position": json.dumps(position)}
+        if await self._session.scalar(_ADVANCE, values) is None:
+            raise Unavailable("the staging of this file is no longer ours; it goes on from what is there")
 
     async def add(self, import_id: UUID, rows: pl.DataFrame, default_creditor: str) -> None:
         """Copy judged rows into staging; SSN digits are encrypted before they leave this process.
@@ -146,7 +159,17 @@ class StagingStore(Store):
         )
 
 
+_TAKE_OVER = text("""
+    UPDATE staging.cursor SET position = position || jsonb_build_object('holder', CAST(:holder AS text))
+     WHERE import_id = :id RETURNING position
+""")
+_BEGIN = text("""
+    INSERT INTO staging.cursor (import_id, position)
+    VALUES (:id, jsonb_build_object('holder', CAST(:holder AS text)))
+""")
 _ADVANCE = text("""
-    INSERT INTO staging.cursor (import_id, position) VALUES (:id, CAST(:position AS jsonb))
-    ON CONFLICT (import_id) DO UPDATE SET position = excluded.position
+    UPDATE staging.cursor
+       SET position = CAST(:position AS jsonb) || jsonb_build_object('holder', CAST(:holder AS text))
+     WHERE import_id = :id AND position ->> 'holder' = :holder
+    RETURNING import_id
 """)
