@@ -42,6 +42,14 @@ class ChunkRef(Message):
     chunk: int
 
 
+class FailedRun(Message):
+    """A scoring run that cannot go on, and why."""
+
+    agency_id: UUID
+    run_id: UUID
+    reason: str
+
+
 class ScoringSummary(Message):
     """What a run came to; ``levels`` counts accounts by risk level."""
 
@@ -104,6 +112,12 @@ class ScoringActivities:
                 high_priority=run.high_priority,
                 levels=run.levels,
             )
+
+    @activity.defn(name="scoring.fail")
+    async def fail(self, failed: FailedRun) -> None:
+        """End a run that cannot go on, so that the agency's next one may have its turn."""
+        async with self._db.transaction(Tenant.system(failed.agency_id, ACTOR)) as tx:
+            await tx.scores.fail_run(failed.run_id, failed.reason)
 
     def _scorecard(self, name: str) -> "Scorecard":
         try:

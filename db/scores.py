@@ -71,8 +71,11 @@ class ScoreStore(Store):
     async def score_chunk(
         self, run_id: UUID, chunk: int, card: Scorecard, *, threshold: Decimal
     ) -> ScoredChunk:
-        """Score the accounts of a chunk as they are now, and mark the chunk; safe to repeat."""
+        """Score the accounts of a chunk as they are now, and mark the chunk; once, then as it was."""
         values: dict[str, Any] = {"agency": self._agency_id, "run": run_id, "chunk": chunk}
+        row = (await self._session.execute(_FIND_CHUNK, values)).one_or_none()
+        if row is not None:
+            return ScoredChunk(row.scored, row.high_priority, row.levels)
         score = score_sql(card, threshold=threshold).replace(":", r"\:")
         rows = (
             await self._session.execute(
@@ -194,6 +197,10 @@ _SCORE_ONE = _UPSERT.format(
     accounts="(SELECT * FROM account WHERE agency_id = :agency AND id = :account) a",
 )
 
+_FIND_CHUNK = text("""
+    SELECT scored, high_priority, levels FROM scoring_chunk
+     WHERE agency_id = :agency AND run_id = :run AND chunk = :chunk
+""")
 _MARK = text("""
     INSERT INTO scoring_chunk (agency_id, run_id, chunk, scored, high_priority, levels)
     VALUES (:agency, :run, :chunk, :scored, :high, CAST(:levels AS jsonb))

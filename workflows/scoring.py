@@ -5,10 +5,19 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.messages import AgencyRef
-from activities.scoring import ChunkRef, ScoringActivities, ScoringRef, ScoringRequest, ScoringSummary
+from activities.scoring import (
+    ChunkRef,
+    FailedRun,
+    ScoringActivities,
+    ScoringRef,
+    ScoringRequest,
+    ScoringSummary,
+)
 from workflows import admission, policies, queues
+from workflows.failures import cause_of
 
 CHUNKS_AT_ONCE = 2
 TURN_POLL = timedelta(seconds=5)
@@ -25,7 +34,10 @@ class PortfolioScoring:
         )
         if not ref.over:
             await self._wait_for_turn(ref)
-            await self._score(ref)
+            try:
+                await self._score(ref)
+            except ActivityError as error:
+                raise await self._fail(ref, cause_of(error)) from error
         summary = await workflow.execute_activity_method(
             ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
         )
@@ -39,6 +51,16 @@ class PortfolioScoring:
         ):
             workflow.set_current_details("waits for another scoring run of the agency")
             await workflow.sleep(TURN_POLL)
+
+    async def _fail(self, ref: ScoringRef, cause: ApplicationError) -> ApplicationError:
+        """Give the turn back; the failure that the workflow then ends with."""
+        await workflow.execute_activity_method(
+            ScoringActivities.fail,
+            FailedRun(agency_id=ref.agency_id, run_id=ref.run_id, reason=cause.message),
+            task_queue=queues.BULK,
+            **policies.DB_WRITE,
+        )
+        return ApplicationError(cause.message, type=cause.type, non_retryable=True)
 
     async def _score(self, ref: ScoringRef) -> None:
         chunks = await workflow.execute_activity_method(
