@@ -57,6 +57,10 @@ class AccountActivities:
 
     @activity.defn(name="accounts.note_follow_up")
     async def note_follow_up(self, follow_up: FollowUp) -> bool:
-        """Put a follow-up on the timeline, once per due time; False when it was there already."""
+        """Put a follow-up on the timeline, once; False when it was there or the account was touched."""
         async with self._db.transaction(Tenant.system(follow_up.agency_id, ACTOR)) as tx:
-            return await tx.lifecycles.note_follow_up(follow_up.account_id, follow_up.due_at)
+            return await tx.lifecycles.note_follow_up(
+                follow_up.account_id,
+                due_at=follow_up.due_at,
+                idle_since=follow_up.due_at - timedelta(days=FOLLOW_UP_DAYS),
+            )

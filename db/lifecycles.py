@@ -31,18 +31,21 @@ class LifecycleStore(Store):
             raise NotFound("there is no such account")
         return LifecycleView(row.status, row.version, row.last_event_at)
 
-    async def note_follow_up(self, account_id: UUID, due_at: datetime) -> bool:
-        """Add a follow-up event unless something has happened since; False when there was no need."""
-        added = await self._session.scalar(
-            _FOLLOW_UP,
-            {
-                "agency": self._agency_id,
-                "account": account_id,
-                "due": due_at,
-                "actor": self._tenant.actor.name,
-            },
-        )
-        return added is not None
+    async def note_follow_up(self, account_id: UUID, *, due_at: datetime, idle_since: datetime) -> bool:
+        """Add a follow-up event unless something has happened after ``idle_since``.
+
+        False when there was no need: the account was touched, or the follow-up is there already.
+        """
+        values = {
+            "agency": self._agency_id,
+            "account": account_id,
+            "due": due_at,
+            "since": idle_since,
+            "actor": self._tenant.actor.name,
+        }
+        # Locked by a statement of its own: the next one then sees what a concurrent call has noted.
+        await self._session.execute(_LOCK, values)
+        return await self._session.scalar(_FOLLOW_UP, values) is not None
 
 
 _VIEW = text("""
@@ -52,14 +55,15 @@ _VIEW = text("""
       FROM account a WHERE a.agency_id = :agency AND a.id = :account
 """)
 
+_LOCK = text("SELECT FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE")
+
 _FOLLOW_UP = text("""
     INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, details)
     SELECT :agency, a.id, 'follow_up', 'Nothing has happened for a while: follow up', :actor,
            jsonb_build_object('due_at', CAST(:due AS timestamptz))
-      FROM (SELECT id FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE) a
-     WHERE NOT EXISTS (SELECT FROM timeline_event e
-                        WHERE e.agency_id = :agency AND e.account_id = a.id
-                          AND e.kind = 'follow_up' AND e.details ->> 'due_at'
-                            = (jsonb_build_object('due_at', CAST(:due AS timestamptz)) ->> 'due_at'))
+      FROM account a
+     WHERE a.agency_id = :agency AND a.id = :account
+       AND NOT EXISTS (SELECT FROM timeline_event e
+                        WHERE e.agency_id = :agency AND e.account_id = a.id AND e.at > :since)
     RETURNING id
 """)
