@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from db.store import Store
+from domain.accounts import OPEN_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class AdmissionStore(Store):
 
     async def candidates(self, limit: int, *, after: tuple[int, UUID] | None) -> Sequence[Candidate]:
         """The best accounts that are not worked yet, in order; ``after`` is the (rank, id) to go on from."""
-        values = {"agency": self._agency_id, "limit": limit}
+        values = {"agency": self._agency_id, "limit": limit, "open": sorted(OPEN_STATUSES)}
         if after is None:
             rows = await self._session.execute(text(_CANDIDATES.format(after="")), values)
         else:
@@ -49,8 +50,13 @@ class AdmissionStore(Store):
         return [Candidate(row.account_id, row.priority, row.rank) for row in rows]
 
     async def admit(self, account_ids: Sequence[UUID]) -> int:
-        """Mark accounts whose workflow runs; returns how many were not marked before."""
-        rows = await self._session.execute(_ADMIT, {"agency": self._agency_id, "ids": list(account_ids)})
+        """Mark accounts whose workflow runs; returns how many were not marked before.
+
+        One that was closed meanwhile is not marked: its workflow ends, perhaps has ended already,
+        and would never free the place.
+        """
+        values = {"agency": self._agency_id, "ids": list(account_ids), "open": sorted(OPEN_STATUSES)}
+        rows = await self._session.execute(_ADMIT, values)
         return len(rows.all())
 
     async def release(self, account_id: UUID) -> None:
@@ -77,14 +83,15 @@ _CANDIDATES = """
       FROM account_score s
       JOIN account a ON a.agency_id = :agency AND a.id = s.account_id
      WHERE s.agency_id = :agency AND s.queued {after}
-       AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+       AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL) AND a.status = ANY(:open)
      ORDER BY s.rank DESC, s.account_id LIMIT :limit
 """
 _AFTER = "AND s.rank <= :rank AND (s.rank < :rank OR s.account_id > :id)"
 
 _ADMIT = text("""
     UPDATE account SET admitted_at = now(), released_at = NULL
-     WHERE agency_id = :agency AND id = ANY(:ids) AND (admitted_at IS NULL OR released_at IS NOT NULL)
+     WHERE agency_id = :agency AND id = ANY(:ids) AND status = ANY(:open)
+       AND (admitted_at IS NULL OR released_at IS NOT NULL)
     RETURNING id
 """)
 _RELEASE = text("""
