@@ -69,6 +69,14 @@ class BucketsRef(Message):
     buckets: int
 
 
+class FinishedFile(Message):
+    """The file of an import that is over; ``mtime`` is the one it was read with, None for an upload."""
+
+    agency_id: UUID
+    import_id: UUID
+    mtime: int | None
+
+
 class RefusedImport(Message):
     """An import that ends without merging anything, and why."""
 
@@ -196,26 +204,28 @@ class ImportActivities:
     async def refuse(self, refused: RefusedImport) -> None:
         """End an import that merged nothing, with its reason."""
         async with self._db.transaction(Tenant.system(refused.agency_id, ACTOR)) as tx:
-            await tx.imports.fail(refused.import_id, refused.reason, refused.reason_type)
+            failed = await tx.imports.fail(refused.import_id, refused.reason, refused.reason_type)
             await tx.staging.clear(refused.import_id)
-            await tx.audit.record(
-                "import.refused", "import", refused.import_id, new={"reason": refused.reason}
-            )
+            if failed:
+                await tx.audit.record(
+                    "import.refused", "import", refused.import_id, new={"reason": refused.reason}
+                )
 
     @activity.defn(name="imports.put_away")
-    async def put_away(self, ref: ImportRef) -> None:
+    async def put_away(self, file: FinishedFile) -> None:
         """Move the file out of the inbox: processed when it was imported, rejected when refused.
 
-        Where the server refuses us for good, the file stays and the next poll puts it away.
+        Where the server refuses us for good, the file stays and the next poll puts it away. Another
+        file that has taken its name since stays too, and is imported by the next poll.
         """
-        tenant = Tenant.system(ref.agency_id, ACTOR)
+        tenant = Tenant.system(file.agency_id, ACTOR)
         async with self._db.transaction(tenant) as tx:
-            job = await tx.imports.get(ref.import_id)
+            job = await tx.imports.get(file.import_id)
         problem = None
         try:
             async with heartbeating():
                 folder = "processed" if job.status == "completed" else "rejected"
-                await self._sources.put_away(tenant, job, folder)
+                await self._sources.put_away(tenant, job, folder, mtime=file.mtime)
         except DomainError as error:
             if error.retryable:
                 raise
@@ -224,7 +234,7 @@ class ImportActivities:
             values = (
                 {"phase": "done"} if problem is None or job.reason else {"phase": "done", "reason": problem}
             )
-            await tx.imports.update(ref.import_id, **values)
+            await tx.imports.update(file.import_id, **values)
 
     @activity.defn(name="imports.put_away_again")
     async def put_away_again(self, file: PortfolioFile) -> bool:
@@ -238,7 +248,12 @@ class ImportActivities:
             return False
         async with heartbeating():
             await self._sources.put_away_again(
-                tenant, file.source_id, file.location, import_id=job.id, mtime=file.mtime
+                tenant,
+                file.source_id,
+                file.location,
+                import_id=job.id,
+                mtime=file.mtime,
+                found_at=activity.info().scheduled_time,
             )
         return True
 

@@ -11,6 +11,7 @@ from gateways.sftp_errors import RemoteFileMissing
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
     from uuid import UUID
 
     from db.models import ImportJob
@@ -64,23 +65,44 @@ class PortfolioSources:
             async for block in blocks:
                 yield block
 
-    async def put_away(self, tenant: "Tenant", job: "ImportJob", folder: str) -> None:
-        """Move an SFTP file into ``folder`` of its inbox as ``{import id}-{name}``; delete an upload."""
+    async def put_away(self, tenant: "Tenant", job: "ImportJob", folder: str, *, mtime: int | None) -> None:
+        """Move an SFTP file into ``folder`` of its inbox as ``{import id}-{name}``; delete an upload.
+
+        Size and ``mtime`` tell the file that was read from one that was put in its place since, which
+        is left alone (``RemoteFileChanged``).
+        """
         if job.channel == "upload":
             await self._storage.delete(job.location)
             return
         async with await self.connect(tenant, job.source_id) as session:
             inbox, name = posixpath.split(job.location)
             target = posixpath.join(inbox, folder, f"{job.id}-{name}")
-            await session.move(job.location, target, size=job.bytes_total)
-            with contextlib.suppress(RemoteFileMissing):
-                await session.move(job.location + DONE_SUFFIX, target + DONE_SUFFIX)
+            await session.move(job.location, target, size=job.bytes_total, mtime=mtime)
+            await _move_done_file(session, job.location, target)
 
     async def put_away_again(
-        self, tenant: "Tenant", source_id: "UUID", location: str, *, import_id: "UUID", mtime: int
+        self,
+        tenant: "Tenant",
+        source_id: "UUID",
+        location: str,
+        *,
+        import_id: "UUID",
+        mtime: int,
+        found_at: "datetime",
     ) -> None:
-        """Move a file whose content was imported before into the processed folder."""
+        """Move a file whose content was imported before into the processed folder.
+
+        ``found_at`` tells it from an earlier one: the same file may be sent any number of times.
+        """
         async with await self.connect(tenant, source_id) as session:
             inbox, name = posixpath.split(location)
-            target = posixpath.join(inbox, "processed", f"{import_id}-again-{mtime}-{name}")
+            again = f"{import_id}-again-{found_at:%Y%m%dT%H%M%S%f}-{name}"
+            target = posixpath.join(inbox, "processed", again)
             await session.move(location, target, mtime=mtime)
+            await _move_done_file(session, location, target)
+
+
+async def _move_done_file(session: "SftpSession", location: str, target: str) -> None:
+    """A file's ``.done`` goes with it: left behind, it would vouch for the next file of that name."""
+    with contextlib.suppress(RemoteFileMissing):
+        await session.move(location + DONE_SUFFIX, target + DONE_SUFFIX)

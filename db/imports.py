@@ -96,6 +96,20 @@ class ImportStore(Store):
         )
         return frozenset(found)
 
+    async def stranded_uploads(self, *, limit: int) -> Sequence[ImportJob]:
+        """Uploads that have been waiting for their workflow for too long, oldest first."""
+        found = await self._session.scalars(
+            select(ImportJob)
+            .where(
+                ImportJob.channel == "upload",
+                ImportJob.status == "pending",
+                ImportJob.created_at < text("now() - interval '1 minute'"),
+            )
+            .order_by(ImportJob.id)
+            .limit(limit)
+        )
+        return found.all()
+
     async def update(self, import_id: UUID, **values: Any) -> None:
         """Set columns of the progress row."""
         await self._session.execute(
@@ -207,9 +221,9 @@ class ImportStore(Store):
         await self._session.refresh(job)
         return job, closed is not None
 
-    async def fail(self, import_id: UUID, reason: str, reason_type: str) -> None:
-        """The import ends without having merged anything."""
-        await self._session.execute(
+    async def fail(self, import_id: UUID, reason: str, reason_type: str) -> bool:
+        """The import ends without having merged anything; False when it was over already."""
+        failed = await self._session.scalar(
             update(ImportJob)
             .where(ImportJob.id == import_id, ImportJob.status.in_(["pending", "processing"]))
             .values(
@@ -220,7 +234,9 @@ class ImportStore(Store):
                 completed_at=datetime.now(UTC),
                 updated_at=text("clock_timestamp()"),
             )
+            .returning(ImportJob.id)
         )
+        return failed is not None
 
 
 _COMPLETE = text("""

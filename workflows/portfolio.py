@@ -13,6 +13,7 @@ from temporalio.workflow import ParentClosePolicy
 from activities.imports import (
     BucketRef,
     BucketsRef,
+    FinishedFile,
     ImportActivities,
     ImportRef,
     ImportSummary,
@@ -50,6 +51,7 @@ class PortfolioPoll:
             PollActivities.sources, agency, task_queue=queues.BULK, **policies.DB_READ
         )
         found = await asyncio.gather(*(self._poll(source) for source in sources))
+        await self._start_stranded(agency)
         summary = PollSummary(
             started=sum(one.started for one in found),
             known=sum(one.known for one in found),
@@ -61,13 +63,29 @@ class PortfolioPoll:
         )
         return summary
 
+    async def _start_stranded(self, agency: AgencyRef) -> None:
+        """Uploads that were stored, but whose import nobody lived to start."""
+        for file in await workflow.execute_activity_method(
+            PollActivities.stranded, agency, task_queue=queues.BULK, **policies.DB_READ
+        ):
+            await self._import(file)
+
     async def _poll(self, source: SourceRef) -> PollSummary:
         """One source; its failure is recorded and leaves the others alone."""
+        started = known = 0
         try:
             files, problems = await self._whole_files(source)
-            started = [await self._import(source, file) for file in files]
         except ActivityError as error:
-            files, started, problems = [], [], [cause_of(error).message]
+            files, problems = [], [cause_of(error).message]
+        for file in files:
+            try:
+                if await self._import(file):
+                    started += 1
+                else:
+                    known += 1
+            except ActivityError as error:
+                # A file that cannot be put away must not keep the ones behind it from coming in.
+                problems = [*problems, cause_of(error).message]
         await workflow.execute_activity_method(
             PollActivities.record,
             PollOutcome(
@@ -77,8 +95,8 @@ class PortfolioPoll:
             **policies.DB_WRITE,
         )
         return PollSummary(
-            started=sum(started),
-            known=len(started) - sum(started),
+            started=started,
+            known=known,
             problems=[f"{source.name}: {problem}" for problem in problems],
         )
 
@@ -104,7 +122,7 @@ class PortfolioPoll:
             **policies.REMOTE_FILES,
         )
 
-    async def _import(self, source: SourceRef, file: PortfolioFile) -> bool:
+    async def _import(self, file: PortfolioFile) -> bool:
         """Start the import of a content; False when it was or is being imported."""
         try:
             await workflow.start_child_workflow(
@@ -123,7 +141,6 @@ class PortfolioPoll:
                 ImportActivities.put_away_again,
                 file,
                 task_queue=queues.BULK,
-                summary=source.name,
                 **policies.REMOTE_FILES,
             )
             return False
@@ -146,14 +163,14 @@ class PortfolioImport:
         try:
             staged = await self._stage_and_merge(ref, opened)
         except ActivityError as error:
-            raise await self._refuse(ref, cause_of(error)) from error
+            raise await self._refuse(ref, file, cause_of(error)) from error
         summary = await workflow.execute_activity_method(
             ImportActivities.complete, ref, task_queue=queues.BULK, **policies.DB_WRITE
         )
         self._show("scoring", f"{summary.accounts_created:,} accounts placed")
         await self._score(ref)
         await self._index(ref, staged.buckets if staged else 0)
-        await self._put_away(ref)
+        await self._put_away(ref, file)
         self._show("done", f"{summary.ok:,} rows taken, {summary.errors:,} refused")
         return summary
 
@@ -242,12 +259,15 @@ class PortfolioImport:
                 **policies.BULK_STEP,
             )
 
-    async def _put_away(self, ref: ImportRef) -> None:
+    async def _put_away(self, ref: ImportRef, file: PortfolioFile) -> None:
         await workflow.execute_activity_method(
-            ImportActivities.put_away, ref, task_queue=queues.BULK, **policies.REMOTE_MOVE
+            ImportActivities.put_away,
+            FinishedFile(agency_id=ref.agency_id, import_id=ref.import_id, mtime=file.mtime),
+            task_queue=queues.BULK,
+            **policies.REMOTE_MOVE,
         )
 
-    async def _refuse(self, ref: ImportRef, cause: ApplicationError) -> ApplicationError:
+    async def _refuse(self, ref: ImportRef, file: PortfolioFile, cause: ApplicationError) -> ApplicationError:
         """End the import with its reason; the failure that the workflow then ends with."""
         self._show("refused", cause.message)
         reason_type = cause.type or "failed"
@@ -264,7 +284,7 @@ class PortfolioImport:
         )
         if reason_type in LEAVE_IN_INBOX:
             return ApplicationError(cause.message, type=reason_type, non_retryable=True)
-        await self._put_away(ref)
+        await self._put_away(ref, file)
         return ApplicationError(cause.message, type=reason_type, non_retryable=True)
 
     def _show(self, phase: str, details: str) -> None:
