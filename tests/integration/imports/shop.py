@@ -224,6 +224,10 @@ _TABLES = {
 
 async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 45) -> None:
     """Wait for a condition, looking often; fails loudly at the deadline."""
+
+    async def met() -> bool:
+        return await check()
+
     await AsyncRetrying(
-        stop=stop_after_delay(within_s), wait=wait_fixed(0.05), retry=retry_if_result(lambda met: not met)
-    )(check)
+        stop=stop_after_delay(within_s), wait=wait_fixed(0.05), retry=retry_if_result(lambda is_met: not is_met)
+    )(met)

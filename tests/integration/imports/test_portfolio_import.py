@@ -1,5 +1,6 @@
 """A portfolio file from the inbox to scored, admitted accounts, on real servers."""
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 from tests.integration.imports.shop import Shop, eventually, rows
@@ -69,3 +70,31 @@ async def test_the_same_bytes_twice_are_one_import(shop: Shop) -> None:
     assert [job["id"] for job in await shop.jobs()] == [first["id"]]
     assert len(await shop.query("SELECT id FROM account")) == 3
     assert len(await shop.query("SELECT id FROM posting")) == 3
+
+
+async def test_an_upload_whose_start_was_lost_is_found_by_the_next_poll(shop: Shop) -> None:
+    content = rows(2).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    stored = await shop.storage.put_stream(f"{shop.agency_id}/lost.csv", pieces(), max_bytes=10_000)
+    async with shop.db.transaction(shop.tenant) as tx:
+        await tx.imports.open(
+            channel="upload",
+            source_id=None,
+            location=stored.key,
+            file_name="lost.csv",
+            sha256=stored.sha256,
+            size=stored.size,
+            profile={},
+            requested_by="test",
+        )
+    await shop.poll()
+    assert [job["status"] for job in await shop.jobs()] == ["pending"], "its start may be on the way"
+
+    await shop.query("UPDATE import_job SET created_at = now() - interval '2 minutes' RETURNING id")
+    await shop.poll()
+    [job] = await shop.settled()
+    assert (job["status"], job["accounts_created"]) == ("completed", 2)
+    assert not await shop.storage.exists(stored.key)

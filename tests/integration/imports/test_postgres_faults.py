@@ -101,7 +101,7 @@ async def test_staging_survives_the_database(
     second_block = shop.door.hold_read("acme", 4 << 20)
     before_staging.open()
     await second_block.reached()
-    await eventually(lambda: some_chunks(shop))
+    await eventually(lambda: first_block_staged(shop))
 
     await FAULTS[way](durable_postgres)
     second_block.open()
@@ -112,9 +112,9 @@ async def test_staging_survives_the_database(
     assert not await shop.breaches()
 
 
-async def some_chunks(shop: Shop) -> bool:
+async def first_block_staged(shop: Shop) -> bool:
     [job] = await shop.jobs()
-    return bool(job["total_records"] >= 100)
+    return bool(job["total_records"] >= 200)
 
 
 @pytest.mark.parametrize("way", FAULTS)
