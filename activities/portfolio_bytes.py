@@ -20,8 +20,8 @@ _RATIO_GRACE_BYTES = 32 << 20  # small files may compress as well as they like
 class ReaderLimits:
     """Sizes that bound the memory and the work of reading one file, in bytes and records."""
 
-    chunk_rows: int = 50_000
-    chunk_bytes: int = 8 << 20
+    chunk_rows: int = 5_000
+    chunk_bytes: int = 4 << 20
     piece_bytes: int = 64 << 10
     file_bytes: int = 20 << 30
     gzip_ratio: int = 200

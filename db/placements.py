@@ -4,6 +4,10 @@ A bucket is judged against what is there, then new rows are inserted and existin
 in key order, so that two imports at work never wait for each other in a circle. Inserts are
 optimistic: should another import place the same key first, the bucket is rolled back and merged
 again, and then finds it.
+
+What is there is looked up by key, row by row (``LATERAL … LIMIT 1``): just after the first merges
+the planner has no statistics, takes the tables for nearly empty, and a join of its choice can be
+quadratic.
 """
 
 from collections.abc import Mapping
@@ -82,6 +86,7 @@ class PlacementStore(Store):
         values = {"agency": self._agency_id, **bucket.bounds}
         await self._run("SET LOCAL work_mem = '128MB'", {})
         await self._run(_STAGED_DEBTORS.format(staged=_staged(import_id)), values)
+        await self._run("ANALYZE merge_debtor (debtor_id)", {})
         await self._keep_equal_ssn()
         inserted = await self._run(_INSERT_DEBTORS, values)
         updated = await self._run(_UPDATE_DEBTORS, values)
@@ -112,13 +117,12 @@ class PlacementStore(Store):
         }
         await self._run("SET LOCAL work_mem = '128MB'", {})
         await self._run(_STAGED_ACCOUNTS.format(staged=_staged(import_id)), values)
+        await self._run("ANALYZE merge_account (account_id, taken)", {})
         inserted = await self._run(_INSERT_ACCOUNTS, values)
         if inserted:
             for statement in (_INSERT_JOURNAL, _INSERT_POSTINGS, _INSERT_PLACED_EVENTS):
                 await self._run(statement, values)
         updated = await self._run(_UPDATE_ACCOUNTS, values)
-        if updated:
-            await self._run(_INSERT_REFRESHED_EVENTS, values)
         warnings = 0
         for statement in (_WARN_SUPERSEDED, _WARN_AMOUNT, _WARN_DEBTOR):
             warnings += await self._run(statement, values)
@@ -242,7 +246,9 @@ _STAGED_DEBTORS = (
              WHERE s.debtor_bucket >= :lo AND s.debtor_bucket < :hi) rows
          ORDER BY natural_key, line DESC)
     SELECT k.*, d.id AS debtor_id, d.ssn_last4_encrypted AS held_ssn
-      FROM keyed k LEFT JOIN debtor d ON d.agency_id = :agency AND d.natural_key = k.natural_key
+      FROM keyed k
+      LEFT JOIN LATERAL (
+        SELECT * FROM debtor WHERE agency_id = :agency AND natural_key = k.natural_key LIMIT 1) d ON true
      ORDER BY k.natural_key
 """
 )
@@ -261,14 +267,13 @@ _INSERT_DEBTORS = f"""
 
 _UPDATE_DEBTORS = f"""
     WITH locked AS MATERIALIZED (
-        SELECT d.id FROM merge_debtor m JOIN debtor d ON d.id = m.debtor_id
+        SELECT m.* FROM merge_debtor m JOIN debtor d ON d.id = m.debtor_id
          WHERE m.full_name <> d.full_name OR {_changed(_FACTS, "m", "d")}
          ORDER BY m.natural_key FOR NO KEY UPDATE OF d)
     UPDATE debtor d
        SET full_name = m.full_name, {_kept(_FACTS, "m", "d")},
            version = d.version + 1, updated_at = now()
-      FROM locked JOIN merge_debtor m ON m.debtor_id = locked.id
-     WHERE d.id = locked.id
+      FROM locked m WHERE d.id = m.debtor_id
 """
 
 _STAGED_ACCOUNTS = (
@@ -284,17 +289,19 @@ _STAGED_ACCOUNTS = (
           JOIN creditor c ON c.agency_id = :agency AND c.name = s.creditor_name
          WHERE s.bucket >= :lo AND s.bucket < :hi
         WINDOW same AS (PARTITION BY c.id, s.external_ref ORDER BY s.line DESC))
-    SELECT uuidv7() AS new_id, k.*, d.id AS debtor_id, a.id AS account_id,
+    SELECT uuidv7() AS new_id, k.*, k.line = k.last_line AS taken, d.id AS debtor_id, a.id AS account_id,
            a.original_amount AS placed_amount, a.debtor_id AS placed_debtor_id
       FROM keyed k
-      JOIN debtor d ON d.agency_id = :agency AND d.natural_key = k.natural_key
-      LEFT JOIN account a ON a.agency_id = :agency AND a.creditor_id = k.creditor_id
-                         AND a.external_ref = k.external_ref
+      CROSS JOIN LATERAL (
+        SELECT id FROM debtor WHERE agency_id = :agency AND natural_key = k.natural_key LIMIT 1) d
+      LEFT JOIN LATERAL (
+        SELECT * FROM account WHERE agency_id = :agency AND creditor_id = k.creditor_id
+                                AND external_ref = k.external_ref LIMIT 1) a ON true
      ORDER BY k.creditor_id, k.external_ref, k.line
 """
 )
 
-_IS_NEW = "account_id IS NULL AND line = last_line"
+_IS_NEW = "account_id IS NULL AND taken"
 
 _INSERT_ACCOUNTS = f"""
     INSERT INTO account (id, agency_id, creditor_id, debtor_id, external_ref, original_amount, balance,
@@ -327,21 +334,18 @@ _INSERT_PLACED_EVENTS = f"""
 
 _UPDATE_ACCOUNTS = f"""
     WITH locked AS MATERIALIZED (
-        SELECT a.id, m.line FROM merge_account m JOIN account a ON a.id = m.account_id
-         WHERE m.line = m.last_line AND ({_changed(_DATES, "m", "a")})
-         ORDER BY m.creditor_id, m.external_ref FOR NO KEY UPDATE OF a)
-    UPDATE account a
-       SET {_kept(_DATES, "m", "a")}, version = a.version + 1, updated_at = now()
-      FROM locked JOIN merge_account m ON m.line = locked.line
-     WHERE a.id = locked.id
-"""
-
-_INSERT_REFRESHED_EVENTS = """
+        SELECT m.* FROM merge_account m JOIN account a ON a.id = m.account_id
+         WHERE m.taken AND ({_changed(_DATES, "m", "a")})
+         ORDER BY m.creditor_id, m.external_ref FOR NO KEY UPDATE OF a),
+    refreshed AS (
+        UPDATE account a
+           SET {_kept(_DATES, "m", "a")}, version = a.version + 1, updated_at = now()
+          FROM locked m WHERE a.id = m.account_id
+        RETURNING a.id, m.line)
     INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, details)
-    SELECT :agency, m.account_id, 'import', 'Details refreshed from ' || CAST(:file AS text), :actor,
-           jsonb_build_object('import_id', CAST(:import AS uuid), 'line', m.line)
-      FROM merge_account m JOIN account a ON a.id = m.account_id
-     WHERE m.line = m.last_line AND a.updated_at = now()
+    SELECT :agency, id, 'import', 'Details refreshed from ' || CAST(:file AS text), :actor,
+           jsonb_build_object('import_id', CAST(:import AS uuid), 'line', line)
+      FROM refreshed
 """
 
 _WARNING = """
@@ -352,26 +356,26 @@ _WARN_SUPERSEDED = _WARNING.format(
     column="'external_ref'",
     value="m.external_ref",
     error="'occurs again in line ' || m.last_line || ', which was taken instead of this one'",
-    where="m.line <> m.last_line",
+    where="NOT m.taken",
 )
 _WARN_AMOUNT = _WARNING.format(
     column="'original_amount'",
     value="m.original_amount::text",
     error="'differs from the placed amount ' || m.placed_amount || ', which stands'",
-    where="m.line = m.last_line AND m.placed_amount <> m.original_amount",
+    where="m.taken AND m.placed_amount <> m.original_amount",
 )
 _WARN_DEBTOR = _WARNING.format(
     column="'debtor_ref'",
     value="''",
     error="'names another debtor than the one the account was placed with, who stays'",
-    where="m.line = m.last_line AND m.placed_debtor_id <> m.debtor_id",
+    where="m.taken AND m.placed_debtor_id <> m.debtor_id",
 )
 
 _FIND_BUCKET = text("""
     SELECT inserted, updated, warnings FROM import_bucket
      WHERE agency_id = :agency AND import_id = :import AND stage = :stage AND bucket = :bucket
 """)
-_ACCOUNT_IDS = "(SELECT array_agg(COALESCE(account_id, new_id)) FROM merge_account WHERE line = last_line)"
+_ACCOUNT_IDS = "(SELECT array_agg(COALESCE(account_id, new_id)) FROM merge_account WHERE taken)"
 _MARK_BUCKET = """
     INSERT INTO import_bucket (agency_id, import_id, stage, bucket, inserted, updated, warnings, account_ids)
     VALUES (:agency, :import, :stage, :bucket, :inserted, :updated, :warnings, {account_ids})
@@ -386,8 +390,10 @@ _INDEX = f"""
     SELECT a.id, a.agency_id, {SEARCH_DOCUMENT}
       FROM import_bucket b
       CROSS JOIN LATERAL unnest(b.account_ids) AS named(account_id)
-      JOIN account a ON a.agency_id = :agency AND a.id = named.account_id
-      JOIN debtor d ON d.agency_id = :agency AND d.id = a.debtor_id
+      CROSS JOIN LATERAL (
+        SELECT * FROM account WHERE agency_id = :agency AND id = named.account_id LIMIT 1) a
+      CROSS JOIN LATERAL (
+        SELECT * FROM debtor WHERE agency_id = :agency AND id = a.debtor_id LIMIT 1) d
      WHERE b.agency_id = :agency AND b.import_id = :import AND b.stage = 'accounts' AND b.bucket = :bucket
     ON CONFLICT (account_id) DO UPDATE SET document = excluded.document
      WHERE account_search.document <> excluded.document

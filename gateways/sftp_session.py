@@ -28,7 +28,7 @@ from gateways.sftp_errors import (
     translated,
 )
 
-READ_BLOCK: Final = 4 << 20
+READ_BLOCK: Final = 1 << 20
 DEFAULT_PATTERNS: Final = ("*.csv", "*.csv.gz")
 _LOOKS_AT_ONCE: Final = 16
 _CLOSE_S: Final = 5.0
