@@ -67,91 +67,29 @@ class Transaction:
     def __init__(self, session: AsyncSession, tenant: "Tenant", cipher: "ColumnCipher") -> None:
         self.session = session
         self.tenant = tenant
-        self._cipher = cipher
+        self.cipher = cipher
 
-    @cached_property
-    def accounts(self) -> AccountStore:
-        return AccountStore(self.session, self.tenant)
-
-    @cached_property
-    def admission(self) -> AdmissionStore:
-        return AdmissionStore(self.session, self.tenant)
-
-    @cached_property
-    def agencies(self) -> AgencyStore:
-        return AgencyStore(self.session)
-
-    @cached_property
-    def audit(self) -> AuditStore:
-        return AuditStore(self.session, self.tenant)
-
-    @cached_property
-    def collectors(self) -> CollectorStore:
-        return CollectorStore(self.session, self.tenant)
-
-    @cached_property
-    def commands(self) -> CommandStore:
-        return CommandStore(self.session, self.tenant)
-
-    @cached_property
-    def creditors(self) -> CreditorStore:
-        return CreditorStore(self.session, self.tenant)
-
-    @cached_property
-    def debtors(self) -> DebtorStore:
-        return DebtorStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def import_reports(self) -> ImportReportStore:
-        return ImportReportStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def imports(self) -> ImportStore:
-        return ImportStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def ledger(self) -> LedgerStore:
-        return LedgerStore(self.session, self.tenant)
-
-    @cached_property
-    def lifecycles(self) -> LifecycleStore:
-        return LifecycleStore(self.session, self.tenant)
-
-    @cached_property
-    def placements(self) -> PlacementStore:
-        return PlacementStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def rotation(self) -> RotationStore:
-        return RotationStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def scorecards(self) -> ScorecardStore:
-        return ScorecardStore(self.session)
-
-    @cached_property
-    def scores(self) -> ScoreStore:
-        return ScoreStore(self.session, self.tenant)
-
-    @cached_property
-    def sources(self) -> SourceStore:
-        return SourceStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def staging(self) -> StagingStore:
-        return StagingStore(self.session, self.tenant, self._cipher)
-
-    @cached_property
-    def timeline(self) -> TimelineStore:
-        return TimelineStore(self.session, self.tenant)
-
-    @cached_property
-    def tokens(self) -> TokenStore:
-        return TokenStore(self.session)
-
-    @cached_property
-    def users(self) -> UserStore:
-        return UserStore(self.session)
+    accounts = cached_property(lambda tx: AccountStore(tx.session, tx.tenant))
+    admission = cached_property(lambda tx: AdmissionStore(tx.session, tx.tenant))
+    agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    audit = cached_property(lambda tx: AuditStore(tx.session, tx.tenant))
+    collectors = cached_property(lambda tx: CollectorStore(tx.session, tx.tenant))
+    commands = cached_property(lambda tx: CommandStore(tx.session, tx.tenant))
+    creditors = cached_property(lambda tx: CreditorStore(tx.session, tx.tenant))
+    debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
+    import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
+    imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
+    ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
+    lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
+    placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
+    rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
+    scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
+    scores = cached_property(lambda tx: ScoreStore(tx.session, tx.tenant))
+    sources = cached_property(lambda tx: SourceStore(tx.session, tx.tenant, tx.cipher))
+    staging = cached_property(lambda tx: StagingStore(tx.session, tx.tenant, tx.cipher))
+    timeline = cached_property(lambda tx: TimelineStore(tx.session, tx.tenant))
+    tokens = cached_property(lambda tx: TokenStore(tx.session))
+    users = cached_property(lambda tx: UserStore(tx.session))
 
 
 class PlatformTransaction:
@@ -165,21 +103,10 @@ class PlatformTransaction:
         revision: str | None = await self.session.scalar(text("SELECT version_num FROM alembic_version"))
         return revision
 
-    @cached_property
-    def agencies(self) -> AgencyStore:
-        return AgencyStore(self.session)
-
-    @cached_property
-    def scorecards(self) -> ScorecardStore:
-        return ScorecardStore(self.session)
-
-    @cached_property
-    def tokens(self) -> TokenStore:
-        return TokenStore(self.session)
-
-    @cached_property
-    def users(self) -> UserStore:
-        return UserStore(self.session)
+    agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
+    tokens = cached_property(lambda tx: TokenStore(tx.session))
+    users = cached_property(lambda tx: UserStore(tx.session))
 
 
 class Database:
