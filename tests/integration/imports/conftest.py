@@ -20,8 +20,6 @@ from tests.integration.imports.shop import Shop
 from workers.deployment import ensure_search_attributes, make_current
 from workers.worker import serving
 
-USERS = ("acme", "rival")
-
 
 @pytest.fixture(scope="module")
 async def namespace(temporal_client: Client) -> Client:
@@ -51,9 +49,15 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[GatedSftp]:
+def agencies() -> tuple[str, ...]:
+    """Names of the agencies, each with an SFTP account of that name."""
+    return ("acme", "rival")
+
+
+@pytest.fixture
+async def door(tmp_path: Path, agencies: tuple[str, ...]) -> AsyncIterator[GatedSftp]:
     """An SFTP server with an account for each agency."""
-    users = [SftpUser(name, "demo") for name in USERS]
+    users = [SftpUser(name, "demo") for name in agencies]
     server = GatedSftp(tmp_path / "sftp", users, host_key=tmp_path / "keys" / "host_key", port=free_port())
     await server.start()
     yield server
@@ -69,7 +73,13 @@ async def db(database: Any) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def shops(
-    database: Any, db: Database, door: GatedSftp, namespace: Client, settings: Settings, faults: Faults
+    database: Any,
+    db: Database,
+    door: GatedSftp,
+    namespace: Client,
+    settings: Settings,
+    faults: Faults,
+    agencies: tuple[str, ...],
 ) -> dict[str, Shop]:
     """An agency for each SFTP account; nobody works yet."""
     config = namespace.config()
@@ -78,7 +88,7 @@ async def shops(
     storage = ObjectStorage(settings.storage_url)
     return {
         name: await _made(Shop(settings, db, client, storage, database.superuser_url, faults, door, name))
-        for name in USERS
+        for name in agencies
     }
 
 

@@ -108,28 +108,42 @@ class _Faulty(temporal_worker.ActivityInboundInterceptor):
         return answer
 
 
+@dataclass
+class _HeldRead:
+    start: int
+    free_openings: int
+    gate: Gate = field(default_factory=Gate)
+    seen: list[int] = field(default_factory=list)
+
+    async def enter(self, file: int, offset: int) -> None:
+        if file not in self.seen:
+            self.seen.append(file)
+        if offset >= self.start and self.seen.index(file) >= self.free_openings:
+            await self.gate.enter()
+
+
 class GatedSftp(SftpServer):
     """The sandbox's SFTP server, which can be made to stand still in the middle of a file or a move."""
 
     def __init__(self, root: Path, users: list[SftpUser], *, host_key: Path, port: int) -> None:
         super().__init__(root, users, host_key=host_key, port=port)
-        self._reads: dict[str, tuple[int, Gate]] = {}
+        self._reads: dict[str, _HeldRead] = {}
         self._renames: dict[str, Gate] = {}
 
-    def hold_read(self, user: str, offset: int) -> Gate:
-        """The user's reads from ``offset`` on wait at the gate."""
-        gate = Gate()
-        self._reads[user] = (offset, gate)
-        return gate
+    def hold_read(self, user: str, offset: int, *, after_openings: int = 0) -> Gate:
+        """The user's reads from ``offset`` on wait at the gate, but not those of the next few openings."""
+        held = _HeldRead(offset, after_openings)
+        self._reads[user] = held
+        return held.gate
 
     def hold_rename(self, user: str) -> Gate:
-        """The user's renames wait at the gate."""
+        """The user's next rename waits at the gate, and so does all that follows."""
         return self._renames.setdefault(user, Gate())
 
-    async def at_read(self, user: str, offset: int) -> None:
-        start, gate = self._reads.get(user, (0, None))
-        if gate is not None and offset >= start:
-            await gate.enter()
+    async def at_read(self, user: str, file: int, offset: int) -> None:
+        held = self._reads.get(user)
+        if held is not None:
+            await held.enter(file, offset)
 
     async def at_rename(self, user: str) -> None:
         if user in self._renames:
@@ -149,7 +163,7 @@ class _GatedJail(_Jail):
         self._user = user
 
     async def read(self, file_obj: Any, offset: int, size: int) -> bytes:  # type: ignore[override]
-        await self._door.at_read(self._user, offset)
+        await self._door.at_read(self._user, id(file_obj), offset)
         return os.pread(file_obj.fileno(), size, offset)
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:  # type: ignore[override]

@@ -101,7 +101,7 @@ class Shop:
         return await self.mine("*", "import_job", "id")
 
     async def settled(
-        self, count: int = 1, *, phases: Sequence[str] = ("done", "refused")
+        self, count: int = 1, *, phases: Sequence[str] = ("done", "refused"), within_s: float = 45
     ) -> list[dict[str, Any]]:
         """The imports, once there are ``count`` and the workflow of each has ended."""
 
@@ -109,7 +109,7 @@ class Shop:
             found = await self.jobs()
             return len(found) >= count and all(job["phase"] in phases for job in found)
 
-        await eventually(ready)
+        await eventually(ready, within_s)
         jobs = await self.jobs()
         for job in jobs:
             await self.ended(self.workflow_id(job))
@@ -229,5 +229,7 @@ async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 45)
         return await check()
 
     await AsyncRetrying(
-        stop=stop_after_delay(within_s), wait=wait_fixed(0.05), retry=retry_if_result(lambda is_met: not is_met)
+        stop=stop_after_delay(within_s),
+        wait=wait_fixed(0.05),
+        retry=retry_if_result(lambda is_met: not is_met),
     )(met)

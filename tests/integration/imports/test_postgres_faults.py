@@ -4,6 +4,7 @@ A crash empties the unlogged staging tables together with their cursors; nothing
 doubled by it. The server is this module's own, and durable, as production's is.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
@@ -12,10 +13,10 @@ import pytest
 from activities import portfolio_staging
 from activities.portfolio_bytes import ReaderLimits
 from activities.portfolio_file import PortfolioReader
+from db import migrate
 from sandbox.ports import free_port
 from sandbox.postgres import OWNER, THROW_AWAY, Postgres, ensure_database
 from tests.conftest import TEMPLATE, TemporaryDatabase, _copy
-from tests.integration.imports.conftest import working
 from tests.integration.imports.shop import Shop, eventually
 
 ROWS = 420
@@ -54,10 +55,6 @@ async def durable_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 @pytest.fixture
 async def database(durable_postgres: Postgres) -> AsyncIterator[TemporaryDatabase]:
     """A database on the server that this module may break."""
-    import asyncio
-
-    from db import migrate
-
     await ensure_database(durable_postgres, TEMPLATE)
     await asyncio.to_thread(migrate.upgrade, durable_postgres.url(OWNER, TEMPLATE))
     async with _copy(durable_postgres, TEMPLATE) as made:
@@ -137,19 +134,18 @@ async def test_merging_survives_the_database(
     assert not await shop.breaches()
 
 
-async def test_the_database_goes_while_a_bucket_is_written(
-    shops: dict[str, Shop], durable_postgres: Postgres
+async def test_the_answer_of_a_bucket_is_lost_with_the_database(
+    shop: Shop, rival: Shop, durable_postgres: Postgres
 ) -> None:
-    """A statement is cut off in the middle of its transaction, in every phase that has one."""
-    shop, rival = shops["acme"], shops["rival"]
-    async with working(shop):
-        expected = await undisturbed(rival)
-        gate = shop.faults.after("imports.merge_bucket", lambda ref: (ref.stage, ref.bucket) == ("accounts", 0))
-        shop.send(portfolio())
-        await shop.poll()
-        await gate.reached()
-        await crash(durable_postgres)
-        gate.open()
-        await shop.settled()
-        await shop.scored()
+    expected = await undisturbed(rival)
+    gate = shop.faults.after("imports.merge_bucket", lambda ref: (ref.stage, ref.bucket) == ("accounts", 0))
+    shop.send(portfolio())
+    await shop.poll()
+    await gate.reached()
+
+    await crash(durable_postgres)
+    gate.open()
+
+    await shop.settled()
+    await shop.scored()
     assert await shop.tables() == expected
