@@ -110,10 +110,9 @@ class Shop:
             return len(found) >= count and all(job["phase"] in phases for job in found)
 
         await eventually(ready, within_s)
-        jobs = await self.jobs()
-        for job in jobs:
+        for job in await self.jobs():
             await self.ended(self.workflow_id(job))
-        return jobs
+        return await self.jobs()
 
     async def ended(self, workflow_id: str) -> None:
         """Wait until a workflow is at its end, however it ends."""
