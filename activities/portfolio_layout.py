@@ -122,31 +122,42 @@ def layout_of(header: Sequence[str], profile: ImportProfile, max_columns: int) -
             f"The header has {len(given):,} columns; at most {max_columns} are allowed.", line=1
         )
     names = tuple(shown("", name) for name in given)
+    positions = {
+        field: at for at, name in enumerate(given) if name and (field := profile.field_of(name)) is not None
+    }
+    if not positions:
+        raise _no_header(names, profile)
     twice = [name for name, count in Counter(map(column_key, given)).items() if name and count > 1]
     if twice:
         raise FileRefused(
             f"The header names these columns more than once: {', '.join(twice)}. Rename or remove them.",
             line=1,
         )
-    positions = {
-        field: at for at, name in enumerate(given) if name and (field := profile.field_of(name)) is not None
-    }
     missing = [field for field in REQUIRED_FIELDS if field not in positions]
     if missing:
         raise _missing(missing, names, profile)
     return Layout(tuple(header), names, positions)
 
 
-def _missing(missing: list[str], names: Sequence[str], profile: ImportProfile) -> FileRefused:
-    wanted = {field: column for column, field in profile.columns.items()}
-    columns = ", ".join(wanted.get(field, field) for field in missing)
-    found = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")
+def _no_header(names: Sequence[str], profile: ImportProfile) -> FileRefused:
+    """Line 1 may be a person's record: nothing of it is quoted."""
     other = next((mark for mark in ",;\t|" if len(names) == 1 and mark in names[0]), None)
     remedy = (
         f"The file seems to be separated by {other!r}: set the delimiter in the import profile."
         if other
-        else "Add the columns, or map the file's own names in the import profile."
+        else "Add a header, or map the file's own names in the import profile."
     )
+    wanted = ", ".join(profile.name_of(field) for field in REQUIRED_FIELDS)
+    return FileRefused(
+        f"Line 1 is not a header: none of its {len(names)} columns is known. It must name {wanted}. {remedy}",
+        line=1,
+    )
+
+
+def _missing(missing: list[str], names: Sequence[str], profile: ImportProfile) -> FileRefused:
+    columns = ", ".join(profile.name_of(field) for field in missing)
+    found = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")
+    remedy = "Add the columns, or map the file's own names in the import profile."
     return FileRefused(
         f"The header (line 1) lacks {columns}; it has: {found}. {remedy}", line=1, missing=missing
     )

@@ -18,7 +18,9 @@ from services.access import Principal, Right, require
 from services.commands import CommandKey
 
 MAX_KEY_LENGTH = 255
-SECRET_FIELDS = frozenset({"password", "current_password", "new_password", "private_key", "refresh"})
+SECRET_FIELDS = frozenset(
+    {"password", "current_password", "new_password", "private_key", "refresh", "ssn_last4"}
+)
 """Body fields that are secrets: idempotency records keep a keyed fingerprint of them, not a hash."""
 
 _bearer = HTTPBearer(auto_error=False, description="the `access` token of `POST /auth/token`")

@@ -157,13 +157,24 @@ class Database:
             async with self._sessions.begin() as session:
                 yield session
         except _PASSING_FAULTS as error:
-            raise Unavailable("the database does not answer at the moment; nothing was written") from error
+            raise _away(error) from None
         except _REFUSALS as error:
             raise _refusal(error) from None
 
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()
+
+
+def _away(error: Exception) -> Unavailable:
+    """Without its cause: PostgreSQL's words for an interrupted COPY quote the row it was at."""
+    cause = getattr(error, "orig", None) or error
+    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    return Unavailable(
+        "the database does not answer at the moment; nothing was written",
+        fault=type(cause).__name__,
+        sqlstate=state,
+    )
 
 
 def _refusal(error: Exception) -> DatabaseRefused:

@@ -121,6 +121,10 @@ class ImportProfile(BaseModel):
             return mapped[key]
         return key if key in FIELDS and key not in mapped.values() else None
 
+    def name_of(self, field: str) -> str:
+        """What the creditor calls a field: the mapped column, else the field's own name."""
+        return next((column for column, mapped in self.columns.items() if mapped == field), field)
+
 
 def column_key(name: str) -> str:
     """How column names are compared: without outer blanks, upper and lower case alike."""

@@ -1,13 +1,18 @@
-"""What every activity has in common: domain errors become Temporal failures, and are logged."""
+"""What every activity has in common: its failures say what is wrong and quote nobody.
+
+Histories and logs are read by people who may not read accounts. Messages of drivers and validators
+quote rows, so only domain errors keep theirs, and no failure carries a cause.
+"""
 
 from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from domain.errors import DomainError
+from runtime.logging import failure
 
 _log = structlog.get_logger()
 
@@ -15,7 +20,8 @@ _log = structlog.get_logger()
 class DomainErrorInterceptor(Interceptor):
     """Turns a ``DomainError`` into an ``ApplicationError`` with the same stable type.
 
-    It is retried only where the error says that trying again may help.
+    It is retried only where the error says that trying again may help. Any other exception keeps its
+    type only, is logged with where it arose, and is retried.
     """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
@@ -34,4 +40,10 @@ class _Translating(ActivityInboundInterceptor):
                 _log.warning("activity refused", error_type=error.type, retryable=error.retryable)
                 raise ApplicationError(
                     error.message, error.details, type=error.type, non_retryable=not error.retryable
-                ) from error
+                ) from None
+            except FailureError:
+                raise
+            except Exception as error:  # noqa: BLE001 - nothing is swallowed: it fails the activity
+                _log.error("activity failed", **failure(error))
+                kind = type(error).__name__
+                raise ApplicationError(f"{kind}; the worker's log says where", type=kind) from None
