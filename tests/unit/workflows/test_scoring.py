@@ -1,0 +1,114 @@
+"""A scoring run: its turn, its chunks, its end."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from temporalio import activity
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from activities.admission import AdmissionRequest, Admitted
+from activities.scoring import ChunkRef, FailedRun, ScoringRef, ScoringRequest, ScoringSummary
+from workflows import queues
+from workflows.scoring import TURN_POLL, PortfolioScoring
+
+AGENCY, IMPORT, RUN = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+class Scores:
+    """A run with three chunks, the turn taken by another run for a while."""
+
+    def __init__(self, clock: WorkflowEnvironment) -> None:
+        self._clock = clock
+        self.others_turns = 0
+        self.over = False
+        self.broken: int | None = None
+        self.asked: list[datetime] = []
+        self.scored: list[int] = []
+        self.failed: list[str] = []
+        self.admissions = 0
+
+    @activity.defn(name="scoring.open")
+    async def open(self, request: ScoringRequest) -> ScoringRef:
+        return ScoringRef(agency_id=request.agency_id, run_id=RUN, over=self.over)
+
+    @activity.defn(name="scoring.begin")
+    async def begin(self, ref: ScoringRef) -> bool:
+        self.asked.append(await self._clock.get_current_time())
+        return len(self.asked) > self.others_turns
+
+    @activity.defn(name="scoring.open_chunks")
+    async def open_chunks(self, ref: ScoringRef) -> list[int]:
+        return [0, 1, 2]
+
+    @activity.defn(name="scoring.score_chunk")
+    async def score_chunk(self, ref: ChunkRef) -> int:
+        if ref.chunk == self.broken:
+            raise ApplicationError("the scorecard is gone", type="not-found", non_retryable=True)
+        self.scored.append(ref.chunk)
+        return 10
+
+    @activity.defn(name="scoring.finish")
+    async def finish(self, ref: ScoringRef) -> ScoringSummary:
+        return ScoringSummary(
+            run_id=ref.run_id, status="completed", scored=30, high_priority=1, levels={"LOW": 30}
+        )
+
+    @activity.defn(name="scoring.fail")
+    async def fail(self, failed: FailedRun) -> None:
+        self.failed.append(failed.reason)
+
+    @activity.defn(name="admission.admit")
+    async def admit(self, request: AdmissionRequest) -> Admitted:
+        self.admissions += 1
+        return Admitted(started=0, after=None, more=False, pause_s=0)
+
+
+async def begin(clock: WorkflowEnvironment) -> WorkflowHandle[Any, ScoringSummary]:
+    return await clock.client.start_workflow(
+        PortfolioScoring.run,
+        ScoringRequest(agency_id=AGENCY, import_id=IMPORT),
+        id=queues.scoring_workflow_id(IMPORT),
+        task_queue=queues.LIFECYCLE,
+    )
+
+
+async def test_a_run_waits_for_its_turn_then_scores_and_has_the_best_admitted(
+    time_skipping: WorkflowEnvironment, serving: Any
+) -> None:
+    scores = Scores(time_skipping)
+    scores.others_turns = 3
+    async with serving(scores):
+        summary = await (await begin(time_skipping)).result()
+        admission = time_skipping.client.get_workflow_handle(queues.admission_workflow_id(AGENCY))
+        await admission.result()
+    assert summary.scored == 30
+    waits = [later - earlier for earlier, later in zip(scores.asked, scores.asked[1:], strict=False)]
+    assert len(waits) == 3
+    assert all(TURN_POLL <= wait < TURN_POLL + timedelta(seconds=3) for wait in waits)
+    assert sorted(scores.scored) == [0, 1, 2]
+    assert (scores.failed, scores.admissions) == ([], 1)
+
+
+async def test_a_run_that_cannot_go_on_gives_its_turn_back(
+    time_skipping: WorkflowEnvironment, serving: Any
+) -> None:
+    scores = Scores(time_skipping)
+    scores.broken = 1
+    async with serving(scores):
+        with pytest.raises(WorkflowFailureError) as failure:
+            await (await begin(time_skipping)).result()
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == "not-found"
+    assert scores.failed == ["the scorecard is gone"]
+
+
+async def test_a_run_that_is_over_waits_for_no_turn(time_skipping: WorkflowEnvironment, serving: Any) -> None:
+    scores = Scores(time_skipping)
+    scores.over = True
+    async with serving(scores):
+        assert (await (await begin(time_skipping)).result()).status == "completed"
+    assert (scores.asked, scores.scored) == ([], [])
