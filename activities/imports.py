@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from db.session import Database, Transaction
 
 ACTOR = "portfolio-import"
+MANY_ROWS = 10_000
+"""From here on an import changes what the planner has to know of the tables."""
 
 
 class StagingLost(Conflict):
@@ -174,6 +176,8 @@ class ImportActivities:
     async def complete(self, ref: ImportRef) -> ImportSummary:
         """Everything is merged: close the import and clear its staging."""
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            if (await tx.imports.get(ref.import_id)).processed_ok >= MANY_ROWS:
+                await tx.placements.refresh_statistics()
             job, closed = await tx.imports.complete(ref.import_id)
             await tx.staging.clear(ref.import_id)
             counts = {

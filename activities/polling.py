@@ -87,6 +87,24 @@ class PollActivities:
                 for source in await tx.sources.active()
             ]
 
+    @activity.defn(name="polling.stranded")
+    async def stranded(self, agency: AgencyRef) -> list[PortfolioFile]:
+        """Uploads that were stored but never started: whoever took them died just then."""
+        async with self._db.transaction(Tenant.system(agency.agency_id, ACTOR)) as tx:
+            return [
+                PortfolioFile(
+                    agency_id=job.agency_id,
+                    channel="upload",
+                    source_id=job.source_id,
+                    location=job.location,
+                    file_name=job.file_name,
+                    sha256=job.sha256,
+                    size=job.bytes_total,
+                    requested_by=job.requested_by,
+                )
+                for job in await tx.imports.stranded_uploads(limit=MOST_FILES)
+            ]
+
     @activity.defn(name="polling.look")
     async def look(self, ref: SourceRef) -> Sighting:
         """List an inbox, without the files that are being imported already."""

@@ -74,7 +74,7 @@ _SETTLING = text("""
         SELECT FROM import_job j
           LEFT JOIN scoring_run r ON r.agency_id = :agency AND r.import_id = j.id
          WHERE j.agency_id = :agency AND j.status IN ('pending', 'processing', 'completed')
-           AND j.updated_at > now() - interval '1 minute'
+           AND greatest(j.updated_at, r.updated_at) > now() - interval '1 minute'
            AND (r.id IS NULL OR r.status IN ('pending', 'running')))
 """)
 

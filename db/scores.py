@@ -55,13 +55,19 @@ class ScoreStore(Store):
         return Scorecard.model_validate(definition)
 
     async def begin_run(self, run_id: UUID) -> bool:
-        """Take the agency's turn; False while another run has it."""
+        """Take the agency's turn; False while another run has it that still moves."""
         await self._session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended('scoring/' || :agency, 0))"),
             {"agency": str(self._agency_id)},
         )
-        begun = await self._session.scalar(_BEGIN, {"agency": self._agency_id, "run": run_id})
-        return begun is not None
+        values = {"agency": self._agency_id, "run": run_id}
+        await self._session.execute(_EXPIRE, values)
+        return await self._session.scalar(_BEGIN, values) is not None
+
+    async def unscored_imports(self, limit: int) -> list[UUID]:
+        """Imports of the last week whose accounts nobody is scoring, though they are long in."""
+        found = await self._session.scalars(_UNSCORED, {"agency": self._agency_id, "limit": limit})
+        return list(found)
 
     async def chunks(self, run_id: UUID) -> list[int]:
         """Chunks of a run that are still to be scored; one for each merged bucket of its import."""
@@ -139,13 +145,22 @@ class ScoreStore(Store):
 _OPEN = text("""
     INSERT INTO scoring_run (agency_id, import_id, scorecard_id, total)
     SELECT :agency, :import, :card, COALESCE(sum(cardinality(account_ids)), 0) FROM import_bucket
-     WHERE agency_id = :agency AND import_id = :import AND stage = 'accounts'
+     WHERE agency_id = :agency AND import_id = :import
     ON CONFLICT (import_id) WHERE import_id IS NOT NULL DO NOTHING
+""")
+
+_EXPIRE = text("""
+    UPDATE scoring_run
+       SET status = 'failed', reason = 'left behind: nothing happened for too long',
+           completed_at = clock_timestamp()
+     WHERE agency_id = :agency AND status = 'running' AND id <> :run
+       AND updated_at < now() - interval '10 minutes'
 """)
 
 _BEGIN = text("""
     UPDATE scoring_run r
-       SET status = 'running', started_at = COALESCE(r.started_at, clock_timestamp())
+       SET status = 'running', started_at = COALESCE(r.started_at, clock_timestamp()),
+           updated_at = clock_timestamp()
      WHERE r.agency_id = :agency AND r.id = :run AND r.status IN ('pending', 'running')
        AND NOT EXISTS (SELECT FROM scoring_run o
                         WHERE o.agency_id = :agency AND o.status = 'running' AND o.id <> r.id)
@@ -153,8 +168,8 @@ _BEGIN = text("""
 """)
 
 _CHUNKS = text("""
-    SELECT b.bucket FROM scoring_run r
-      JOIN import_bucket b ON b.agency_id = :agency AND b.import_id = r.import_id AND b.stage = 'accounts'
+    SELECT DISTINCT b.bucket FROM scoring_run r
+      JOIN import_bucket b ON b.agency_id = :agency AND b.import_id = r.import_id
      WHERE r.agency_id = :agency AND r.id = :run AND b.account_ids IS NOT NULL
        AND NOT EXISTS (SELECT FROM scoring_chunk c
                         WHERE c.agency_id = :agency AND c.run_id = r.id AND c.chunk = b.bucket)
@@ -169,6 +184,7 @@ _UPSERT = """
       FROM {accounts}
       JOIN debtor d ON d.agency_id = :agency AND d.id = a.debtor_id
       CROSS JOIN LATERAL {{score}} s
+     ORDER BY a.id
     ON CONFLICT (account_id) DO UPDATE
        SET collector_id = excluded.collector_id, queued = excluded.queued, rank = excluded.rank,
            total = excluded.total, level = excluded.level, priority = excluded.priority,
@@ -182,7 +198,7 @@ _SCORE = (
         card="r.scorecard_id",
         accounts="""scoring_run r
       JOIN import_bucket b ON b.agency_id = :agency AND b.import_id = r.import_id
-                          AND b.stage = 'accounts' AND b.bucket = :chunk
+                          AND b.bucket = :chunk
       CROSS JOIN LATERAL unnest(b.account_ids) AS named(account_id)
       JOIN account a ON r.agency_id = :agency AND r.id = :run
                     AND a.agency_id = :agency AND a.id = named.account_id""",
@@ -205,7 +221,19 @@ _MARK = text("""
     INSERT INTO scoring_chunk (agency_id, run_id, chunk, scored, high_priority, levels)
     VALUES (:agency, :run, :chunk, :scored, :high, CAST(:levels AS jsonb))
 """)
-_COUNT = text("UPDATE scoring_run SET scored = scored + :scored WHERE agency_id = :agency AND id = :run")
+_COUNT = text("""
+    UPDATE scoring_run SET scored = scored + :scored, updated_at = clock_timestamp()
+     WHERE agency_id = :agency AND id = :run
+""")
+_UNSCORED = text("""
+    SELECT j.id FROM import_job j
+      LEFT JOIN scoring_run r ON r.agency_id = :agency AND r.import_id = j.id
+     WHERE j.agency_id = :agency AND j.status = 'completed'
+       AND j.completed_at BETWEEN now() - interval '7 days' AND now() - interval '5 minutes'
+       AND (r.id IS NULL
+            OR (r.status IN ('pending', 'running') AND r.updated_at < now() - interval '10 minutes'))
+     ORDER BY j.id LIMIT :limit
+""")
 
 _FINISH = text("""
     UPDATE scoring_run r

@@ -104,7 +104,8 @@ class ImportRefusal(Base):
 class ImportBucket(Base):
     """A merged hash bucket of one pass; its row is written in the transaction that merged it.
 
-    ``account_ids`` are the accounts that the file named, new or not: what is scored afterwards.
+    ``account_ids`` are the accounts to be scored and indexed afterwards: those that the file named, new
+    or not, and in the debtors' pass the other accounts of debtors that it changed.
     """
 
     __tablename__ = "import_bucket"

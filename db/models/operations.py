@@ -91,6 +91,7 @@ class ScoringRun(Base):
     started_at: Mapped[Instant | None]
     completed_at: Mapped[Instant | None]
     created_at: Mapped[Now]
+    updated_at: Mapped[Now]
 
 
 class ScoringChunk(Base):

@@ -286,6 +286,9 @@ CREATE TABLE account (
     CONSTRAINT fk_account_agency_id_assigned_to_collector
         FOREIGN KEY (agency_id, assigned_to) REFERENCES collector (agency_id, id)
 );
+COMMENT ON COLUMN account.admitted_at
+    IS 'when its AccountLifecycle was started; null: no workflow was ever needed';
+COMMENT ON COLUMN account.released_at IS 'when its AccountLifecycle ended';
 CREATE INDEX ix_account_admitted
     ON account (agency_id, id) WHERE admitted_at IS NOT NULL AND released_at IS NULL;
 CREATE INDEX ix_account_agency_id_assigned_to_id
@@ -448,6 +451,7 @@ CREATE TABLE scoring_run (
     started_at TIMESTAMP WITH TIME ZONE,
     completed_at TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_scoring_run PRIMARY KEY (id),
     CONSTRAINT ck_scoring_run_status CHECK (status IN ('pending', 'running', 'completed', 'failed')),
     CONSTRAINT uq_scoring_run_agency_id_id UNIQUE (agency_id, id),
@@ -603,6 +607,7 @@ def upgrade() -> None:
     for table in TENANT_TABLES:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(TENANT_POLICY.format(table=table))
+    op.execute("REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM recoup_app")
     op.execute(PLATFORM_AUDIT_POLICY)
     op.execute(FUNCTIONS)
     op.execute("SELECT make_month_partitions(18)")
