@@ -76,6 +76,6 @@ def without_machine(part: Any) -> Any:
         return {
             name: "worker" if name == "identity" else without_machine(value)
             for name, value in part.items()
-            if name not in {"stackTrace", "binaryChecksum", "sdkMetadata"}
+            if name != "stackTrace"
         }
     return part
