@@ -15,6 +15,7 @@ from domain.tenancy import Tenant
 if TYPE_CHECKING:
     from activities.portfolio_sources import PortfolioSources
     from activities.portfolio_staging import PortfolioStager
+    from db.models import ImportJob
     from db.session import Database, Transaction
 
 ACTOR = "portfolio-import"
@@ -37,10 +38,11 @@ class ImportRef(Message):
 
 
 class OpenedImport(Message):
-    """The import of a file content, and where it stands already."""
+    """The import of a file content, and where it stands already; ``buckets`` once they are known."""
 
     import_id: UUID
     status: Literal["pending", "processing", "completed", "failed"]
+    buckets: int = 0
 
 
 class StagedFile(Message):
@@ -101,6 +103,22 @@ class ImportSummary(Message):
     accounts_updated: int
 
 
+def file_of(job: "ImportJob") -> PortfolioFile:
+    """The input of the workflow that takes an import up, again if need be."""
+    return PortfolioFile.model_validate(
+        {
+            "agency_id": job.agency_id,
+            "channel": job.channel,
+            "source_id": job.source_id,
+            "location": job.location,
+            "file_name": job.file_name,
+            "sha256": job.sha256,
+            "size": job.bytes_total,
+            "requested_by": job.requested_by,
+        }
+    )
+
+
 class ImportActivities:
     """The steps of ``PortfolioImport``."""
 
@@ -127,7 +145,9 @@ class ImportActivities:
             )
             if created:
                 await tx.audit.record("import.opened", "import", job.id, new={"file": job.file_name})
-            return OpenedImport.model_validate({"import_id": job.id, "status": job.status})
+            return OpenedImport.model_validate(
+                {"import_id": job.id, "status": job.status, "buckets": job.buckets}
+            )
 
     @activity.defn(name="imports.stage")
     async def stage(self, ref: ImportRef) -> StagedFile:

@@ -7,6 +7,7 @@ from uuid import UUID
 from temporalio import activity
 
 from activities.heartbeats import heartbeating
+from activities.imports import file_of
 from activities.messages import AgencyRef, Message, PortfolioFile
 from domain.errors import DomainError
 from domain.import_profiles import Completeness, ImportProfile
@@ -87,23 +88,17 @@ class PollActivities:
                 for source in await tx.sources.active()
             ]
 
-    @activity.defn(name="polling.stranded")
-    async def stranded(self, agency: AgencyRef) -> list[PortfolioFile]:
-        """Uploads that were stored but never started: whoever took them died just then."""
+    @activity.defn(name="polling.stalled")
+    async def stalled(self, agency: AgencyRef) -> list[PortfolioFile]:
+        """Imports that nobody is at work on, though they are not over; starting one again is harmless."""
         async with self._db.transaction(Tenant.system(agency.agency_id, ACTOR)) as tx:
-            return [
-                PortfolioFile(
-                    agency_id=job.agency_id,
-                    channel="upload",
-                    source_id=job.source_id,
-                    location=job.location,
-                    file_name=job.file_name,
-                    sha256=job.sha256,
-                    size=job.bytes_total,
-                    requested_by=job.requested_by,
-                )
-                for job in await tx.imports.stranded_uploads(limit=MOST_FILES)
-            ]
+            return [file_of(job) for job in await tx.imports.stalled(limit=MOST_FILES)]
+
+    @activity.defn(name="polling.unscored")
+    async def unscored(self, agency: AgencyRef) -> list[UUID]:
+        """Imports that are in, but whose accounts nobody is scoring."""
+        async with self._db.transaction(Tenant.system(agency.agency_id, ACTOR)) as tx:
+            return await tx.scores.unscored_imports(MOST_FILES)
 
     @activity.defn(name="polling.look")
     async def look(self, ref: SourceRef) -> Sighting:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import polars as pl
-from sqlalchemy import select, text, update
+from sqlalchemy import case, exists, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.cipher import ColumnCipher, place
@@ -91,19 +91,27 @@ class ImportStore(Store):
         """Paths on a source whose content is being imported now."""
         found = await self._session.scalars(
             select(ImportJob.location).where(
-                ImportJob.source_id == source_id, ImportJob.status.in_(["pending", "processing"])
+                ImportJob.source_id == source_id,
+                ImportJob.channel == "sftp",
+                ImportJob.status.in_(["pending", "processing"]),
             )
         )
         return frozenset(found)
 
-    async def stranded_uploads(self, *, limit: int) -> Sequence[ImportJob]:
-        """Uploads that have been waiting for their workflow for too long, oldest first."""
+    async def stalled(self, *, limit: int) -> Sequence[ImportJob]:
+        """Imports that are not over and have not moved for too long, oldest first.
+
+        Their workflow was never started, or somebody ended it.
+        """
         found = await self._session.scalars(
             select(ImportJob)
             .where(
-                ImportJob.channel == "upload",
-                ImportJob.status == "pending",
-                ImportJob.created_at < text("now() - interval '1 minute'"),
+                ImportJob.status.in_(["pending", "processing"]),
+                ImportJob.updated_at
+                < text(
+                    "now() - CASE status WHEN 'pending' THEN interval '1 minute'"
+                    " ELSE interval '5 minutes' END"
+                ),
             )
             .order_by(ImportJob.id)
             .limit(limit)
@@ -222,14 +230,23 @@ class ImportStore(Store):
         return job, closed is not None
 
     async def fail(self, import_id: UUID, reason: str, reason_type: str) -> bool:
-        """The import ends without having merged anything; False when it was over already."""
+        """End an import; False when it was over already.
+
+        The reason says so should a part of it be merged already.
+        """
         failed = await self._session.scalar(
             update(ImportJob)
             .where(ImportJob.id == import_id, ImportJob.status.in_(["pending", "processing"]))
             .values(
                 status="failed",
                 phase="refused",
-                reason=reason,
+                reason=case(
+                    (
+                        exists().where(ImportBucket.import_id == import_id),
+                        f"stopped after merging had begun, send it again: {reason}",
+                    ),
+                    else_=reason,
+                ),
                 reason_type=reason_type,
                 completed_at=datetime.now(UTC),
                 updated_at=text("clock_timestamp()"),

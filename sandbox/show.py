@@ -123,11 +123,12 @@ class _Follower:
             waiting = await tx.admission.candidates(1, after=None)
         for job in jobs:
             self._show_import(job)
+        at_work = [job for job in jobs if job.status != "failed"]
         scored = all(run is not None and run.status in {"completed", "failed"} for run in runs)
         capacity = agency.lifecycle_capacity or 0
         self._bar("admitted", worked, capacity, "accounts being worked")
         admitted = not waiting or worked >= capacity
-        return all(job.phase == "done" for job in jobs) and scored and admitted
+        return all(job.phase == "done" for job in at_work) and scored and admitted
 
     def _show_import(self, job: "ImportJob") -> None:
         steps = 2 * job.buckets

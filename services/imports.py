@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.messages import AgencyRef, PortfolioFile
+from activities.imports import file_of
+from activities.messages import AgencyRef
 from domain.csv_text import mend_file
 from domain.errors import Conflict, Invalid, NotFound
 from domain.import_profiles import ImportProfile
@@ -208,7 +209,7 @@ class ImportService:
         async def effect(tx: "Transaction") -> ImportView:
             job, created = await tx.imports.open(
                 channel="upload",
-                source_id=None,
+                source_id=upload.source_id,
                 location=stored.key,
                 file_name=file_name,
                 sha256=stored.sha256,
@@ -227,20 +228,10 @@ class ImportService:
 
     async def _start(self, job: "ImportJob") -> None:
         """Start the workflow of an uploaded file, unless it is at work or done."""
-        file = PortfolioFile(
-            agency_id=job.agency_id,
-            channel="upload",
-            source_id=None,
-            location=job.location,
-            file_name=job.file_name,
-            sha256=job.sha256,
-            size=job.bytes_total,
-            requested_by=job.requested_by,
-        )
         try:
             await self._client.start_workflow(
                 PortfolioImport.run,
-                file,
+                file_of(job),
                 id=queues.import_workflow_id(job.agency_id, job.sha256),
                 task_queue=queues.LIFECYCLE,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,

@@ -25,9 +25,8 @@ from activities.imports import (
 from activities.messages import AgencyRef, Message, PortfolioFile
 from activities.polling import PollActivities, PollOutcome, SeenFile, SeenFiles, SourceRef
 from activities.scoring import ScoringRequest
-from workflows import attributes, policies, queues
+from workflows import attributes, policies, queues, scoring
 from workflows.failures import cause_of
-from workflows.scoring import PortfolioScoring
 
 BUCKETS_AT_ONCE = 2
 """Buckets merged in parallel; each keeps one connection and one core of the database busy."""
@@ -51,7 +50,7 @@ class PortfolioPoll:
             PollActivities.sources, agency, task_queue=queues.BULK, **policies.DB_READ
         )
         found = await asyncio.gather(*(self._poll(source) for source in sources))
-        await self._start_stranded(agency)
+        await self._take_up(agency)
         summary = PollSummary(
             started=sum(one.started for one in found),
             known=sum(one.known for one in found),
@@ -63,12 +62,16 @@ class PortfolioPoll:
         )
         return summary
 
-    async def _start_stranded(self, agency: AgencyRef) -> None:
-        """Uploads that were stored, but whose import nobody lived to start."""
+    async def _take_up(self, agency: AgencyRef) -> None:
+        """Start what was left lying: imports and scoring whose workflow is not there (any more)."""
         for file in await workflow.execute_activity_method(
-            PollActivities.stranded, agency, task_queue=queues.BULK, **policies.DB_READ
+            PollActivities.stalled, agency, task_queue=queues.BULK, **policies.DB_READ
         ):
             await self._import(file)
+        for import_id in await workflow.execute_activity_method(
+            PollActivities.unscored, agency, task_queue=queues.BULK, **policies.DB_READ
+        ):
+            await scoring.start(ScoringRequest(agency_id=agency.agency_id, import_id=import_id))
 
     async def _poll(self, source: SourceRef) -> PollSummary:
         """One source; its failure is recorded and leaves the others alone."""
@@ -168,8 +171,8 @@ class PortfolioImport:
             ImportActivities.complete, ref, task_queue=queues.BULK, **policies.DB_WRITE
         )
         self._show("scoring", f"{summary.accounts_created:,} accounts placed")
-        await self._score(ref)
-        await self._index(ref, staged.buckets if staged else 0)
+        await scoring.start(ScoringRequest(agency_id=ref.agency_id, import_id=ref.import_id))
+        await self._index(ref, staged.buckets if staged else opened.buckets)
         await self._put_away(ref, file)
         self._show("done", f"{summary.ok:,} rows taken, {summary.errors:,} refused")
         return summary
@@ -224,24 +227,11 @@ class PortfolioImport:
                     **policies.BULK_STEP,
                 )
 
-        await asyncio.gather(*(merge(bucket) for bucket in left))
-
-    async def _score(self, ref: ImportRef) -> None:
-        """Scoring lives on by itself; it has the accounts of this import on record."""
-        try:
-            await workflow.start_child_workflow(
-                PortfolioScoring.run,
-                ScoringRequest(agency_id=ref.agency_id, import_id=ref.import_id),
-                id=queues.scoring_workflow_id(ref.import_id),
-                task_queue=queues.LIFECYCLE,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                search_attributes=attributes.of_agency(ref.agency_id),
-                priority=Priority(fairness_key=str(ref.agency_id)),
-                static_summary="scoring after an import",
-            )
-        except WorkflowAlreadyStartedError:
-            workflow.logger.info("the import's accounts are being scored already")
+        # All are waited for: none may be at work when staging is cleared or filled again.
+        outcomes = await asyncio.gather(*(merge(bucket) for bucket in left), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _index(self, ref: ImportRef, buckets: int) -> None:
         for bucket in range(buckets):

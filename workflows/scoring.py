@@ -4,8 +4,9 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.common import Priority, VersioningBehavior, WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
 
 from activities.messages import AgencyRef
 from activities.scoring import (
@@ -16,7 +17,7 @@ from activities.scoring import (
     ScoringRequest,
     ScoringSummary,
 )
-from workflows import admission, policies, queues
+from workflows import admission, attributes, policies, queues
 from workflows.failures import cause_of
 
 CHUNKS_AT_ONCE = 2
@@ -33,24 +34,27 @@ class PortfolioScoring:
             ScoringActivities.open, request, task_queue=queues.BULK, **policies.DB_WRITE
         )
         if not ref.over:
-            await self._wait_for_turn(ref)
-            try:
+            await self._wait_for_turn(ref, request)
+        try:
+            if not ref.over:
                 await self._score(ref)
-            except ActivityError as error:
-                raise await self._fail(ref, cause_of(error)) from error
-        summary = await workflow.execute_activity_method(
-            ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
-        )
+            summary = await workflow.execute_activity_method(
+                ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
+            )
+        except ActivityError as error:
+            raise await self._fail(ref, cause_of(error)) from error
         workflow.set_current_details(f"{summary.scored:,} accounts scored")
         await admission.start(AgencyRef(agency_id=request.agency_id))
         return summary
 
-    async def _wait_for_turn(self, ref: ScoringRef) -> None:
+    async def _wait_for_turn(self, ref: ScoringRef, request: ScoringRequest) -> None:
         while not await workflow.execute_activity_method(
             ScoringActivities.begin, ref, task_queue=queues.BULK, **policies.DB_WRITE
         ):
             workflow.set_current_details("waits for another scoring run of the agency")
             await workflow.sleep(TURN_POLL)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(request)
 
     async def _fail(self, ref: ScoringRef, cause: ApplicationError) -> ApplicationError:
         """Give the turn back; the failure that the workflow then ends with."""
@@ -79,3 +83,24 @@ class PortfolioScoring:
                 )
 
         await asyncio.gather(*(score(chunk) for chunk in chunks))
+
+
+async def start(request: ScoringRequest) -> None:
+    """From another workflow: score the accounts of an import, unless that is being done or was.
+
+    Scoring lives on by itself; it has the accounts of the import on record.
+    """
+    try:
+        await workflow.start_child_workflow(
+            PortfolioScoring.run,
+            request,
+            id=queues.scoring_workflow_id(request.import_id),
+            task_queue=queues.LIFECYCLE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+            search_attributes=attributes.of_agency(request.agency_id),
+            priority=Priority(fairness_key=str(request.agency_id)),
+            static_summary="scoring after an import",
+        )
+    except WorkflowAlreadyStartedError:
+        workflow.logger.info("the import's accounts are being scored already")

@@ -93,7 +93,7 @@ async def test_an_upload_whose_start_was_lost_is_found_by_the_next_poll(shop: Sh
     await shop.poll()
     assert [job["status"] for job in await shop.jobs()] == ["pending"], "its start may be on the way"
 
-    await shop.query("UPDATE import_job SET created_at = now() - interval '2 minutes' RETURNING id")
+    await shop.query("UPDATE import_job SET updated_at = now() - interval '2 minutes' RETURNING id")
     await shop.poll()
     [job] = await shop.settled()
     assert (job["status"], job["accounts_created"]) == ("completed", 2)

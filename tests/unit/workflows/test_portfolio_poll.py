@@ -48,8 +48,12 @@ class Inboxes:
             for source_id, name in ((GOOD, "good"), (BAD, "bad"))
         ]
 
-    @activity.defn(name="polling.stranded")
-    async def stranded(self, agency: AgencyRef) -> list[PortfolioFile]:
+    @activity.defn(name="polling.unscored")
+    async def unscored(self, agency: AgencyRef) -> list[UUID]:
+        return []
+
+    @activity.defn(name="polling.stalled")
+    async def stalled(self, agency: AgencyRef) -> list[PortfolioFile]:
         return []
 
     @activity.defn(name="polling.look")
