@@ -557,6 +557,15 @@ BEGIN
     RETURN QUERY SELECT s.account_id FROM public.account_search s
         WHERE s.agency_id = agency AND s.document LIKE pattern LIMIT at_most;
 END $$;
+-- After a large import: until the planner knows of the new rows it may take an agency for one row, and
+-- plan every query of that agency so. A table that another session is working on is left to autovacuum.
+CREATE FUNCTION analyze_accounts() RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    ANALYZE (SKIP_LOCKED) public.debtor, public.account, public.posting;
+END $$;
+REVOKE ALL ON FUNCTION analyze_accounts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION analyze_accounts() TO recoup_app;
 REVOKE ALL ON FUNCTION search_accounts(UUID, TEXT, INTEGER) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION search_accounts(UUID, TEXT, INTEGER) TO recoup_app;
 """
@@ -615,6 +624,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION search_accounts(UUID, TEXT, INTEGER)")
+    op.execute("DROP FUNCTION analyze_accounts()")
     op.execute("DROP FUNCTION make_month_partitions(INTEGER)")
     op.execute("DROP SCHEMA staging CASCADE")
     for table in DROP_ORDER:
