@@ -20,7 +20,7 @@ ACTOR = "admission"
 SETTLE_S = 2.0
 """How long to wait, in seconds, while better accounts may be on their way in."""
 
-_STARTS_AT_ONCE = 16
+STARTS_AT_ONCE = 16
 
 
 class Place(Message):
@@ -101,7 +101,7 @@ class AdmissionActivities:
         )
 
     async def _start_all(self, agency_id: UUID, candidates: "Sequence[Candidate]") -> None:
-        limit = asyncio.Semaphore(_STARTS_AT_ONCE)
+        limit = asyncio.Semaphore(STARTS_AT_ONCE)
 
         async def start(candidate: "Candidate") -> None:
             async with limit:

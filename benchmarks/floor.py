@@ -24,7 +24,8 @@ TABLES = ("debtor", "account", "journal", "posting", "timeline_event")
 _TIME = re.compile(r"^Time: ([0-9.]+) ms", re.MULTILINE)
 _COLUMNS = """
     SELECT column_name FROM information_schema.columns
-     WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' AND identity_generation IS NULL
+     WHERE table_schema = 'public' AND table_name = %s
+       AND is_generated = 'NEVER' AND identity_generation IS NULL
      ORDER BY ordinal_position
 """
 
@@ -35,7 +36,6 @@ class Dump:
 
     folder: Path
     columns: dict[str, Sequence[str]]
-    rows: dict[str, int]
 
     def copy(self, table: str, direction: str) -> str:
         """psql's command that reads or writes a table's file."""
@@ -47,14 +47,12 @@ class Dump:
 async def dump(world: "World", database: str, folder: Path) -> Dump:
     """Write the rows of a finished import to files, in the order in which the tables hold them."""
     url = world.postgres.url(OWNER, database)
-    columns, rows = {}, {}
+    columns: dict[str, Sequence[str]] = {}
     async with await psycopg.AsyncConnection.connect(url) as connection:
         for table in (*NEEDED, *TABLES):
             found = await connection.execute(_COLUMNS, [table])
             columns[table] = [str(name) for (name,) in await found.fetchall()]
-            counted = await (await connection.execute(f"SELECT count(*) FROM {table}".encode())).fetchone()
-            rows[table] = int(counted[0]) if counted else 0
-    made = Dump(folder, columns, rows)
+    made = Dump(folder, columns)
     await _psql(world, database, [made.copy(table, "TO") for table in (*NEEDED, *TABLES)])
     return made
 
@@ -89,5 +87,7 @@ async def _psql(world: "World", database: str, commands: Sequence[str]) -> str:
         await process.wait()
         raise
     if process.returncode:
-        raise RuntimeError(f"psql ended with exit code {process.returncode}:\n{output.decode(errors='replace')}")
+        raise RuntimeError(
+            f"psql ended with exit code {process.returncode}:\n{output.decode(errors='replace')}"
+        )
     return output.decode()

@@ -1,12 +1,11 @@
 """A portfolio file through the door, against psql's ``COPY`` of the same finished rows."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.floor import Dump, dump, load
 from benchmarks.memory import watched
@@ -79,6 +78,11 @@ class ImportFigures:
         return median(run.wall_s + run.fingerprint_s for run in self.runs) / self.floor_s
 
     @property
+    def fingerprint_s(self) -> float:
+        """Median time that the poll took to read the file for its fingerprint."""
+        return median(run.fingerprint_s for run in self.runs)
+
+    @property
     def peak_bytes(self) -> int:
         """The most memory that any worker held."""
         return max(run.peak_bytes for run in self.runs)
@@ -96,9 +100,10 @@ async def measure(world: "World", rows: int, repeat: int, report: Callable[[str]
     """Import ``rows`` records and copy what came of them, in turn, ``repeat`` times."""
     folder = world.settings.home / "files"
     folder.mkdir()
-    few = await _measured(world, _written(folder, FEW_ROWS), min(rows, FEW_ROWS), None)
+    few_rows = min(rows, FEW_ROWS)
+    few = await _measured(world, written(folder, few_rows), few_rows, None)
     report(f"{few.rows:,} rows imported in {few.wall_s:.1f} s")
-    file = _written(folder, rows)
+    file = written(folder, rows)
     runs, floors = [], []
     for turn in range(1, repeat + 1):
         report(f"{turn} of {repeat}: importing {rows:,} rows")
@@ -110,7 +115,8 @@ async def measure(world: "World", rows: int, repeat: int, report: Callable[[str]
     return ImportFigures(rows, file.stat().st_size, tuple(runs), tuple(floors), few)
 
 
-def _written(folder: Path, rows: int) -> Path:
+def written(folder: Path, rows: int) -> Path:
+    """An invented portfolio file of so many good rows."""
     path = folder / f"portfolio_{rows}.csv"
     with path.open("wb") as file:
         write_portfolio(file, rows=rows, seed=_SEED, columns=COLUMNS)
@@ -123,14 +129,15 @@ async def _measured(world: "World", file: Path, rows: int, dumped: list[Dump] | 
         await world.checkpoint()
         async with watched(shop.worker.pid or 0) as peak:
             poll_id = await shop.poll()
-            await _until_scored(shop)
-        run = await _times(shop, file, rows, poll_id, peak.look())
+            await until_scored(shop)
+        run = await _times(shop, rows, poll_id, peak.look())
         if dumped is not None:
             dumped.append(await dump(world, shop.database, world.settings.home / "files"))
     return run
 
 
-async def _until_scored(shop: "Shop") -> None:
+async def until_scored(shop: "Shop") -> None:
+    """Wait until the agency's only import is done with and its accounts are scored."""
     done = "SELECT * FROM import_job WHERE phase IN ('done', 'refused')"
     job = await shop.until(done, within_s=_WITHIN_S, what="the import to end")
     if job["status"] != "completed" or job["processed_errors"]:
@@ -139,13 +146,14 @@ async def _until_scored(shop: "Shop") -> None:
     await shop.until(scored, within_s=_WITHIN_S, what="the accounts to be scored")
 
 
-async def _times(shop: "Shop", file: Path, rows: int, poll_id: str, peak_bytes: int) -> ImportRun:
+async def _times(shop: "Shop", rows: int, poll_id: str, peak_bytes: int) -> ImportRun:
     client = shop.world.client
     [job] = await shop.query("SELECT * FROM import_job")
+    if job["accounts_created"] != rows:
+        raise RuntimeError(f"{job['accounts_created']} accounts were placed, not {rows}")
     [scoring] = await shop.query("SELECT * FROM scoring_run")
-    content = hashlib.sha256(file.read_bytes()).hexdigest()
     imported = await history(
-        client.get_workflow_handle(queues.import_workflow_id(shop.agency_id, content))
+        client.get_workflow_handle(queues.import_workflow_id(shop.agency_id, job["sha256"]))
     )
     polled = await history(client.get_workflow_handle(poll_id))
     return ImportRun(

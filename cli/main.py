@@ -152,12 +152,13 @@ def bench(
     what: Annotated[list[str] | None, typer.Argument(help="import, admission; all by default.")] = None,
     rows: Annotated[int, typer.Option(help="Rows of the import.", min=1)] = 1_000_000,
     accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
+    repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Measure speed against floors taken in the same run, on servers of its own."""
     from benchmarks.main import run
 
-    _run(run(what or [], rows=rows, accounts=accounts, console=Console(), as_json=as_json))
+    _run(run(what or [], rows=rows, accounts=accounts, repeat=repeat, console=Console(), as_json=as_json))
 
 
 def _configured() -> Settings:

@@ -1,0 +1,97 @@
+"""``recoup bench``: speed against floors that are taken in the same run, on servers of its own."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from benchmarks import admission, portfolio_import
+from benchmarks.report import admission_json, admission_tables, import_json, import_tables
+from benchmarks.world import World, world
+from domain.errors import Invalid
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BENCHES = ("import", "admission")
+TERMINATED = 143
+
+
+async def run(
+    what: Sequence[str],
+    *,
+    rows: int,
+    accounts: int,
+    repeat: int,
+    console: Console,
+    as_json: bool,
+) -> int:
+    """Take the measurements asked for (all by default) and show them.
+
+    Returns 0, 1 when the servers do not start, 143 when ended by SIGTERM. A promise that is missed is
+    said, not an exit code: figures depend on the machine and its load. Raises ``Invalid`` for a
+    benchmark that does not exist.
+    """
+    unknown = sorted(set(what) - set(BENCHES))
+    if unknown:
+        raise Invalid(f"unknown benchmarks {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    progress = Console(stderr=True) if as_json else console
+    found: dict[str, Any] = {}
+    shown: list[RenderableType] = []
+    with _sigterm_cancels() as terminated, progress.status("starting servers") as status:
+
+        def report(step: str) -> None:
+            status.update(step)
+            if not progress.is_terminal:
+                progress.print(step, highlight=False, markup=False)
+
+        try:
+            async with world(report) as servers:
+                for name in what or BENCHES:
+                    figures, tables = await _measure(name, servers, rows, accounts, repeat, report)
+                    found[name] = figures
+                    shown += tables
+        except SandboxError as error:
+            progress.print(str(error), style="red", markup=False)
+            return 1
+        except asyncio.CancelledError:
+            if terminated.is_set():
+                return TERMINATED
+            raise
+    if as_json:
+        console.print_json(json.dumps(found))
+    for table in [] if as_json else shown:
+        console.print(table)
+    return 0
+
+
+async def _measure(
+    name: str, servers: World, rows: int, accounts: int, repeat: int, report: Callable[[str], None]
+) -> "tuple[dict[str, Any], list[RenderableType]]":
+    if name == "import":
+        imported = await portfolio_import.measure(servers, rows, repeat, report)
+        return import_json(imported), list(import_tables(imported))
+    admitted = await admission.measure(servers, accounts, repeat, report)
+    return admission_json(admitted), list(admission_tables(admitted))
+
+
+@contextmanager
+def _sigterm_cancels() -> Iterator[asyncio.Event]:
+    """SIGTERM ends the run as Ctrl-C does, servers stopped and folder removed; the event then is set."""
+    loop, task, terminated = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+
+    def cancel() -> None:
+        terminated.set()
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, cancel)
+    try:
+        yield terminated
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

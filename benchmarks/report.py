@@ -1,0 +1,108 @@
+"""Figures as tables for people and as JSON for machines."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.admission import LEAST_RATIO, AdmissionFigures
+from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+
+def import_json(figures: ImportFigures) -> dict[str, Any]:
+    """The import's figures; seconds, bytes, and ratios to the floor."""
+    return {
+        "rows": figures.rows,
+        "file_bytes": figures.file_bytes,
+        "turns": len(figures.runs),
+        "import_s": figures.wall_s,
+        "import_s_each": [run.wall_s for run in figures.runs],
+        "floor_s": figures.floor_s,
+        "floor_s_each": [sum(floor.values()) for floor in figures.floors],
+        "ratio": figures.ratio,
+        "ratio_with_fingerprint": figures.ratio_with_fingerprint,
+        "rows_per_s": figures.rows / figures.wall_s,
+        "fingerprint_s": figures.fingerprint_s,
+        "phases_s": {name: figures.phase_s(name) for name in figures.runs[0].phases},
+        "floor_tables_s": {name: figures.floor_of(name) for name in figures.floors[0]},
+        "peak_bytes": figures.peak_bytes,
+        "peak_bytes_few_rows": figures.few.peak_bytes,
+        "few_rows": figures.few.rows,
+        "promises": {"ratio_at_most": MOST_RATIO, "peak_bytes_at_most": MOST_BYTES},
+    }
+
+
+def admission_json(figures: AdmissionFigures) -> dict[str, Any]:
+    """The admission's figures; workflows a second, and the ratio to the floor."""
+    return {
+        "accounts": figures.accounts,
+        "turns": len(figures.admitted),
+        "admitted_per_s": figures.admitted_per_s,
+        "admitted_per_s_each": figures.admitted,
+        "bare_per_s": figures.bare_per_s,
+        "bare_per_s_each": figures.bare,
+        "ratio": figures.ratio,
+        "promises": {"ratio_at_least": LEAST_RATIO},
+    }
+
+
+def import_tables(figures: ImportFigures) -> "Iterator[RenderableType]":
+    """The import's figures: medians over the turns, the worst for memory."""
+    size = f"{figures.rows:,} rows, {figures.file_bytes / 1e6:,.0f} MB"
+    table = Table("", "seconds", "rows/s", title=f"import of {size}, {_turns(len(figures.runs))}")
+    _timed(table, "import, start of the workflow to completed", figures.wall_s, figures.rows)
+    for name in ("stage", "merge debtors", "merge accounts"):
+        _timed(table, f"  {name}", figures.phase_s(name), figures.rows)
+    _timed(table, "floor, psql COPY of the same rows", figures.floor_s, figures.rows)
+    for name in figures.floors[0]:
+        _timed(table, f"  {name}", figures.floor_of(name), figures.rows)
+    table.add_section()
+    _timed(table, "before: fingerprint, by the poll", figures.fingerprint_s, figures.rows)
+    for name in ("scoring", "search index"):
+        _timed(table, f"after, side by side: {name}", figures.phase_s(name), figures.rows)
+    yield table
+    yield _promise(
+        f"import is {figures.ratio:.2f} × the floor ({figures.ratio_with_fingerprint:.2f} × with the"
+        f" fingerprint), promised at most {MOST_RATIO:g} ×",
+        kept=figures.ratio <= MOST_RATIO,
+    )
+    few, many = figures.few, figures.peak_bytes
+    yield _promise(
+        f"the worker held at most {_mib(many)} ({_mib(few.peak_bytes)} for {few.rows:,} rows),"
+        f" promised at most {_mib(MOST_BYTES)}",
+        kept=many <= MOST_BYTES,
+    )
+
+
+def admission_tables(figures: AdmissionFigures) -> "Iterator[RenderableType]":
+    """The admission's figures: medians over the turns."""
+    title = f"admission of {figures.accounts:,} accounts, {_turns(len(figures.admitted))}"
+    table = Table("", "workflows/s", title=title)
+    table.add_row("admitted: started, loaded, marked, waiting", f"{figures.admitted_per_s:.1f}")
+    table.add_row("floor: bare workflows, one activity and a timer", f"{figures.bare_per_s:.1f}")
+    yield table
+    yield _promise(
+        f"admission is {figures.ratio:.2f} × the floor, promised at least {LEAST_RATIO:g} ×",
+        kept=figures.ratio >= LEAST_RATIO,
+    )
+
+
+def _timed(table: Table, name: str, seconds: float, rows: int) -> None:
+    table.add_row(name, f"{seconds:,.1f}", f"{rows / seconds:,.0f}" if seconds >= 0.05 else "")
+
+
+def _promise(sentence: str, *, kept: bool) -> Text:
+    return Text(f"{sentence}: {'kept' if kept else 'missed'}", style="green" if kept else "red")
+
+
+def _turns(count: int) -> str:
+    return f"median of {count} turns" if count > 1 else "one turn"
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"
