@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from activities.portfolio_sources import PortfolioSources
     from db.models import ImportJob
-    from db.session import Database
+    from db.session import Database, Transaction
     from domain.tenancy import Tenant
 
 ROWS_PER_BUCKET = 100_000
@@ -68,13 +68,16 @@ class PortfolioStager:
                 await tx.imports.forget_problems(import_id)
             profile = ImportProfile.model_validate(job.profile)
             creditor = profile.default_creditor or await self._default_creditor(tx, job)
+            # Kept with the import: what is set up differently meanwhile must not split the file in two.
+            kept = {**job.profile, "default_creditor": creditor}
+            await tx.imports.update(import_id, profile=kept)
         return job, creditor, holder, position
 
-    async def _default_creditor(self, tx: Any, job: "ImportJob") -> str:
+    async def _default_creditor(self, tx: "Transaction", job: "ImportJob") -> str:
         source = await tx.sources.get(job.source_id) if job.source_id else None
         if source is not None and source.creditor_id is not None:
-            return str((await tx.creditors.get(source.creditor_id)).name)
-        return str((await tx.creditors.default()).name)
+            return (await tx.creditors.get(source.creditor_id)).name
+        return (await tx.creditors.default()).name
 
     async def _pump(self, tenant: "Tenant", run: "_StagingRun", reader: PortfolioReader) -> None:
         """Read and judge ahead of the writer by one chunk."""

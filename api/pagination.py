@@ -20,7 +20,7 @@ Shown = TypeVar("Shown")
 
 
 class Page(BaseModel, Generic[Shown]):
-    """One page of a list; ``next`` and ``previous`` are paths with query, null at the ends."""
+    """One page of a list; ``next`` and ``previous`` are URLs, null at the ends."""
 
     results: list[Shown]
     next: str | None
@@ -101,8 +101,7 @@ class PageQuery:
     def _link(self, order: str, key: tuple[Any, ...], *, backward: bool) -> str:
         plain = [part if isinstance(part, int | str | None) else _text(part) for part in key]
         cursor = _Cursor(order=order, key=plain, backward=backward)
-        url = self._url.include_query_params(cursor=_encode(cursor))
-        return f"{url.path}?{url.query}"
+        return str(self._url.include_query_params(cursor=_encode(cursor)))
 
 
 Paging = Annotated[PageQuery, Depends()]

@@ -40,7 +40,7 @@ async def _breaches() -> list[tuple[str, Breach]]:
     found = []
     async with open_database(load_settings(), "recoup-audit") as database:
         async with database.platform() as platform:
-            agencies = list(await platform.agencies.active())
+            agencies = list(await platform.agencies.every())
         for agency in agencies:
             async with database.transaction(Tenant.system(agency.id, "audit")) as tx:
                 found += [(agency.slug, breach) async for breach in tx.ledger.breaches()]

@@ -41,14 +41,15 @@ def show(as_json: AsJson = False) -> None:
 
 
 @asynccontextmanager
-async def _agencies() -> AsyncIterator[tuple[ScheduleService, list[Principal]]]:
+async def _agencies(*, prepare: bool = False) -> AsyncIterator[tuple[ScheduleService, list[Principal]]]:
     from api.composition import build_services, open_database
     from runtime import temporal
     from workers.deployment import ensure_search_attributes
 
     settings = load_settings()
     client = await temporal.connect(settings)
-    await ensure_search_attributes(client)
+    if prepare:
+        await ensure_search_attributes(client)
     async with open_database(settings, "recoup-schedules") as database:
         async with database.platform() as tx:
             principals = [Principal.operator(OPERATOR, agency.id) for agency in await tx.agencies.active()]
@@ -56,7 +57,7 @@ async def _agencies() -> AsyncIterator[tuple[ScheduleService, list[Principal]]]:
 
 
 async def _applied() -> list[ScheduleView]:
-    async with _agencies() as (service, principals):
+    async with _agencies(prepare=True) as (service, principals):
         for principal in principals:
             await service.ensure(principal.tenant.agency_id)
         return [view for principal in principals for view in await service.list(principal)]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from domain.tenancy import Tenant
 
-TERMINAL_STATUSES = frozenset({"completed", "failed"})
-
 
 class RefusedRecord(NamedTuple):
     """The original text of a refused record and the line that it began on."""

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa: S105
+JWT_SECRET_BYTES = 32
 DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="
 
 
@@ -38,14 +39,12 @@ class Settings(BaseSettings):
     temporal_port: int = Field(7233, ge=1, le=65535)
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
     sftp_port: int = Field(2222, ge=1, le=65535)
-    stripe_port: int = Field(12111, ge=1, le=65535)
-    smtp_port: int = Field(1025, ge=1, le=65535)
     metrics_port: int | None = Field(None, description="port of a worker's Prometheus metrics")
     postgres_bin: Path | None = Field(None, description="folder with the PostgreSQL binaries of the sandbox")
 
     database_url: str = Field("", description="the application role; cannot bypass row-level security")
     database_owner_url: str = Field("", description="the owner role, for migrations only")
-    database_pool_size: int = Field(10, ge=1)
+    database_pool_size: int = Field(20, ge=1, description="connections of one process")
 
     temporal_address: str = ""
     temporal_namespace: str = "default"
@@ -87,8 +86,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _no_development_secrets_in_production(self) -> Self:
         if self.env is Environment.PRODUCTION:
-            if self.jwt_secret.get_secret_value() == DEVELOPMENT_JWT_SECRET:
-                raise ValueError("RECOUP_JWT_SECRET must be set in production (32 random bytes or more)")
+            secret = self.jwt_secret.get_secret_value()
+            if secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < JWT_SECRET_BYTES:
+                raise ValueError(
+                    f"RECOUP_JWT_SECRET must be set in production, to {JWT_SECRET_BYTES} random bytes or more"
+                )
             if self.column_keys.get_secret_value() == DEVELOPMENT_COLUMN_KEYS:
                 raise ValueError(
                     "RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)"

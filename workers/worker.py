@@ -115,10 +115,12 @@ async def serving(
     if unknown:
         raise Invalid(f"unknown queues {', '.join(unknown)}; there are {', '.join(queues.ALL)}")
     activities = activities_of(settings, db, client, storage)
+    served = [queue for queue in wanted if activities[queue] or queue == queues.LIFECYCLE]
+    if not served:
+        raise Invalid(f"there is no work yet on the queues {', '.join(wanted)}")
     async with AsyncExitStack() as stack:
-        for queue in wanted:
-            if activities[queue] or queue == queues.LIFECYCLE:
-                await stack.enter_async_context(_worker(settings, client, queue, activities[queue]))
+        for queue in served:
+            await stack.enter_async_context(_worker(settings, client, queue, activities[queue]))
         yield
 
 

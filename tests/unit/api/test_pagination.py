@@ -61,7 +61,7 @@ def test_links_keep_the_other_parameters() -> None:
         [9, 8, 7, 6], key=lambda row: (row,), render=lambda row: row
     )
     link = urlsplit(str(page.next))
-    assert (link.scheme, link.netloc, link.path) == ("", "", "/api/v1/things")
+    assert (link.scheme, link.path) == ("http", "/api/v1/things")
     parameters = parse_qs(link.query)
     assert parameters["status"] == ["new", "open"]
     assert parameters["search"] == ["a&b"]
