@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from db.session import Database, Transaction
 
 ACTOR = "portfolio-import"
+PHASE_DONE = "done"
+PHASE_UNMOVED = "unmoved"
+"""Over, but the server does not let its file be moved: it lies in the inbox until somebody helps."""
+
+OVER = frozenset({PHASE_DONE, PHASE_UNMOVED})
 MANY_ROWS = 10_000
 """From here on an import changes what the planner has to know of the tables."""
 
@@ -255,10 +260,11 @@ class ImportActivities:
                 raise
             problem = f"the file could not be moved out of the inbox: {error.message}"
         async with self._db.transaction(tenant) as tx:
-            values = (
-                {"phase": "done"} if problem is None or job.reason else {"phase": "done", "reason": problem}
-            )
-            await tx.imports.update(file.import_id, **values)
+            if problem is None:
+                await tx.imports.update(file.import_id, phase=PHASE_DONE)
+            else:
+                told = f"{job.reason}; {problem}" if job.reason else problem
+                await tx.imports.update(file.import_id, phase=PHASE_UNMOVED, reason=told)
 
     @activity.defn(name="imports.put_away_again")
     async def put_away_again(self, file: PortfolioFile) -> bool:
@@ -268,7 +274,7 @@ class ImportActivities:
         tenant = Tenant.system(file.agency_id, ACTOR)
         async with self._db.transaction(tenant) as tx:
             job = await tx.imports.by_content(file.sha256)
-        if job is None or job.status != "completed" or job.phase != "done":
+        if job is None or job.status != "completed" or job.phase not in OVER:
             return False
         async with heartbeating():
             await self._sources.put_away_again(

@@ -1,6 +1,7 @@
 """Looking for portfolio files on creditors' SFTP servers."""
 
 import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -107,20 +108,25 @@ class PollActivities:
         async with self._db.transaction(tenant) as tx:
             source = await tx.sources.get(ref.source_id)
             at_work = await tx.imports.locations_at_work(ref.source_id)
+            unmoved = await tx.imports.unmoved(ref.source_id)
         profile = ImportProfile.model_validate(source.profile)
         async with heartbeating(), await self._sources.connect(tenant, ref.source_id) as session:
             listing = await session.list_files(source.inbox, (*PATTERNS, DONE_PATTERN))
         said_done = {entry.name for entry in listing.files if entry.name.endswith(".done")}
-        files = [
+        found = [
             SeenFile(path=entry.path, name=entry.name, size=entry.size, mtime=entry.mtime)
             for entry in listing.files
             if entry.name not in said_done and entry.path not in at_work
-        ][:MOST_FILES]
+        ]
+        stuck = [file for file in found if _was_refused(file, unmoved)]
+        files = [file for file in found if file not in stuck][:MOST_FILES]
+        refused = [f"{entry.name}: {entry.reason}" for entry in listing.refused]
+        refused += [f"{file.name}: was refused and cannot be moved; take it away" for file in stuck]
         by_done_file = profile.completeness is Completeness.DONE_FILE
         return Sighting(
             complete=[file for file in files if by_done_file and f"{file.name}.done" in said_done],
             growing=[] if by_done_file else files,
-            refused=[f"{entry.name}: {entry.reason}" for entry in listing.refused][:MOST_FILES],
+            refused=refused[:MOST_FILES],
             settle_s=self._settle_s,
         )
 
@@ -171,6 +177,12 @@ async def _fingerprint(session: "SftpSession", file: SeenFile) -> str | None:
             raise _Changed from error
         return sha256 if size == file.size else None
     return None
+
+
+def _was_refused(file: SeenFile, unmoved: dict[str, tuple[int, datetime]]) -> bool:
+    """Whether this is the file that was refused before, not a mended one under its name."""
+    size, at = unmoved.get(file.path, (None, None))
+    return size == file.size and at is not None and file.mtime <= at.timestamp()
 
 
 class _Changed(Exception):

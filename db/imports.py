@@ -98,6 +98,20 @@ class ImportStore(Store):
         )
         return frozenset(found)
 
+    async def unmoved(self, source_id: UUID) -> dict[str, tuple[int, datetime]]:
+        """Refused files that could not be moved: path → (size in bytes, when they were refused)."""
+        rows = await self._session.execute(
+            select(ImportJob.location, ImportJob.bytes_total, ImportJob.completed_at)
+            .where(
+                ImportJob.source_id == source_id,
+                ImportJob.status == "failed",
+                ImportJob.phase == "unmoved",
+                ImportJob.completed_at.is_not(None),
+            )
+            .order_by(ImportJob.completed_at)
+        )
+        return {location: (size, at) for location, size, at in rows if at is not None}
+
     async def stalled(self, *, limit: int) -> Sequence[ImportJob]:
         """Imports that are not over and have not moved for too long, oldest first.
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from activities.imports import OVER
 from api.composition import Services, build_services, open_database
 from domain.tenancy import Tenant
 from runtime import temporal
@@ -128,7 +129,7 @@ class _Follower:
         capacity = agency.lifecycle_capacity or 0
         self._bar("admitted", worked, capacity, "accounts being worked")
         admitted = not waiting or worked >= capacity
-        return all(job.phase == "done" for job in at_work) and scored and admitted
+        return all(job.phase in OVER for job in at_work) and scored and admitted
 
     def _show_import(self, job: "ImportJob") -> None:
         steps = 2 * job.buckets
