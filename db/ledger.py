@@ -59,7 +59,7 @@ class LedgerStore(Store):
         )
         return journal_id
 
-    async def breaches(self, limit: int = 100) -> AsyncIterator[Breach]:
+    async def breaches(self, limit: int | None = None) -> AsyncIterator[Breach]:
         """Accounts whose balance differs from their postings; none on a sound ledger."""
         rows = await self._session.stream(_BREACHES, {"agency": self._agency_id, "limit": limit})
         async for account_id, balance, posted in rows:
@@ -75,5 +75,5 @@ _BREACHES = text("""
           FROM posting WHERE account_id IS NOT NULL GROUP BY account_id
       ) p ON p.account_id = a.id
      WHERE a.agency_id = :agency AND a.balance <> COALESCE(p.posted, 0)
-     ORDER BY a.id LIMIT :limit
+     ORDER BY a.id LIMIT CAST(:limit AS bigint)
 """)
