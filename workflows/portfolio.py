@@ -272,9 +272,8 @@ class PortfolioImport:
             task_queue=queues.BULK,
             **policies.DB_WRITE,
         )
-        if reason_type in LEAVE_IN_INBOX:
-            return ApplicationError(cause.message, type=reason_type, non_retryable=True)
-        await self._put_away(ref, file)
+        if not _is_left_in_inbox(reason_type):
+            await self._put_away(ref, file)
         return ApplicationError(cause.message, type=reason_type, non_retryable=True)
 
     def _show(self, phase: str, details: str) -> None:
@@ -282,5 +281,9 @@ class PortfolioImport:
         workflow.set_current_details(f"{phase}: {details}")
 
 
-LEAVE_IN_INBOX = frozenset({"portfolio-changed", "sftp-file-changed", "sftp-file-missing"})
-"""Reasons that speak of another file than the one now lying there: the next poll takes that one."""
+def _is_left_in_inbox(reason_type: str) -> bool:
+    """Whether a reason speaks of the server, or of another file than the one now lying there.
+
+    Then nothing is known against that one: a later poll takes it.
+    """
+    return reason_type == "portfolio-changed" or reason_type.startswith("sftp-")

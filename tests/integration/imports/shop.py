@@ -22,6 +22,9 @@ from tests.integration.imports.faults import Faults, GatedSftp
 from workflows import queues
 from workflows.portfolio import PollSummary, PortfolioPoll
 
+OVER = ("done", "refused", "unmoved")
+"""Phases of imports that nobody works on any more."""
+
 HEADER = "external_ref,debtor_name,original_amount\n"
 
 
@@ -101,7 +104,7 @@ class Shop:
         return await self.mine("*", "import_job", "id")
 
     async def settled(
-        self, count: int = 1, *, phases: Sequence[str] = ("done", "refused"), within_s: float = 45
+        self, count: int = 1, *, phases: Sequence[str] = OVER, within_s: float = 45
     ) -> list[dict[str, Any]]:
         """The imports, once there are ``count`` and the workflow of each has ended."""
 

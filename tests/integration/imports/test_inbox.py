@@ -161,6 +161,11 @@ async def test_a_host_key_that_changes_during_an_import_fails_it_once(shop: Shop
     assert {attempt for _, attempt in shop.faults.attempts} == {1}
     assert shop.waiting() == ["new.csv"]
 
+    async with shop.db.transaction(shop.tenant) as tx:
+        await tx.sources.change(shop.source_id, {"host_key": shop.door.host_key}, {})
+    assert (await shop.poll()).started == 1, "nothing was wrong with the file itself"
+    assert (await shop.settled(2))[-1]["status"] == "completed"
+
 
 async def test_a_link_out_of_the_inbox_is_refused_and_reported(shop: Shop, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
