@@ -25,6 +25,7 @@ from activities.portfolio_records import Records, RecordSplitter, RefusedRecord
 from activities.portfolio_totals import (
     Cursor,
     Totals,
+    check_so_far,
     check_whole,
     read_control,
     stated_amount,
@@ -154,6 +155,7 @@ class PortfolioReader:
         self._buffer.consume(records.size)
         self._line += records.lines
         yield self._judged(splitter.layout, records)
+        check_so_far(self._profile, self._totals)
 
     def _note_control(self, records: Records) -> None:
         """Take the control record; refuse the file when anything but blank lines follows it."""

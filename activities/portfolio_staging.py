@@ -80,7 +80,11 @@ class PortfolioStager:
         return (await tx.creditors.default()).name
 
     async def _pump(self, tenant: "Tenant", run: "_StagingRun", reader: PortfolioReader) -> None:
-        """Read and judge ahead of the writer by one chunk."""
+        """Read and judge ahead of the writer by one chunk.
+
+        A refusal is raised when all before it is written: its list of errors must be whole.
+        """
+        refused: FileRefused | None = None
         queue: asyncio.Queue[JudgedChunk | None] = asyncio.Queue(_CHUNKS_AHEAD)
 
         async def write() -> None:
@@ -90,11 +94,16 @@ class PortfolioStager:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(write())
-                async for chunk in self._judged(tenant, run, reader):
-                    await queue.put(chunk)
+                try:
+                    async for chunk in self._judged(tenant, run, reader):
+                        await queue.put(chunk)
+                except FileRefused as error:
+                    refused = error
                 await queue.put(None)
         except ExceptionGroup as group:
             raise _first(group) from group
+        if refused is not None:
+            raise refused
 
     async def _judged(
         self, tenant: "Tenant", run: "_StagingRun", reader: PortfolioReader
@@ -178,7 +187,7 @@ class _StagingRun:
         cursor = self._last or resumed
         if cursor is None:
             raise RuntimeError("a file that was judged good has at least one chunk")
-        buckets = self.job.buckets or min(MAX_BUCKETS, 1 + cursor.totals.good // ROWS_PER_BUCKET)
+        buckets = self.job.buckets or min(MAX_BUCKETS, 1 + (cursor.totals.good - 1) // ROWS_PER_BUCKET)
         async with self._db.transaction(self._tenant) as tx:
             await tx.staging.analyze(self.job.id)
             await tx.staging.advance(self.job.id, self._holder, _position(cursor, finished=True))

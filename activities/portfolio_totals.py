@@ -85,6 +85,21 @@ def stated_amount(cells: pl.Series) -> Decimal:
     return total(text.filter(text.str.contains(f"^{_SIGNED_AMOUNT}$")).cast(AMOUNT_TYPE))
 
 
+HOPELESS = 100_000
+"""From this many refused records on, a file is given up as soon as too large a share of it is bad."""
+
+
+def check_so_far(profile: ImportProfile, totals: Totals) -> None:
+    """Raise ``FileRefused`` when so much of a file is bad that reading on would only pile up errors."""
+    if totals.bad >= HOPELESS and totals.bad > profile.max_bad_share * totals.records:
+        raise FileRefused(
+            f"{totals.bad:,} of the first {totals.records:,} records are refused; the file was read no"
+            " further. Mend it by its list of errors and send it again.",
+            bad=totals.bad,
+            records=totals.records,
+        )
+
+
 def check_whole(profile: ImportProfile, totals: Totals, control: Control | None) -> None:
     """Raise ``FileRefused`` when a file that was read to its end cannot be taken as a whole."""
     if profile.control:

@@ -446,3 +446,14 @@ def test_memory_does_not_grow_with_the_file(part: str, small: int, large: int) -
         timeout=100,
     )
     assert int(result.stdout) < 48
+
+
+def test_a_hopeless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.portfolio_totals.HOPELESS", 1_000)
+    chunks = PortfolioReader(ImportProfile()).feed(
+        b"external_ref,debtor_name,original_amount\n" + b"B,a,x\n" * 100_000
+    )
+    first = next(chunks)
+    with pytest.raises(FileRefused, match="the file was read no further"):
+        next(chunks)
+    assert 1_000 <= first.records < 100_000
