@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import SecretStr, ValidationError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from temporalio.service import RPCError
 
 from api.composition import open_database
 from api.problems import field_path
+from cli.consoles import plain_console
 from db.scorecard_files import builtin_scorecards
 from domain.errors import DomainError, NotFound
 from runtime import temporal
@@ -45,8 +46,8 @@ EXIT_TRY_AGAIN = 75
 
 LIST_LIMIT = 10_000
 
-out = Console()
-err = Console(stderr=True)
+out = plain_console()
+err = plain_console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,13 @@ def run(work: Work) -> Any:
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False):
             message = item["msg"].removeprefix("Value error, ")
-            err.print(f"[red]error:[/red] {_option(field_path(item['loc']))}: {message}", highlight=False)
+            _complain(f"{_option(field_path(item['loc']))}: {message}")
         raise typer.Exit(EXIT_USAGE) from None
     except DomainError as error:
-        err.print(f"[red]error:[/red] {error.message}", highlight=False)
+        _complain(error.message)
         raise typer.Exit(EXIT_TRY_AGAIN if error.retryable else EXIT_REFUSED) from None
     except RPCError as error:
-        err.print(f"[red]error:[/red] Temporal does not answer ({error.status.name})", highlight=False)
+        _complain(f"Temporal does not answer ({error.status.name})")
         raise typer.Exit(EXIT_TRY_AGAIN) from None
 
 
@@ -153,7 +154,7 @@ def show(values: dict[str, Any], *, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     for name, value in values.items():
         table.add_row(name, _cell(value))
-    out.print(table, highlight=False)
+    out.print(table)
 
 
 def show_all(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
@@ -164,7 +165,11 @@ def show_all(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     table = Table(*columns)
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    out.print(table, highlight=False)
+    out.print(table)
+
+
+def _complain(message: str) -> None:
+    err.print(Text.assemble(("error: ", "red"), message))
 
 
 def _cell(value: Any) -> str:

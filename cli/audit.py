@@ -2,17 +2,27 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.consoles import plain_console
 from db.ledger import Breach
 from domain.tenancy import Tenant
 from runtime.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """How much was compared, and by agency what differs."""
+
+    accounts: int
+    agencies: int
+    breaches: tuple[tuple[str, Breach], ...]
 
 
 @app.callback()
@@ -25,26 +35,29 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Compare every account's balance with its postings; exits 1 on a difference."""
-    found = asyncio.run(_breaches())
+    audited = asyncio.run(_audited())
     if as_json:
-        typer.echo(json.dumps([_row(slug, breach) for slug, breach in found]))
+        rows = [_row(slug, breach) for slug, breach in audited.breaches]
+        report = {"accounts": audited.accounts, "agencies": audited.agencies, "breaches": rows}
+        typer.echo(json.dumps(report))
     else:
-        _show(found)
-    if found:
+        _show(audited)
+    if audited.breaches:
         raise typer.Exit(1)
 
 
-async def _breaches() -> list[tuple[str, Breach]]:
+async def _audited() -> Audited:
     from api.composition import open_database
 
-    found = []
+    accounts, found = 0, []
     async with open_database(load_settings(), "recoup-audit") as database:
         async with database.platform() as platform:
             agencies = list(await platform.agencies.every())
         for agency in agencies:
             async with database.transaction(Tenant.system(agency.id, "audit")) as tx:
+                accounts += await tx.ledger.accounts()
                 found += [(agency.slug, breach) async for breach in tx.ledger.breaches()]
-    return found
+    return Audited(accounts, len(agencies), tuple(found))
 
 
 def _row(slug: str, breach: Breach) -> dict[str, str]:
@@ -56,12 +69,14 @@ def _row(slug: str, breach: Breach) -> dict[str, str]:
     }
 
 
-def _show(found: list[tuple[str, Breach]]) -> None:
-    console = Console()
-    if not found:
-        console.print("every balance equals its postings")
+def _show(audited: Audited) -> None:
+    console = plain_console()
+    checked = f"checked {audited.accounts:,} accounts of {audited.agencies:,} agencies"
+    if not audited.breaches:
+        console.print(f"every balance equals its postings: {checked}")
         return
     table = Table("agency", "account", "balance", "posted", title="balances that differ from their postings")
-    for slug, breach in found:
+    for slug, breach in audited.breaches:
         table.add_row(*_row(slug, breach).values())
     console.print(table)
+    console.print(checked)

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.text import Text
 
-from domain.errors import DomainError
+from cli.consoles import plain_console
+from domain.errors import DomainError, Forbidden
 from runtime.logging import configure_logging
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings, in_production, load_settings
 
 INTERRUPTED = 130
 GROUPS = {
@@ -60,7 +60,8 @@ async def _sandbox(*, stay: bool) -> int:
     from sandbox.show import Show
     from sandbox.supervisor import Supervisor
 
-    settings, console = load_settings(), Console()
+    _refuse_production("dev and demo are")
+    settings, console = load_settings(), plain_console()
     show = Show(settings, console, stays=stay)
     return await Supervisor(settings, console, migrate=migrate.upgrade, after_start=show.run, stay=stay).run()
 
@@ -122,7 +123,7 @@ def migrate(
     from db import migrate as migrations
 
     reached = migrations.upgrade(load_settings().database_owner_url, revision)
-    Console().print(f"the database is at revision {reached}")
+    plain_console().print(f"the database is at revision {reached}")
 
 
 @app.command()
@@ -130,7 +131,8 @@ def seed() -> None:
     """Make the demo agencies, users and inboxes of a running sandbox (development only)."""
     from sandbox.show import seed_running
 
-    _run(seed_running(load_settings(), Console()))
+    _refuse_production("seed is")
+    _run(seed_running(load_settings(), plain_console()))
 
 
 @app.command(name="sftp-upload")
@@ -144,7 +146,7 @@ def sftp_upload(
     """Put a portfolio file into an inbox of the sandbox's SFTP server, as a creditor would."""
     from cli.sftp_upload import upload
 
-    _run(upload(load_settings(), file, user, Console(), as_json=as_json))
+    _run(upload(load_settings(), file, user, plain_console(), as_json=as_json))
 
 
 @app.command()
@@ -158,7 +160,15 @@ def bench(
     """Measure speed against floors taken in the same run, on servers of its own."""
     from benchmarks.main import run
 
-    _run(run(what or [], rows=rows, accounts=accounts, repeat=repeat, console=Console(), as_json=as_json))
+    _run(
+        run(what or [], rows=rows, accounts=accounts, repeat=repeat, console=plain_console(), as_json=as_json)
+    )
+
+
+def _refuse_production(what: str) -> None:
+    # Before the settings are read: they would complain of secrets that no sandbox needs.
+    if in_production():
+        raise Forbidden(f"{what} refused in production (RECOUP_ENV=production): for development only")
 
 
 def _configured() -> Settings:
@@ -175,7 +185,7 @@ def _add_groups(wanted: str | None) -> None:
 
 def main() -> None:
     """Run a command; expected failures are one line on standard error and exit code 1."""
-    errors = Console(stderr=True)
+    errors = plain_console(stderr=True)
     _add_groups(next(iter(sys.argv[1:]), None))
     try:
         app()

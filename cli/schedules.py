@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.consoles import plain_console
 from runtime.settings import load_settings
 from services.access import Principal
 from services.schedules import ScheduleService, ScheduleView
@@ -77,4 +77,4 @@ def _show(views: list[ScheduleView], *, as_json: bool) -> None:
         following = f"{view.next_runs[0]:%Y-%m-%d %H:%M UTC}" if view.next_runs else ""
         paused = (view.note or "yes") if view.paused else ""
         table.add_row(view.id, view.workflow, view.spec, following, paused)
-    Console().print(table)
+    plain_console().print(table)

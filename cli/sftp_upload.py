@@ -1,11 +1,15 @@
 """``recoup sftp-upload``: try the door that creditors use."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from activities.polling import PATTERNS
+from domain.errors import Invalid
 from gateways.sftp import SftpGateway
 from gateways.sftp_endpoint import SftpEndpoint
 from sandbox.ports import LOOPBACK
@@ -19,7 +23,14 @@ if TYPE_CHECKING:
 
 
 async def upload(settings: "Settings", file: Path, user: str, console: "Console", *, as_json: bool) -> None:
-    """Upload ``file`` into the inbox of ``user``, under its own name, whole or not at all."""
+    """Upload ``file`` into the inbox of ``user``, under its own name, whole or not at all.
+
+    ``Invalid`` for a name that no poll would ever take.
+    """
+    if not any(fnmatchcase(file.name.lower(), pattern) for pattern in PATTERNS):
+        raise Invalid(
+            f"{file.name} would lie in the inbox for ever: a poll takes {' and '.join(PATTERNS)}; rename it"
+        )
     endpoint = SftpEndpoint(
         host=LOOPBACK,
         port=settings.sftp_port,
@@ -28,7 +39,7 @@ async def upload(settings: "Settings", file: Path, user: str, console: "Console"
         host_key=public_host_key(settings.home.absolute() / "keys" / "sftp_host_key"),
     )
     with Progress(
-        "{task.description}",
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -43,7 +54,7 @@ async def upload(settings: "Settings", file: Path, user: str, console: "Console"
                 lambda done, size: progress.update(task, completed=done, total=size),
             )
     if as_json:
-        console.print_json(json.dumps({"path": placed.path, "size": placed.size}))
+        typer.echo(json.dumps({"path": placed.path, "size": placed.size}))
         return
     console.print(
         f"{placed.path}: {placed.size:,} bytes. The next poll takes it; to poll now:"

@@ -6,9 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import func, insert, select, text
 
-from db.models import Journal, Posting
+from db.models import Account, Journal, Posting
 from db.store import Store
 from domain.ledger import LedgerAccount
 
@@ -58,6 +58,13 @@ class LedgerStore(Store):
             )
         )
         return journal_id
+
+    async def accounts(self) -> int:
+        """How many accounts there are to prove."""
+        counted = await self._session.scalar(
+            select(func.count()).select_from(Account).where(Account.agency_id == self._agency_id)
+        )
+        return counted or 0
 
     async def breaches(self, limit: int | None = None) -> AsyncIterator[Breach]:
         """Accounts whose balance differs from their postings; none on a sound ledger."""

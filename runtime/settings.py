@@ -23,12 +23,17 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(BaseSettings):
-    """The settings, each an environment variable with the prefix ``RECOUP_``."""
+class Stage(BaseSettings):
+    """Only what kind of installation this is: readable before the rest has to be right."""
 
     model_config = SettingsConfigDict(env_prefix="RECOUP_", env_file=".env", extra="ignore", frozen=True)
 
     env: Environment = Environment.DEVELOPMENT
+
+
+class Settings(Stage):
+    """The settings, each an environment variable with the prefix ``RECOUP_``."""
+
     home: Path = Field(Path(".recoup"), description="where the sandbox keeps its state")
     log_level: str = "INFO"
     log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
@@ -101,6 +106,11 @@ class Settings(BaseSettings):
     def is_production(self) -> bool:
         """Whether demo data, built-in secrets and destructive commands are refused."""
         return self.env is Environment.PRODUCTION
+
+
+def in_production() -> bool:
+    """Whether this is production, whatever else the environment says; for mains only."""
+    return Stage().env is Environment.PRODUCTION
 
 
 def load_settings() -> Settings:

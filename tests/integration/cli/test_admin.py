@@ -81,6 +81,7 @@ async def test_a_production_system_is_set_up_without_sql(
     collector = ("--username", "c.one", "--max-accounts", "50")
     assert (await recoup.json("create-collector", "--agency", "acme", *collector))["max_accounts"] == 50
     creditor = await recoup.json("create-creditor", "--agency", agency["id"], "--name", "First Bank")
+    await recoup.json("create-creditor", "--agency", "acme", "--name", "[/x] [red]Bank :smile:")
     key = asyncssh.generate_private_key("ssh-ed25519")
     (tmp_path / "host.pub").write_bytes(key.export_public_key())
     (tmp_path / "profile.json").write_text('{"delimiter": ";"}')
@@ -104,6 +105,7 @@ async def test_a_production_system_is_set_up_without_sql(
     for command, shown in (
         ("list-collectors", "Collector One"),
         ("list-creditors", "First Bank"),
+        ("list-creditors", "[/x] [red]Bank :smile:"),
         ("list-sftp-sources", "sftp.example.com"),
     ):
         out, _ = await recoup(command, "--agency", "acme")
@@ -114,7 +116,13 @@ async def test_a_production_system_is_set_up_without_sql(
     ("arguments", "stdin", "code", "says"),
     [
         (("create-creditor", "--agency", "atlantis", "--name", "X"), "", 1, "no agency"),
-        (("create-agency", "--slug", "Bad Slug", "--name", "X"), "", 2, "--slug"),
+        (
+            ("create-agency", "--slug", "Bad Slug", "--name", "X"),
+            "",
+            2,
+            "--slug: String should match pattern '^[a-z][",
+        ),
+        (("create-creditor", "--agency", "[/x]", "--name", "X"), "", 1, "no agency “[/x]”"),
         (
             ("create-platform-admin", "--username", "short", "--full-name", "S"),
             "hush\n",

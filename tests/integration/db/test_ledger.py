@@ -82,7 +82,9 @@ async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database,
     account = await place(db, ours, "A-1", "100.00")
     await place(db, theirs, "A-1", "50.00")
     assert await breaches(db, ours) == await breaches(db, theirs) == []
-    assert (await audit(database))[0] == 0
+    code, out = await audit(database)
+    assert code == 0
+    assert out == "every balance equals its postings: checked 2 accounts of 2 agencies\n"
 
     async with await psycopg.AsyncConnection.connect(database.superuser_url) as link:
         await link.execute("UPDATE account SET balance = 99.99 WHERE id = %s", [account])
@@ -91,7 +93,9 @@ async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database,
     assert await breaches(db, theirs) == []
     code, out = await audit(database, "--json")
     assert code == 1
-    [found] = json.loads(out)
+    report = json.loads(out)
+    assert (report["accounts"], report["agencies"]) == (2, 2)
+    [found] = report["breaches"]
     assert (found["account_id"], found["balance"], found["posted"]) == (str(account), "99.99", "100.00")
 
 

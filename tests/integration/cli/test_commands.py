@@ -1,0 +1,55 @@
+"""`recoup`, as it is typed: what it refuses and how it prints data that looks like markup."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from cli.consoles import plain_console
+
+
+async def run(*words: str, **settings: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of ``recoup`` with ``words``."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", *words),
+        env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("name", ["Makefile", "[x].txt", "x.csv.done", "x.csv.zip"])
+async def test_a_name_that_no_poll_takes_is_not_uploaded(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    code, out, err = await run("sftp-upload", str(tmp_path / name))
+    assert (code, out) == (1, "")
+    assert f"{name} would lie in the inbox for ever: a poll takes *.csv and *.csv.gz" in err
+
+
+@pytest.mark.parametrize("command", ["dev", "demo", "seed"])
+async def test_production_refuses_the_sandbox_before_all_else(command: str) -> None:
+    code, out, err = await run(command, RECOUP_ENV="production")
+    assert (code, out) == (1, "")
+    assert "refused in production" in err
+    assert "JWT" not in err
+
+
+def test_data_is_printed_as_it_is_and_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    data = "[red]x[/nothing] :smile: " + "y" * 300
+    console = plain_console()
+    console.print(f"^[a-z]*$ {data}")
+    table = Table("head", title="[/title]")
+    table.add_row(data)
+    console.print(table)
+    line, *rest = capsys.readouterr().out.splitlines()
+    assert line == f"^[a-z]*$ {data}"
+    assert any(data in row for row in rest)
+    assert any("[/title]" in row for row in rest)
