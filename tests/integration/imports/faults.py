@@ -17,6 +17,8 @@ from sandbox.sftp import SftpServer, _Jail
 from sandbox.sftp_users import SftpUser
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import asyncssh
 
 PATIENCE_S = 60
@@ -60,7 +62,7 @@ class Faults(temporal_client.Interceptor, temporal_worker.Interceptor):
 
     def __init__(self) -> None:
         self.attempts: list[tuple[str, int]] = []
-        self.lose_first_answers = False
+        self.lose_first_answers_of: UUID | None = None
         self._stops: list[_Stop] = []
 
     def before(self, name: str, takes: Callable[[Any], bool] = lambda _: True) -> Gate:
@@ -98,12 +100,12 @@ class _Faulty(temporal_worker.ActivityInboundInterceptor):
 
     async def execute_activity(self, input: temporal_worker.ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
-        argument = input.args[0] if input.args else None
+        argument = input.args[0]
         self._faults.attempts.append((info.activity_type, info.attempt))
         await self._faults.at(info.activity_type, "before", argument)
         answer = await super().execute_activity(input)
         await self._faults.at(info.activity_type, "after", argument)
-        if self._faults.lose_first_answers and info.attempt == 1:
+        if info.attempt == 1 and argument.agency_id == self._faults.lose_first_answers_of:
             raise ApplicationError("the answer was lost", next_retry_delay=timedelta(milliseconds=1))
         return answer
 

@@ -212,15 +212,16 @@ _TABLES = {
         SELECT status, phase, total_records, processed_ok, processed_errors, warnings, accounts_created,
                accounts_updated, bytes_total, bytes_done, buckets, buckets_done, header,
                unknown_columns, reason
-          FROM import_job WHERE agency_id = %s ORDER BY id""",
+          FROM import_job WHERE agency_id = %s ORDER BY file_name, id""",
     "problems": """
-        SELECT line, severity, "column", value, error FROM import_error WHERE agency_id = %s
-         ORDER BY import_id, line, severity, "column", error""",
-    "refusals": "SELECT line FROM import_refusal WHERE agency_id = %s ORDER BY import_id, line",
+        SELECT j.file_name, e.line, e.severity, e."column", e.value, e.error
+          FROM import_error e JOIN import_job j ON j.id = e.import_id
+         WHERE e.agency_id = %s ORDER BY j.file_name, j.id, e.line, e.severity, e."column", e.error""",
+    "refusals": "SELECT line FROM import_refusal WHERE agency_id = %s ORDER BY line",
     "runs": """
         SELECT status, total, scored, errors, levels::text, high_priority FROM scoring_run
          WHERE agency_id = %s ORDER BY id""",
-    "audit": "SELECT action, entity FROM audit_record WHERE agency_id = %s ORDER BY at, action, entity",
+    "audit": "SELECT action, entity FROM audit_record WHERE agency_id = %s ORDER BY action, entity",
 }
 
 
