@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from db.keyset import Position, newest_first
 from db.models import Agency, AppUser, Collector
 from domain.errors import NotFound
 
+_ENDING = ("password_hash", "role", "active")
 _TAKEN = {"uq_app_user_username": ("username", "this username is taken")}
 
 
@@ -21,7 +23,7 @@ class Standing:
     """What a user is at this moment: the truth that a token's claims are checked against.
 
     ``active`` is false too when the user's agency is not active. ``collector_id`` can be seen inside
-    a transaction of the user's own agency only.
+    a transaction of the user's own agency only. Logins from before ``logins_valid_from`` are over.
     """
 
     user_id: UUID
@@ -30,6 +32,7 @@ class Standing:
     agency_id: UUID | None
     active: bool
     collector_id: UUID | None
+    logins_valid_from: datetime | None
 
 
 class UserStore:
@@ -79,6 +82,7 @@ class UserStore:
             agency_id=user.agency_id,
             active=user.active and agency_active is not False,
             collector_id=collector_id,
+            logins_valid_from=user.logins_valid_from,
         )
 
     async def member(self, agency_id: UUID | None, user_id: UUID, *, lock: bool = False) -> AppUser:
@@ -101,8 +105,13 @@ class UserStore:
     async def change(
         self, agency_id: UUID | None, user_id: UUID, values: Mapping[str, Any]
     ) -> tuple[AppUser, Change]:
-        """Write the values that differ. ``NotFound`` when the agency has no such user."""
+        """Write the values that differ; a new password, role or standing ends earlier logins.
+
+        ``NotFound`` when the agency has no such user.
+        """
         user = await self.member(agency_id, user_id, lock=True)
+        if any(name in values and values[name] != getattr(user, name) for name in _ENDING):
+            user.logins_valid_from = datetime.now(UTC)
         return user, await apply(self._session, user, values)
 
     async def renew_hash(self, user_id: UUID, *, old: str, new: str) -> None:

@@ -63,10 +63,8 @@ class AuthenticationService:
     async def log_in(self, username: str, password: str) -> TokenPair:
         """A new login. ``Unauthenticated``, in the same words and time, whatever was wrong."""
         name = username.strip().lower()
-        known = None
-        if "\x00" not in name:
-            async with self._database.platform() as tx:
-                known = await tx.users.by_username(name)
+        async with self._database.platform() as tx:
+            known = await tx.users.by_username(name)
         stored = known.password_hash if known else None
         good = await self._passwords.matches(stored, password)
         if known is None or not good:
@@ -121,7 +119,7 @@ class AuthenticationService:
         await tx.tokens.add(
             user.id, family_id, refresh_token_hash(refresh), datetime.now(UTC) + self._refresh_lifetime
         )
-        access = self._access.issue(Claims(user.id, Role(user.role), user.agency_id))
+        access = self._access.issue(Claims(user.id, Role(user.role), user.agency_id, datetime.now(UTC)))
         return TokenPair(
             access=access, refresh=refresh, expires_in=int(self._access.lifetime.total_seconds())
         )
@@ -132,8 +130,8 @@ class AuthenticationService:
         """Who bears this token, checked against the user's row as it is now (one query).
 
         ``agency`` (id or slug) is what the request picked. ``Unauthenticated`` when the token is not
-        good, or its user was deactivated, moved or given another role since; ``NotFound`` when the
-        agency is not there or not theirs.
+        good, or its user was deactivated, moved or given another role or password since it was issued;
+        ``NotFound`` when the agency is not there or not theirs.
         """
         claims = self._access.read(access_token)
         tenant = Tenant(claims.agency_id or PLATFORM_AGENCY)
@@ -153,7 +151,9 @@ class AuthenticationService:
 
 
 def _honoured(claims: Claims, standing: "Standing") -> bool:
-    return standing.active and standing.role == claims.role and standing.agency_id == claims.agency_id
+    ended = standing.logins_valid_from is not None and claims.issued_at < standing.logins_valid_from
+    same = standing.role == claims.role and standing.agency_id == claims.agency_id
+    return standing.active and same and not ended
 
 
 async def _is_active(tx: "PlatformTransaction", user_id: UUID) -> bool:

@@ -25,6 +25,7 @@ class Claims:
     user_id: UUID
     role: Role
     agency_id: UUID | None
+    issued_at: datetime
 
 
 class AccessTokens:
@@ -35,15 +36,19 @@ class AccessTokens:
         self.lifetime = lifetime
 
     def issue(self, claims: Claims) -> str:
-        """A token that is good from now on for ``lifetime``."""
-        now = datetime.now(UTC)
+        """A token that is good for ``lifetime`` from ``claims.issued_at`` on.
+
+        Times have microseconds (RFC 7519, NumericDate): a login that follows a change of password
+        within its second is told from the logins that the change ended.
+        """
+        began = claims.issued_at.timestamp()
         return jwt.encode(
             {
                 "sub": str(claims.user_id),
                 "role": claims.role,
                 "agency": str(claims.agency_id) if claims.agency_id else None,
-                "iat": now,
-                "exp": now + self.lifetime,
+                "iat": began,
+                "exp": began + self.lifetime.total_seconds(),
                 "jti": uuid.uuid4().hex,
                 "iss": ISSUER,
                 "aud": AUDIENCE,
@@ -67,12 +72,13 @@ class AccessTokens:
                 user_id=UUID(payload["sub"]),
                 role=Role(payload["role"]),
                 agency_id=UUID(payload["agency"]) if payload.get("agency") else None,
+                issued_at=datetime.fromtimestamp(payload["iat"], UTC),
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(
                 "the access token has expired; get a new one at POST /api/v1/auth/token/refresh"
             ) from None
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError, OSError):
             raise Unauthenticated("the access token is not valid; log in again") from None
 
 

@@ -48,6 +48,7 @@ class AppUser(Base):
     role: Mapped[str]
     password_hash: Mapped[str]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
+    logins_valid_from: Mapped[Instant | None]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 

@@ -116,6 +116,7 @@ CREATE TABLE app_user (
     role TEXT NOT NULL,
     password_hash TEXT NOT NULL,
     active BOOLEAN DEFAULT true NOT NULL,
+    logins_valid_from TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_app_user PRIMARY KEY (id),
