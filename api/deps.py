@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.composition import Services
+from api.problems import NOT_JSON
 from db.commands import Answer
 from domain.errors import Malformed, Unauthenticated
 from services.access import Principal, Right, require
@@ -107,8 +108,8 @@ async def command_key(
     raw = await request.body()
     try:
         body = json.loads(raw) if raw else None
-    except ValueError:
-        raise Malformed("the body is not valid JSON") from None
+    except (ValueError, RecursionError):
+        raise Malformed(NOT_JSON) from None
     concealed = _conceal(body, available.fingerprint_key)
     return CommandKey(operation, idempotency_key, {"path": dict(request.path_params), "body": concealed})
 

@@ -15,6 +15,9 @@ from domain.errors import DomainError, Invalid, Malformed, NotFound, Unauthentic
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+NOT_JSON = "the body is not valid JSON"
+_FASTAPI_UNREADABLE = "There was an error parsing the body"
+"""FastAPI's answer to bytes that are no UTF-8, or are nested too deep to be read."""
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 _TEMPORAL_DOWN = frozenset(
     {
@@ -104,7 +107,8 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     if status is HTTPStatus.NOT_FOUND:
         return of_domain_error(request.url.path, NotFound("there is nothing at this address"))
     if status is HTTPStatus.BAD_REQUEST:
-        return of_domain_error(request.url.path, Malformed(str(error.detail)))
+        unreadable = error.detail == _FASTAPI_UNREADABLE
+        return of_domain_error(request.url.path, Malformed(NOT_JSON if unreadable else str(error.detail)))
     return problem(
         request.url.path,
         slug=status.phrase.lower().replace(" ", "-"),
@@ -118,7 +122,11 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
 async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
     found = cast("RequestValidationError", error).errors()
     if any(item["type"] == "json_invalid" for item in found):
-        return of_domain_error(request.url.path, Malformed("the body is not valid JSON"))
+        return of_domain_error(request.url.path, Malformed(NOT_JSON))
+    if any(tuple(item["loc"]) == ("body",) and isinstance(item["input"], bytes) for item in found):
+        # FastAPI leaves a body of another media type, or of none, as the bytes that it came in.
+        refusal = "send JSON with content-type: application/json"
+        return await _http_error(request, HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, refusal))
     errors = [{"field": field_path(item["loc"]), "message": _sentence(item["msg"])} for item in found]
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

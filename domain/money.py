@@ -1,14 +1,28 @@
 """Amounts of money: exact decimals with two places, never floats."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 CENT = Decimal("0.01")
 MAX_AMOUNT = Decimal("999999999.99")
 """The largest amount a caller may name; columns (NUMERIC(14,2)) hold sums of a thousand of these."""
+
+
+_PLAIN = r"^-?[0-9]{1,12}(\.[0-9]{1,2})?$"
+_TWO_DECIMALS = r"^-?[0-9]{1,12}\.[0-9]{2}$"
+
+
+def _plain(value: object) -> object:
+    """What ``Decimal`` would take but nobody writes as money (1e3, 1_000, ٣, floats) is refused."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and re.fullmatch(_PLAIN.strip("^$"), value):
+        return value
+    raise ValueError('must be an amount such as "1250.00": a string of digits with at most two decimals')
 
 
 def _two_places(amount: Decimal) -> str:
@@ -18,10 +32,17 @@ def _two_places(amount: Decimal) -> str:
 Money = Annotated[
     Decimal,
     Field(max_digits=14, decimal_places=2, allow_inf_nan=False),
+    BeforeValidator(_plain),
     PlainSerializer(_two_places, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^-?\d{1,12}\.\d{2}$", "examples": ["1250.00"]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": _PLAIN}, {"type": "integer"}], "examples": ["1250.00"]},
+        mode="validation",
+    ),
+    WithJsonSchema(
+        {"type": "string", "pattern": _TWO_DECIMALS, "examples": ["1250.00"]}, mode="serialization"
+    ),
 ]
-"""An amount in the account's currency; a JSON string with two decimals."""
+"""An amount in the account's currency; a JSON string, answered with two decimals, taken with up to two."""
 
 PositiveMoney = Annotated[Money, Field(gt=0, le=MAX_AMOUNT)]
 """An amount that a caller may ask for: above zero, at most ``MAX_AMOUNT``."""

@@ -1,13 +1,28 @@
 """Field types that forms share: text as people may type it, without what would break a line or a table."""
 
+import re
 import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Annotated, ClassVar, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 128
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Form(BaseModel):
@@ -17,6 +32,16 @@ class Form(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_that_can_be_stored(cls, values: object) -> object:
+        """JSON can say NUL characters and lone surrogates, which neither UTF-8 nor PostgreSQL can hold."""
+        error = PydanticCustomError("text", "must not contain NUL characters or lone surrogates")
+        found = [InitErrorDetails(type=error, loc=place, input=None) for place in _unstorable(values, ())]
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found, hide_input=True)
+        return values
 
     def given(self, *except_for: str) -> dict[str, object]:
         """The fields that the caller sent, without those named."""
@@ -42,6 +67,30 @@ class View(BaseModel):
     """Base of what callers get, read from a row's attributes."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+def _unstorable(value: object, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where text stands that cannot be stored; of a key, where its object stands."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            yield place
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(name, str) and _UNSTORABLE.search(name):
+                yield place
+            else:
+                yield from _unstorable(item, (*place, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _unstorable(item, (*place, index))
+
+
+def _iso_day(value: object) -> object:
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise ValueError("must be a date such as 2026-03-31")
 
 
 def _printable(value: str) -> str:
@@ -103,6 +152,9 @@ Email = Annotated[
         pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]{2,}$",
     ),
 ]
+Day = Annotated[date, BeforeValidator(_iso_day)]
+"""A day as YYYY-MM-DD; numbers, which would be seconds since 1970, and instants are refused."""
+
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
 NewPassword = Annotated[SecretStr, AfterValidator(_password)]
 """A password to be set: 8 to 128 characters (NIST SP 800-63B, 5.1.1.2), never shown again."""

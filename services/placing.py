@@ -1,7 +1,7 @@
 """Placing one account by hand: the same rules as a row of a portfolio file, in one transaction."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ from domain.import_profiles import ImportProfile
 from domain.money import Money, PositiveMoney
 from domain.placements import PlacementRow, judge_row
 from domain.scoring.facts import FACT_NAMES
-from services.fields import Form
+from services.fields import Day, Form
 
 if TYPE_CHECKING:
     from db.debtors import PlacedDebtor
@@ -60,14 +60,14 @@ class PlacementForm(Form):
     external_ref: str
     debtor: NewDebtor
     original_amount: PositiveMoney
-    currency: Currency | None = Field(None, description="the agency's own unless given")
+    currency: Currency | None = Field(None, description="the agency's own; no other is taken")
     creditor_id: UUID | None = None
     creditor_name: str | None = None
     account_type: str | None = None
-    due_date: date | None = None
-    charge_off_date: date | None = None
-    last_payment_date: date | None = None
-    itemization_date: date | None = None
+    due_date: Day | None = None
+    charge_off_date: Day | None = None
+    last_payment_date: Day | None = None
+    itemization_date: Day | None = None
 
     @model_validator(mode="after")
     def _one_creditor(self) -> "PlacementForm":
@@ -131,6 +131,8 @@ async def place_account(
     """
     row = judged(form)
     agency = await tx.agencies.get(tx.tenant.agency_id)
+    if form.currency not in {None, agency.currency}:
+        raise Invalid(f"currency: the agency works in {agency.currency} only", field="currency")
     creditor = await _creditor(tx, form, row)
     known = await tx.accounts.id_of(creditor.id, row.external_ref)
     if known is not None:
@@ -142,7 +144,7 @@ async def place_account(
             debtor_id=debtor.id,
             external_ref=row.external_ref,
             original_amount=row.original_amount,
-            currency=form.currency or agency.currency,
+            currency=agency.currency,
             account_type=row.account_type,
             due_date=row.due_date,
             charge_off_date=row.charge_off_date,
@@ -152,7 +154,7 @@ async def place_account(
     )
     if account_id is None:
         raise _duplicate(row.external_ref, None)
-    await _record(tx, account_id, form.currency or agency.currency, row, creditor)
+    await _record(tx, account_id, agency.currency, row, creditor)
     await _score(tx, agency, scorecards, account_id, debtor)
     return account_id
 

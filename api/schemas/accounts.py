@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,8 +12,9 @@ from api.pagination import PageQuery
 from db.account_lists import AccountFilter, AccountOrder
 from db.keyset import Position
 from domain.accounts import AccountStatus
-from domain.money import MAX_AMOUNT
+from domain.money import MAX_AMOUNT, Money
 from domain.scoring import RiskLevel
+from services.fields import Day
 
 MAX_SEARCH = 200
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -39,7 +39,7 @@ def _searchable(value: str) -> str:
     return value
 
 
-Amount = Annotated[Decimal, Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False)]
+Amount = Annotated[Money, Field(ge=0, le=MAX_AMOUNT)]
 From = Annotated[datetime, AfterValidator(_utc)]
 Until = Annotated[datetime, BeforeValidator(_end_of_day), AfterValidator(_utc)]
 Priority = Annotated[int, Field(ge=0, le=3)]
@@ -76,8 +76,8 @@ class AccountQuery:
         created_before: Annotated[
             Until | None, Query(description="a day (to its end) or an instant; UTC unless it says")
         ] = None,
-        due_after: date | None = None,
-        due_before: date | None = None,
+        due_after: Day | None = None,
+        due_before: Day | None = None,
         priority: Annotated[list[Priority] | None, Query(description="may be repeated")] = None,
         risk_level: Annotated[list[Level] | None, Query(description="may be repeated")] = None,
         search: Annotated[

@@ -1,7 +1,9 @@
 """What every request gets, whatever its route: problems, headers, limits, metrics, logs."""
 
 import re
+from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -54,12 +56,55 @@ async def test_errors_are_problems(world: Any) -> None:
     assert cases[1][0].headers["allow"] in {"GET", "POST", "GET, POST"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"username": "\\ud800"}'])
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000], ids=lambda body: body[:3])
 async def test_a_body_that_cannot_be_read(world: Any, body: bytes) -> None:
-    async with world.client(None, **{"Content-Type": "application/json"}) as client:
-        answer = await client.post("/auth/token", content=body)
-    assert answer.status_code in {400, 422}
+    async with world.client("acme.admin", **{"Content-Type": "application/json"}) as client:
+        key = {"Idempotency-Key": uuid4().hex}
+        answers = [
+            await client.post("/auth/token", content=body),
+            await client.post("/creditors", content=body, headers=key),
+            await client.request("POST", "/imports/poll", content=body, headers=key),
+        ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["detail"]) == (400, "the body is not valid JSON")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+async def test_json_has_to_be_said_to_be_json(world: Any, media_type: str | None) -> None:
+    async with world.client(None, **({"Content-Type": media_type} if media_type else {})) as client:
+        answer = await client.post("/auth/token", content=b'{"username": "u", "password": "p"}')
+    assert answer.status_code == 415
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "send JSON with content-type: application/json"
+
+
+USER = {"username": "sound", "full_name": "Sound", "role": "auditor", "password": "long enough"}
+
+
+@pytest.mark.parametrize("bad", ["\ud800", "\udc00x", "a\x00b"], ids=ascii)
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/auth/token", lambda bad: {"username": "u", "password": bad}, "password"),
+        ("/auth/token", lambda bad: {"username": bad, "password": "p"}, "username"),
+        ("/auth/token/refresh", lambda bad: {"refresh": bad}, "refresh"),
+        ("/users", lambda bad: {**USER, "password": f"long enough {bad}"}, "password"),
+        ("/users", lambda bad: {**USER, "email": f"{bad}@example.com"}, "email"),
+        ("/sftp-sources", lambda bad: {"profile": {"columns": {bad: "debtor_name"}}}, "profile.columns"),
+        ("/sftp-sources", lambda bad: {"profile": {"default_creditor": bad}}, "profile.default_creditor"),
+        ("/sftp-sources", lambda bad: {"profile": {"x": ["", {"y": bad}]}}, "profile.x[1].y"),
+        ("/schedules/poll/pause", lambda bad: {"note": bad}, "note"),
+        ("/creditors", lambda bad: {bad: 1}, "body"),
+    ],
+)
+async def test_text_that_cannot_be_stored_is_named(
+    world: Any, path: str, body: Callable[[str], dict[str, Any]], field: str, bad: str
+) -> None:
+    answer = await world.call("acme.admin", "POST", path, body(bad), **{"Idempotency-Key": uuid4().hex})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"] == field
+    assert answer.json()["detail"] == f"{field}: must not contain NUL characters or lone surrogates"
 
 
 async def test_every_bad_field_is_named(world: Any) -> None:

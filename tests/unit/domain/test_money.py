@@ -1,5 +1,6 @@
 """Money: exact decimals, split to the cent."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -76,10 +77,35 @@ def test_money_is_a_json_string_with_two_decimals(amount: Decimal) -> None:
     assert adapter.validate_json(text) == amount
 
 
-@pytest.mark.parametrize("value", ["1.005", "NaN", "Infinity", "1e20", "", "1,000.00"])
-def test_what_is_no_money_is_refused(value: str) -> None:
+NO_MONEY = [
+    *("1.005", "NaN", "Infinity", "1e3", "1e20", "", "1,000.00", "1_000.00", "٣.00", " 10.00 ", "10.00\n"),
+    *("+5.00", ".5", "5.", "--5", "1" * 13, 1.5, 10.0, True, None, [], Decimal("1.005"), Decimal("NaN")),
+]
+
+
+@pytest.mark.parametrize("value", NO_MONEY, ids=repr)
+def test_what_is_no_money_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter[Any](Money).validate_python(value)
+
+
+@pytest.mark.parametrize("value", ["5", "5.0", "5.00", "05.00", 5, Decimal(5), Decimal("5E0")], ids=repr)
+def test_what_people_write_as_money_is_taken(value: object) -> None:
+    assert TypeAdapter[Any](Money).validate_python(value) == 5
+
+
+def test_the_schema_says_what_is_taken_and_what_is_answered() -> None:
+    adapter = TypeAdapter[Any](Money)
+    text, integer = adapter.json_schema(mode="validation")["anyOf"]
+    assert integer == {"type": "integer"}
+    pattern = re.compile(text["pattern"])
+    for value in ("5", "5.0", "5.00", "-5.00"):
+        assert pattern.search(value)
+    for value in NO_MONEY:
+        assert not isinstance(value, str) or value.endswith("\n") or not pattern.search(value)
+    answered = adapter.json_schema(mode="serialization")["pattern"]
+    assert re.search(answered, "5.00")
+    assert not re.search(answered, "5.0")
 
 
 @pytest.mark.parametrize("value", ["0", "-0.01", "1000000000.00"])

@@ -122,7 +122,7 @@ def test_the_published_definitions_do_not_change_unnoticed(recovery: Scorecard, 
 def test_the_digest_depends_on_meaning_not_on_notation(recovery: Scorecard) -> None:
     stored = recovery.model_dump(mode="json")
     stored["factors"][2]["categories"] = dict(reversed(stored["factors"][2]["categories"].items()))
-    stored["high_priority_above"] = "5e5"
+    stored["high_priority_above"] = "500000.0"
     again = Scorecard.model_validate(stored)
     assert again == recovery
     assert again.digest == recovery.digest
