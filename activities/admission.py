@@ -58,7 +58,7 @@ class AdmissionActivities:
     def __init__(
         self,
         db: "Database",
-        start: "Callable[[AccountRef, int], Awaitable[None]]",
+        start: "Callable[[AccountRef, int, str], Awaitable[None]]",
         *,
         capacity: int,
         rate: float,
@@ -106,7 +106,7 @@ class AdmissionActivities:
         async def start(candidate: "Candidate") -> None:
             async with limit:
                 ref = AccountRef(agency_id=agency_id, account_id=candidate.account_id)
-                await self._start(ref, candidate.priority)
+                await self._start(ref, candidate.priority, candidate.status)
 
         async with asyncio.TaskGroup() as tasks:
             for candidate in candidates:

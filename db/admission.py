@@ -17,6 +17,7 @@ class Candidate:
     account_id: UUID
     priority: int
     rank: int
+    status: str
 
 
 class AdmissionStore(Store):
@@ -47,7 +48,7 @@ class AdmissionStore(Store):
             rows = await self._session.execute(
                 text(_CANDIDATES.format(after=_AFTER)), {**values, "rank": after[0], "id": after[1]}
             )
-        return [Candidate(row.account_id, row.priority, row.rank) for row in rows]
+        return [Candidate(row.account_id, row.priority, row.rank, row.status) for row in rows]
 
     async def admit(self, account_ids: Sequence[UUID]) -> int:
         """Mark accounts whose workflow runs; returns how many were not marked before.
@@ -79,7 +80,7 @@ _SETTLING = text("""
 """)
 
 _CANDIDATES = """
-    SELECT s.account_id, s.priority, s.rank
+    SELECT s.account_id, s.priority, s.rank, a.status
       FROM account_score s
       JOIN account a ON a.agency_id = :agency AND a.id = s.account_id
      WHERE s.agency_id = :agency AND s.queued {after}

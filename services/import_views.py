@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PASSES = 2
 """Every bucket is merged twice: its debtors, then its accounts."""
 
-STAGING_SHARE = 0.3
+STAGING_SHARE = 0.15
 """About how much of an import's time reading and judging the file takes; merging takes the rest."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, SearchAttributePair, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from domain.errors import Unavailable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 TOP_PRIORITY = 4
 
 
-def lifecycle_starter(client: "Client") -> "Callable[[AccountRef, int], Awaitable[None]]":
-    """Starts the lifecycle of an account with its priority (0–3); no harm where it runs already."""
+def lifecycle_starter(client: "Client") -> "Callable[[AccountRef, int, str], Awaitable[None]]":
+    """Starts the lifecycle of an account with its priority (0–3) and status; no harm where it runs."""
 
-    async def start(ref: "AccountRef", priority: int) -> None:
+    async def start(ref: "AccountRef", priority: int, status: str) -> None:
         try:
             await client.start_workflow(
                 AccountLifecycle.run,
@@ -31,7 +31,9 @@ def lifecycle_starter(client: "Client") -> "Callable[[AccountRef, int], Awaitabl
                 task_queue=queues.LIFECYCLE,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                search_attributes=attributes.of_agency(ref.agency_id),
+                search_attributes=attributes.of_agency(
+                    ref.agency_id, SearchAttributePair(attributes.ACCOUNT_STATUS, status)
+                ),
                 priority=Priority(priority_key=TOP_PRIORITY - priority, fairness_key=str(ref.agency_id)),
                 static_summary="account lifecycle",
             )

@@ -83,7 +83,9 @@ class AccountLifecycle:
         self._snapshot = await workflow.execute_activity_method(
             AccountActivities.load, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_READ
         )
-        workflow.upsert_search_attributes([attributes.ACCOUNT_STATUS.value_set(self._snapshot.status.value)])
+        status = self._snapshot.status.value
+        if workflow.info().typed_search_attributes.get(attributes.ACCOUNT_STATUS) != status:
+            workflow.upsert_search_attributes([attributes.ACCOUNT_STATUS.value_set(status)])
         self._show(self._snapshot)
 
     async def _wait(self, snapshot: AccountSnapshot) -> None:

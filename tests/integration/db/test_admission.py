@@ -43,7 +43,7 @@ class Agency:
     started: list[UUID] = field(default_factory=list)
     broken_from: int | None = None
 
-    async def start(self, ref: AccountRef, priority: int) -> None:
+    async def start(self, ref: AccountRef, priority: int, status: str) -> None:
         """Stands in for Temporal, which takes a second start of one account for the first."""
         if self.broken_from is not None and len(self.started) >= self.broken_from:
             raise ConnectionError
@@ -132,10 +132,10 @@ async def test_an_account_that_closes_while_it_is_admitted_keeps_no_place(agency
     [best] = await agency.best(1)
     begin = agency.start
 
-    async def close_then_start(ref: AccountRef, priority: int) -> None:
+    async def close_then_start(ref: AccountRef, priority: int, status: str) -> None:
         if ref.account_id == best:
             await agency.query(f"UPDATE account SET status = 'closed' WHERE id = '{best}'")  # noqa: S608
-        await begin(ref, priority)
+        await begin(ref, priority, status)
 
     agency.start = close_then_start  # type: ignore[method-assign]
     await agency.admit()
