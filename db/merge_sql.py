@@ -1,8 +1,7 @@
 """The statements that merge a bucket of staged rows; ``db.placements`` runs them in order.
 
-What is there is looked up by key, row by row (``LATERAL … LIMIT 1``): just after the first merges
-the planner has no statistics, takes the tables for nearly empty, and a join of its choice can be
-quadratic.
+Statements must not rely on statistics: while an agency's first million rows come in, the planner
+takes it for one row, and a nested loop of its choice would be quadratic.
 """
 
 from db.accounts import SEARCH_DOCUMENT
@@ -45,6 +44,11 @@ def _changed(columns: tuple[str, ...], staged: str, held: str) -> str:
 def _kept(columns: tuple[str, ...], staged: str, held: str) -> str:
     return ", ".join(f"{name} = COALESCE({staged}.{name}, {held}.{name})" for name in columns)
 
+
+# Buckets are what is done in parallel; workers within one would only get in the way of the next.
+MERGE_SETTINGS = """
+    SELECT set_config('work_mem', '128MB', true), set_config('max_parallel_workers_per_gather', '0', true)
+"""
 
 # Many rows are compared with the agency's rows as a whole, and so are all while the tables are small;
 # a few rows are looked up in big tables one by one.

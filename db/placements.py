@@ -88,11 +88,9 @@ class PlacementStore(Store):
             "count": count,
             **bucket.bounds,
         }
-        await self._compare(merge_sql.STAGED_DEBTORS, import_id, values)
-        await self._run("ANALYZE merge_debtor (debtor_id)", {})
-        await self._keep_equal_ssn()
+        rows = await self._compare(merge_sql.STAGED_DEBTORS, import_id, values)
         inserted = await self._run(merge_sql.INSERT_DEBTORS, values)
-        updated = await self._run(merge_sql.UPDATE_DEBTORS, values)
+        updated = await self._update_debtors(values) if inserted < rows else 0
         others = merge_sql.OTHER_ACCOUNT_IDS.format(staged=_staged(import_id))
         ids = others if updated else merge_sql.NO_ACCOUNT_IDS
         return await self._done(import_id, "debtors", bucket, Merged(inserted, updated), ids)
@@ -121,8 +119,7 @@ class PlacementStore(Store):
             "count": count,
             **bucket.bounds,
         }
-        await self._compare(merge_sql.STAGED_ACCOUNTS, import_id, values)
-        await self._run("ANALYZE merge_account (account_id, taken)", {})
+        rows = await self._compare(merge_sql.STAGED_ACCOUNTS, import_id, values)
         inserted = await self._run(merge_sql.INSERT_ACCOUNTS, values)
         if inserted:
             for statement in (
@@ -131,12 +128,23 @@ class PlacementStore(Store):
                 merge_sql.INSERT_PLACED_EVENTS,
             ):
                 await self._run(statement, values)
+        updated, warnings = await self._refresh_accounts(values) if inserted < rows else (0, 0)
+        merged = Merged(inserted, updated, warnings)
+        return await self._done(import_id, "accounts", bucket, merged, merge_sql.ACCOUNT_IDS)
+
+    async def _update_debtors(self, values: Mapping[str, Any]) -> int:
+        await self._run("ANALYZE merge_debtor (debtor_id)", {})
+        await self._keep_equal_ssn()
+        return await self._run(merge_sql.UPDATE_DEBTORS, values)
+
+    async def _refresh_accounts(self, values: Mapping[str, Any]) -> tuple[int, int]:
+        """Update accounts that were there, warn of what is not taken; how many of both."""
+        await self._run("ANALYZE merge_account (account_id, taken)", {})
         updated = await self._run(merge_sql.UPDATE_ACCOUNTS, values)
         warnings = 0
         for statement in (merge_sql.WARN_SUPERSEDED, merge_sql.WARN_AMOUNT, merge_sql.WARN_DEBTOR):
             warnings += await self._run(statement, values)
-        merged = Merged(inserted, updated, warnings)
-        return await self._done(import_id, "accounts", bucket, merged, merge_sql.ACCOUNT_IDS)
+        return updated, warnings
 
     async def index_bucket(self, import_id: UUID, bucket: int) -> int:
         """Refresh the search documents of a merged bucket's accounts; safe to repeat."""
@@ -148,12 +156,13 @@ class PlacementStore(Store):
         """Tell the planner of many new rows now; of its own accord it may learn much later."""
         await self._run("SELECT analyze_accounts()", {})
 
-    async def _compare(self, statement: str, import_id: UUID, values: Mapping[str, Any]) -> None:
-        """Make the temporary table of a bucket, with what is there already."""
-        await self._run("SET LOCAL work_mem = '128MB'", {})
+    async def _compare(self, statement: str, import_id: UUID, values: Mapping[str, Any]) -> int:
+        """Make the temporary table of a bucket, with what is there already; how many rows it has."""
+        await self._run(merge_sql.MERGE_SETTINGS, {})
         await self._run(merge_sql.JOIN_WHOLE, {**values, "staged": _staged(import_id)})
-        await self._run(statement.format(staged=_staged(import_id)), values)
+        rows = await self._run(statement.format(staged=_staged(import_id)), values)
         await self._run("SET LOCAL enable_nestloop = on", {})
+        return rows
 
     async def _merged(self, import_id: UUID, stage: str, bucket: Bucket) -> Merged | None:
         row = (
