@@ -7,7 +7,8 @@ from temporalio.service import RPCError
 
 from domain.errors import Unavailable
 from workflows import attributes, queues
-from workflows.accounts import AccountLifecycle, LifecycleInput
+from workflows.account_messages import LifecycleInput
+from workflows.accounts import AccountLifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

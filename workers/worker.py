@@ -44,6 +44,8 @@ GRACE = timedelta(seconds=10)
 PASSED_THROUGH = (
     "activities",
     "domain",
+    "workflows.account_messages",
+    "workflows.admitting",
     "workflows.attributes",
     "workflows.failures",
     "workflows.policies",

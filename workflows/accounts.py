@@ -1,38 +1,15 @@
 """The life of an account: what it waits for, until when, and who is told."""
 
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
-from pydantic import Field
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 
 from activities.accounts import AccountActivities, AccountSnapshot, FollowUp
 from activities.admission import AdmissionActivities
-from activities.messages import AccountRef, AgencyRef, Message
-from workflows import admission, attributes, policies, queues
-
-
-class LifecycleInput(Message):
-    """The account, and what an earlier run of its lifecycle knew of it."""
-
-    agency_id: UUID
-    account_id: UUID
-    snapshot: AccountSnapshot | None = None
-
-
-class Expected(Message):
-    """Something that the lifecycle waits for: ``what`` in words, ``at`` when it happens by itself."""
-
-    what: str
-    at: datetime
-
-
-class LifecycleDescription(Message):
-    """Where an account's process stands, as the API shows it."""
-
-    state: str
-    next: list[Expected] = Field(default_factory=list)
+from activities.messages import AccountRef, AgencyRef
+from workflows import admitting, attributes, policies, queues
+from workflows.account_messages import Expected, LifecycleDescription, LifecycleInput
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -127,7 +104,7 @@ class AccountLifecycle:
         await workflow.execute_activity_method(
             AdmissionActivities.release, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
         )
-        await admission.start(AgencyRef(agency_id=self._ref.agency_id))
+        await admitting.start(AgencyRef(agency_id=self._ref.agency_id))
 
     def _show(self, snapshot: AccountSnapshot) -> None:
         waits = "; ".join(f"{e.what} at {e.at:%d %b %Y}" for e in self._expected(snapshot))

@@ -17,7 +17,7 @@ from activities.scoring import (
     ScoringRequest,
     ScoringSummary,
 )
-from workflows import admission, attributes, policies, queues
+from workflows import admitting, attributes, policies, queues
 from workflows.failures import cause_of
 
 CHUNKS_AT_ONCE = 2
@@ -44,7 +44,7 @@ class PortfolioScoring:
         except ActivityError as error:
             raise await self._fail(ref, cause_of(error)) from error
         workflow.set_current_details(f"{summary.scored:,} accounts scored")
-        await admission.start(AgencyRef(agency_id=request.agency_id))
+        await admitting.start(AgencyRef(agency_id=request.agency_id))
         return summary
 
     async def _wait_for_turn(self, ref: ScoringRef, request: ScoringRequest) -> None:

@@ -16,7 +16,8 @@ from domain.accounts import AccountStatus
 from workers.deployment import DEPLOYMENT, ensure_search_attributes, make_current
 from workers.worker import workflow_runner
 from workflows import queues
-from workflows.accounts import AccountLifecycle, LifecycleInput
+from workflows.account_messages import LifecycleInput
+from workflows.accounts import AccountLifecycle
 
 SIGNALS = 4_200
 """The server suggests a new run just past 4,096 events."""

@@ -15,7 +15,8 @@ from activities.admission import AdmissionRequest, Admitted
 from activities.messages import AccountRef
 from domain.accounts import OPEN_STATUSES, AccountStatus
 from workflows import queues
-from workflows.accounts import AccountLifecycle, LifecycleDescription, LifecycleInput
+from workflows.account_messages import LifecycleDescription, LifecycleInput
+from workflows.accounts import AccountLifecycle
 
 AGENCY = UUID(int=1)
 ACCOUNT = UUID(int=2)

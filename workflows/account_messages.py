@@ -1,0 +1,31 @@
+"""Messages of ``AccountLifecycle``, apart from it so that they are made once and not for each account."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from activities.accounts import AccountSnapshot
+from activities.messages import Message
+
+
+class LifecycleInput(Message):
+    """The account, and what an earlier run of its lifecycle knew of it."""
+
+    agency_id: UUID
+    account_id: UUID
+    snapshot: AccountSnapshot | None = None
+
+
+class Expected(Message):
+    """Something that the lifecycle waits for: ``what`` in words, ``at`` when it happens by itself."""
+
+    what: str
+    at: datetime
+
+
+class LifecycleDescription(Message):
+    """Where an account's process stands, as the API shows it."""
+
+    state: str
+    next: list[Expected] = Field(default_factory=list)
