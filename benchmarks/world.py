@@ -87,9 +87,8 @@ class World:
     async def child(self, name: str, module: str, *words: str, **settings: Any) -> AsyncIterator[Child]:
         """A Python process of the product with these settings, until the block ends."""
         chosen = Settings(_env_file=None, **{**self.settings.model_dump(), **settings})
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
         command = Command(
-            [sys.executable, "-m", module, *words], environment={**inherited, **environment(chosen)}
+            [sys.executable, "-m", module, *words], environment={**self._inherited(), **environment(chosen)}
         )
         process = Child(name, command, self.stack.logs / f"{name}.log")
         await process.start()
@@ -97,6 +96,16 @@ class World:
             yield process
         finally:
             await process.stop()
+
+    def _inherited(self) -> dict[str, str]:
+        """The environment less our own settings, and with compiled code kept, as it is by default.
+
+        Each workflow instance loads its module anew; compiling it each time would be measured too.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
+        if kept.pop("PYTHONDONTWRITEBYTECODE", None):
+            kept["PYTHONPYCACHEPREFIX"] = str(self.stack.home / "pycache")
+        return kept
 
     async def until_polled(self, process: Child, *task_queues: str) -> None:
         """Wait until a worker process polls the queues. Raises ``NotReadyError`` with its last words."""
