@@ -37,6 +37,7 @@ def lifecycle_starter(client: "Client") -> "Callable[[AccountRef, int, str], Awa
                 ),
                 priority=Priority(priority_key=TOP_PRIORITY - priority, fairness_key=str(ref.agency_id)),
                 static_summary="account lifecycle",
+                request_eager_start=True,
             )
         except RPCError as error:
             raise Unavailable("Temporal did not take the start of a lifecycle; it is tried again") from error

@@ -39,12 +39,13 @@ def measured(environment: dict[str, str]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+@pytest.mark.timeout(240)
 def test_bench_measures_imports_and_admissions_against_their_floors(
     measured: dict[str, Any], tmp_path: Path
 ) -> None:
