@@ -99,7 +99,7 @@ class PollActivities:
     async def unscored(self, agency: AgencyRef) -> list[UUID]:
         """Imports that are in, but whose accounts nobody is scoring."""
         async with self._db.transaction(Tenant.system(agency.agency_id, ACTOR)) as tx:
-            return await tx.scores.unscored_imports(MOST_FILES)
+            return await tx.scoring_runs.unscored_imports(MOST_FILES)
 
     @activity.defn(name="polling.look")
     async def look(self, ref: SourceRef) -> Sighting:

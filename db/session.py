@@ -27,6 +27,7 @@ from db.placements import PlacementStore
 from db.rotation import RotationStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
+from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
 from db.timeline import TimelineStore
@@ -85,6 +86,7 @@ class Transaction:
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     scores = cached_property(lambda tx: ScoreStore(tx.session, tx.tenant))
+    scoring_runs = cached_property(lambda tx: ScoringRunStore(tx.session, tx.tenant))
     sources = cached_property(lambda tx: SourceStore(tx.session, tx.tenant, tx.cipher))
     staging = cached_property(lambda tx: StagingStore(tx.session, tx.tenant, tx.cipher))
     timeline = cached_property(lambda tx: TimelineStore(tx.session, tx.tenant))

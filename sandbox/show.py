@@ -118,7 +118,7 @@ class _Follower:
         """Bring the bars up to date; whether nothing is left to wait for."""
         async with self._stage.database.transaction(self._tenant) as tx:
             jobs = await tx.import_reports.page(None, 100)
-            runs = [await tx.scores.run_of_import(job.id) for job in jobs if job.status == "completed"]
+            runs = [await tx.scoring_runs.of_import(job.id) for job in jobs if job.status == "completed"]
             worked = await tx.admission.worked()
             agency = await tx.agencies.get(self._tenant.agency_id)
             waiting = await tx.admission.candidates(1, after=None)

@@ -19,10 +19,11 @@ from domain.money import Money, PositiveMoney
 from domain.placements import PlacementRow, judge_row
 from domain.scoring.facts import FACT_NAMES
 from services.fields import Day, Form
+from services.rescoring import rescore
 
 if TYPE_CHECKING:
     from db.debtors import PlacedDebtor
-    from db.models import Agency, Creditor
+    from db.models import Creditor
     from db.session import Transaction
     from domain.scoring import Scorecard
 
@@ -155,7 +156,8 @@ async def place_account(
     if account_id is None:
         raise _duplicate(row.external_ref, None)
     await _record(tx, account_id, agency.currency, row, creditor)
-    await _score(tx, agency, scorecards, account_id, debtor)
+    changed = debtor.old is not None and any(name in debtor.new for name in FACT_NAMES)
+    await rescore(tx, scorecards, await tx.accounts.of_debtor(debtor.id) if changed else [account_id])
     return account_id
 
 
@@ -243,23 +245,3 @@ async def _record(
             **{name: value for name in _DATE_FIELDS if (value := getattr(row, name)) is not None},
         },
     )
-
-
-async def _score(
-    tx: "Transaction",
-    agency: "Agency",
-    scorecards: "Mapping[str, Scorecard]",
-    account_id: UUID,
-    debtor: "PlacedDebtor",
-) -> None:
-    """Score the new account, and the debtor's others when a fact of theirs has changed."""
-    card = scorecards.get(agency.scorecard)
-    if card is None:
-        raise Conflict(
-            f"the agency's scorecard {agency.scorecard} is not known here; "
-            f"choose one of {', '.join(sorted(scorecards))} in the agency's settings"
-        )
-    scorecard_id = await tx.scorecards.keep(card)
-    changed = debtor.old is not None and any(name in debtor.new for name in FACT_NAMES)
-    for scored in await tx.accounts.of_debtor(debtor.id) if changed else [account_id]:
-        await tx.scores.score_account(scored, card, scorecard_id, threshold=agency.high_priority_threshold)

@@ -24,7 +24,6 @@ from activities.imports import (
 )
 from activities.messages import AgencyRef, Message, PortfolioFile
 from activities.polling import PollActivities, PollOutcome, SeenFile, SeenFiles, SourceRef
-from activities.scoring import ScoringRequest
 from workflows import attributes, policies, queues, scoring
 from workflows.failures import cause_of
 
@@ -71,7 +70,7 @@ class PortfolioPoll:
         for import_id in await workflow.execute_activity_method(
             PollActivities.unscored, agency, task_queue=queues.BULK, **policies.DB_READ
         ):
-            await scoring.start(ScoringRequest(agency_id=agency.agency_id, import_id=import_id))
+            await scoring.start(agency.agency_id, import_id)
 
     async def _poll(self, source: SourceRef) -> PollSummary:
         """One source; its failure is recorded and leaves the others alone."""
@@ -171,7 +170,7 @@ class PortfolioImport:
             ImportActivities.complete, ref, task_queue=queues.BULK, **policies.DB_WRITE
         )
         self._show("scoring", f"{summary.accounts_created:,} accounts placed")
-        await scoring.start(ScoringRequest(agency_id=ref.agency_id, import_id=ref.import_id))
+        await scoring.start(ref.agency_id, ref.import_id)
         await self._index(ref, staged.buckets if staged else opened.buckets)
         await self._put_away(ref, file)
         self._show("done", f"{summary.ok:,} rows taken, {summary.errors:,} refused")

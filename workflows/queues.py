@@ -32,9 +32,14 @@ def import_workflow_id(agency_id: UUID, sha256: str) -> str:
     return f"import/{agency_id}/{sha256}"
 
 
-def scoring_workflow_id(import_id: UUID) -> str:
-    """``PortfolioScoring`` of the accounts that one import touched."""
-    return f"scoring/{import_id}"
+def scoring_workflow_id(run_or_import_id: UUID) -> str:
+    """``PortfolioScoring`` of one run over all accounts, or of those that one import touched."""
+    return f"scoring/{run_or_import_id}"
+
+
+def nightly_scoring_workflow_id(agency_id: UUID) -> str:
+    """``PortfolioScoring`` as an agency's schedule starts it; Temporal appends the time."""
+    return f"scoring/nightly/{agency_id}"
 
 
 def admission_workflow_id(agency_id: UUID) -> str:

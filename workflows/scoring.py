@@ -1,7 +1,8 @@
-"""Scoring the accounts that an import touched, then admitting the best."""
+"""Scoring: all accounts of an agency or those that an import touched, then admitting the best."""
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import Priority, VersioningBehavior, WorkflowIDReusePolicy
@@ -39,11 +40,11 @@ class PortfolioScoring:
             if not ref.over:
                 await self._score(ref)
             summary = await workflow.execute_activity_method(
-                ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.DB_WRITE
+                ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.BULK_STEP
             )
         except ActivityError as error:
             raise await self._fail(ref, cause_of(error)) from error
-        workflow.set_current_details(f"{summary.scored:,} accounts scored")
+        workflow.set_current_details(f"{summary.scored:,} accounts scored, {summary.changed:,} changed")
         await admitting.start(AgencyRef(agency_id=request.agency_id))
         return summary
 
@@ -54,7 +55,7 @@ class PortfolioScoring:
             workflow.set_current_details("waits for another scoring run of the agency")
             await workflow.sleep(TURN_POLL)
             if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(request)
+                workflow.continue_as_new(request.model_copy(update={"run_id": ref.run_id}))
 
     async def _fail(self, ref: ScoringRef, cause: ApplicationError) -> ApplicationError:
         """Give the turn back; the failure that the workflow then ends with."""
@@ -68,7 +69,7 @@ class PortfolioScoring:
 
     async def _score(self, ref: ScoringRef) -> None:
         chunks = await workflow.execute_activity_method(
-            ScoringActivities.open_chunks, ref, task_queue=queues.BULK, **policies.DB_READ
+            ScoringActivities.open_chunks, ref, task_queue=queues.BULK, **policies.BULK_STEP
         )
         limit = asyncio.Semaphore(CHUNKS_AT_ONCE)
 
@@ -85,21 +86,22 @@ class PortfolioScoring:
         await asyncio.gather(*(score(chunk) for chunk in chunks))
 
 
-async def start(request: ScoringRequest) -> None:
+async def start(agency_id: UUID, import_id: UUID) -> None:
     """From another workflow: score the accounts of an import, unless that is being done or was.
 
     Scoring lives on by itself; it has the accounts of the import on record.
     """
+    request = ScoringRequest(agency_id=agency_id, origin="import", import_id=import_id)
     try:
         await workflow.start_child_workflow(
             PortfolioScoring.run,
             request,
-            id=queues.scoring_workflow_id(request.import_id),
+            id=queues.scoring_workflow_id(import_id),
             task_queue=queues.LIFECYCLE,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             parent_close_policy=ParentClosePolicy.ABANDON,
-            search_attributes=attributes.of_agency(request.agency_id),
-            priority=Priority(fairness_key=str(request.agency_id)),
+            search_attributes=attributes.of_agency(agency_id),
+            priority=Priority(fairness_key=str(agency_id)),
             static_summary="scoring after an import",
         )
     except WorkflowAlreadyStartedError:

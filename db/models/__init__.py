@@ -1,21 +1,31 @@
 """Every table, so that importing this package fills the metadata."""
 
-from db.models.accounts import Account, AccountScore, AccountSearch, Debtor, TimelineEvent
+from db.models.accounts import Account, AccountSearch, Debtor, TimelineEvent
 from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
 from db.models.base import Base
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
 from db.models.ledger import Journal, Posting
-from db.models.operations import AuditRecord, Command, ScoringChunk, ScoringRun
+from db.models.operations import AuditRecord, Command
+from db.models.scoring import (
+    AccountScore,
+    AccountScoreHistory,
+    HighPriorityNotice,
+    ScoringChunk,
+    ScoringError,
+    ScoringRun,
+)
 
 TENANT_TABLES = (
     "account",
     "account_score",
+    "account_score_history",
     "account_search",
     "audit_record",
     "collector",
     "command",
     "creditor",
     "debtor",
+    "high_priority_notice",
     "import_bucket",
     "import_error",
     "import_job",
@@ -23,6 +33,7 @@ TENANT_TABLES = (
     "journal",
     "posting",
     "scoring_chunk",
+    "scoring_error",
     "scoring_run",
     "sftp_source",
     "timeline_event",
@@ -37,6 +48,7 @@ __all__ = [
     "TENANT_TABLES",
     "Account",
     "AccountScore",
+    "AccountScoreHistory",
     "AccountSearch",
     "Agency",
     "AppUser",
@@ -46,6 +58,7 @@ __all__ = [
     "Command",
     "Creditor",
     "Debtor",
+    "HighPriorityNotice",
     "ImportBucket",
     "ImportJob",
     "ImportProblem",
@@ -55,6 +68,7 @@ __all__ = [
     "RefreshToken",
     "Scorecard",
     "ScoringChunk",
+    "ScoringError",
     "ScoringRun",
     "SftpSource",
     "TimelineEvent",

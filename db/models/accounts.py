@@ -1,7 +1,6 @@
-"""Debtors, their accounts, what happened to them and how they rank."""
+"""Debtors, their accounts and what happened to them."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +9,12 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     DateTime,
-    ForeignKey,
     Index,
     PrimaryKeyConstraint,
-    SmallInteger,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
@@ -61,7 +57,8 @@ class Debtor(Base):
 
 
 class Account(Base):
-    """A debt placed with an agency. ``balance`` equals its postings at all times."""
+    """A debt placed with an agency. ``balance`` equals its postings at all times; ``held`` when a hold
+    forbids to work it."""
 
     __tablename__ = "account"
     __table_args__ = (
@@ -108,6 +105,7 @@ class Account(Base):
     last_payment_date: Mapped[date | None]
     itemization_date: Mapped[date | None]
     assigned_to: Mapped[UUID | None]
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
     closed_reason: Mapped[str | None]
     admitted_at: Mapped[Instant | None] = mapped_column(
         comment="when its AccountLifecycle was started; null: no workflow was ever needed"
@@ -116,50 +114,6 @@ class Account(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
-
-
-class AccountScore(Base):
-    """The current score of an account, narrow and apart from the account row.
-
-    It repeats what the worklist filters by (agency, collector, queued), kept up with the account,
-    so that one index serves the worklist. ``rank`` is the priority score in cents (total x balance).
-    """
-
-    __tablename__ = "account_score"
-    __table_args__ = (
-        Index(
-            "ix_account_score_worklist",
-            "agency_id",
-            text("rank DESC"),
-            "account_id",
-            postgresql_where=text("queued"),
-        ),
-        Index(
-            "ix_account_score_collector",
-            "agency_id",
-            "collector_id",
-            text("rank DESC"),
-            "account_id",
-            postgresql_where=text("queued AND collector_id IS NOT NULL"),
-        ),
-        Index("ix_account_score_rank", "agency_id", text("rank DESC"), text("account_id DESC")),
-        same_agency("account_id", "account"),
-        CheckConstraint("priority BETWEEN 0 AND 3", "priority"),
-        CheckConstraint("level IN ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL')", "level"),
-    )
-
-    account_id: Mapped[UUID] = mapped_column(primary_key=True)
-    agency_id: Mapped[UUID]
-    collector_id: Mapped[UUID | None]
-    queued: Mapped[bool]
-    rank: Mapped[int] = mapped_column(BigInteger)
-    total: Mapped[Decimal]
-    level: Mapped[str]
-    priority: Mapped[int] = mapped_column(SmallInteger)
-    high_priority: Mapped[bool]
-    points: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
-    scorecard_id: Mapped[UUID] = mapped_column(ForeignKey("scorecard.id"))
-    scored_at: Mapped[Instant]
 
 
 class AccountSearch(Base):

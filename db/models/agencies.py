@@ -11,7 +11,9 @@ from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
 
 
 class Agency(Base):
-    """A tenant. Exempt from row-level security: it is what the policies compare with."""
+    """A tenant. Exempt from row-level security: it is what the policies compare with.
+
+    Without a ``high_priority_threshold`` the one of its scorecard counts."""
 
     __tablename__ = "agency"
     __table_args__ = (UniqueConstraint("slug"), CheckConstraint("lifecycle_capacity >= 0", "capacity"))
@@ -22,7 +24,7 @@ class Agency(Base):
     time_zone: Mapped[str] = mapped_column(server_default="America/New_York")
     currency: Mapped[str] = mapped_column(server_default="USD")
     scorecard: Mapped[str] = mapped_column(server_default="recovery-v1")
-    high_priority_threshold: Mapped[Amount] = mapped_column(server_default="500000")
+    high_priority_threshold: Mapped[Amount | None]
     lifecycle_capacity: Mapped[int | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[Now]

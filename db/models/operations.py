@@ -1,24 +1,14 @@
-"""Records about the operation itself: commands, the audit trail, scoring runs."""
+"""Records about the operation itself: commands and the audit trail."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Index,
-    PrimaryKeyConstraint,
-    UniqueConstraint,
-    func,
-    text,
-)
+from sqlalchemy import DateTime, Index, PrimaryKeyConstraint, func, text
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Instant, Now, UuidKey, same_agency
+from db.models.base import Base, Now
 
 
 class Command(Base):
@@ -58,52 +48,3 @@ class AuditRecord(Base):
     entity_id: Mapped[str]
     old: Mapped[dict[str, Any] | None]
     new: Mapped[dict[str, Any] | None]
-
-
-class ScoringRun(Base):
-    """A run of the scorecard over some accounts; at most one at a time per agency."""
-
-    __tablename__ = "scoring_run"
-    __table_args__ = (
-        CheckConstraint("status IN ('pending', 'running', 'completed', 'failed')", "status"),
-        Index(
-            "uq_scoring_run_running",
-            "agency_id",
-            unique=True,
-            postgresql_where=text("status = 'running'"),
-        ),
-        UniqueConstraint("agency_id", "id"),
-        same_agency("import_id", "import_job"),
-        Index(None, "import_id", unique=True, postgresql_where=text("import_id IS NOT NULL")),
-    )
-
-    id: Mapped[UuidKey]
-    agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"))
-    import_id: Mapped[UUID | None]
-    scorecard_id: Mapped[UUID] = mapped_column(ForeignKey("scorecard.id"))
-    status: Mapped[str] = mapped_column(server_default="pending")
-    total: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    scored: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    errors: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    levels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    high_priority: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    reason: Mapped[str | None]
-    started_at: Mapped[Instant | None]
-    completed_at: Mapped[Instant | None]
-    created_at: Mapped[Now]
-    updated_at: Mapped[Now]
-
-
-class ScoringChunk(Base):
-    """A chunk of a scoring run that is done; written in the transaction that scored it."""
-
-    __tablename__ = "scoring_chunk"
-    __table_args__ = (same_agency("run_id", "scoring_run"),)
-
-    run_id: Mapped[UUID] = mapped_column(primary_key=True)
-    chunk: Mapped[int] = mapped_column(primary_key=True)
-    agency_id: Mapped[UUID]
-    scored: Mapped[int]
-    high_priority: Mapped[int]
-    levels: Mapped[dict[str, Any]]
-    scored_at: Mapped[Now]

@@ -1,6 +1,10 @@
 """What a scorecard may know about a debtor."""
 
-from typing import Literal
+import hashlib
+import json
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,3 +35,21 @@ class DebtorFacts(BaseModel):
 
 FACT_NAMES = tuple(DebtorFacts.model_fields)
 """Every fact, in the order of the portfolio file; also the names of the debtor's columns."""
+
+NUMERIC_FACTS: tuple[str, ...] = get_args(NumberFact)
+"""The facts that are numbers; the others are categories."""
+
+
+def inputs_hash(balance: Decimal, facts: DebtorFacts, used: Collection[str]) -> bytes:
+    """SHA-256 of what a score is made from: a JSON array of the balance and each used fact, as texts.
+
+    In the order of ``FACT_NAMES``; amounts with two decimals, what is not known is null. Facts that the
+    scorer does not use are no part of it.
+    """
+    values = [getattr(facts, name) for name in FACT_NAMES if name in used]
+    texts = [None if value is None else _text(value) for value in (balance, *values)]
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).digest()
+
+
+def _text(value: Decimal | int | str) -> str:
+    return f"{value:.2f}" if isinstance(value, Decimal) else str(value)

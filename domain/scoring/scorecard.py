@@ -161,6 +161,12 @@ class Scorecard(BaseModel):
         return sum(factor.weight for factor in self.factors) * self.points_maximum
 
     @cached_property
+    def used_facts(self) -> tuple[str, ...]:
+        """The facts that are scored, in the order of ``FACT_NAMES``."""
+        scored = {factor.fact for factor in self.factors}
+        return tuple(name for name in FACT_NAMES if name in scored)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the definition, the same for the same meaning in any notation or order of keys."""
         canonical = json.dumps(_plain(self.model_dump()), sort_keys=True, separators=(",", ":"))
