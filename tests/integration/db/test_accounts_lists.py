@@ -51,7 +51,7 @@ WITH d AS (
 )
 INSERT INTO account_score
 SELECT a.id, %(agency)s, NULL, true, a.balance_cents * %(total)s, %(total)s, %(level)s, %(priority)s,
-       false, '{1}', c.id, now()
+       false, '{1}', c.id, now(), '', 1, 1
   FROM a, scorecard c WHERE %(total)s::int IS NOT NULL
 """
 

@@ -27,8 +27,9 @@ FILL = """
                SELECT '{agency}', c.id, d.id, n::text, n, n FROM c, d, generate_series(1, {count}) n
                RETURNING id, external_ref::int AS n)
     INSERT INTO account_score (account_id, agency_id, queued, rank, total, level, priority, high_priority,
-                               points, scorecard_id, scored_at)
-    SELECT a.id, '{agency}', true, a.n / 2, 1, 'LOW', 1, false, '{{}}', card.id, now() FROM a, card
+                               points, scorecard_id, scored_at, inputs_hash, account_version, debtor_version)
+    SELECT a.id, '{agency}', true, a.n / 2, 1, 'LOW', 1, false, '{{}}', card.id, now(), '', 1, 1
+      FROM a, card
 """
 """Accounts of which every two share a rank."""
 

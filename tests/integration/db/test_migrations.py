@@ -19,6 +19,7 @@ APPEND_ONLY = {
     "timeline_event": "kind",
     "audit_record": "action",
     "scorecard": "name",
+    "account_score_history": "level",
 }
 """Tables that the application may only add to, and a column of each."""
 

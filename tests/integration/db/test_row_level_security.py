@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier, Placeholder
 from db.models import EXEMPT_TABLES, TENANT_TABLES
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
-APPEND_ONLY = {"audit_record", "journal", "posting", "timeline_event"}
+APPEND_ONLY = {"account_score_history", "audit_record", "journal", "posting", "timeline_event"}
 
 # A value for each type, and the columns whose checks want a certain one.
 BY_TYPE: dict[str, Any] = {
@@ -34,6 +34,7 @@ BY_COLUMN = {
     ("import_bucket", "stage"): "debtors",
     ("import_error", "severity"): "error",
     ("import_job", "channel"): "sftp",
+    ("scoring_run", "origin"): "manual",
 }
 REQUIRED = """
     SELECT column_name, data_type FROM information_schema.columns

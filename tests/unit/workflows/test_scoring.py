@@ -54,7 +54,13 @@ class Scores:
     @activity.defn(name="scoring.finish")
     async def finish(self, ref: ScoringRef) -> ScoringSummary:
         return ScoringSummary(
-            run_id=ref.run_id, status="completed", scored=30, high_priority=1, levels={"LOW": 30}
+            run_id=ref.run_id,
+            status="completed",
+            scored=30,
+            changed=30,
+            errors=0,
+            high_priority=1,
+            levels={"LOW": 30},
         )
 
     @activity.defn(name="scoring.fail")
@@ -70,7 +76,7 @@ class Scores:
 async def begin(clock: WorkflowEnvironment) -> WorkflowHandle[Any, ScoringSummary]:
     return await clock.client.start_workflow(
         PortfolioScoring.run,
-        ScoringRequest(agency_id=AGENCY, import_id=IMPORT),
+        ScoringRequest(agency_id=AGENCY, origin="import", import_id=IMPORT),
         id=queues.scoring_workflow_id(IMPORT),
         task_queue=queues.LIFECYCLE,
     )
