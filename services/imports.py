@@ -21,8 +21,8 @@ from domain.tenancy import Tenant
 from gateways.storage import ObjectStorage, StoredObject, object_key
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
-from services.import_events import ImportEvents
 from services.import_views import ImportView, PollView, import_view
+from services.progress import Progress
 from services.web_ui import WebUi
 from workflows import attributes, queues
 from workflows.portfolio import PortfolioImport, PortfolioPoll
@@ -83,7 +83,7 @@ class ImportService:
         self._storage = storage
         self._web_ui = web_ui
         self._upload_max_bytes = upload_max_bytes
-        self.events = ImportEvents(self._read)
+        self.events = Progress(self._read)
 
     def view(self, job: "ImportJob") -> ImportView:
         """An import as callers see it now."""

@@ -1,16 +1,15 @@
 """Imports: portfolio files on their way in."""
 
-from collections.abc import AsyncIterator
 from pathlib import PurePath
-from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 
 from api.deps import Command, IdempotencyKey, ReadsImports, RunsImports, ServicesDep, respond
+from api.events import LastEventId, event_stream
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.imports import (
@@ -23,12 +22,7 @@ from api.schemas.imports import (
 )
 from api.uploads import MultipartUpload
 from services.commands import CommandKey
-from services.import_events import event_of
 from services.import_views import ImportProblemView, ImportView, PollView, problem_view
-from services.imports import ImportService
-
-RECONNECT_MS = 2000
-PING_S = 15
 
 router = APIRouter(prefix="/imports", tags=["imports"])
 
@@ -106,27 +100,8 @@ def _attachment(file_name: str) -> str:
     responses={**READ_ERRORS, 204: {"description": "the import has ended and you know how"}},
 )
 async def follow_import(
-    import_id: UUID,
-    who: ReadsImports,
-    services: ServicesDep,
-    last_event_id: Annotated[int, Header(ge=0, description="go on behind this event")] = 0,
+    import_id: UUID, who: ReadsImports, services: ServicesDep, last_event_id: LastEventId = 0
 ) -> Response:
     """Progress as server-sent events, one for each change, ending with ``completed`` or ``failed``."""
-    job = await services.imports.get(who, import_id)
-    now = event_of(job)
-    if now.is_last and now.id <= last_event_id:
-        return Response(status_code=204)
-    events = _events(services.imports, job.agency_id, import_id, last_event_id)
-    return EventSourceResponse(events, ping=PING_S)
-
-
-async def _events(
-    imports: ImportService, agency_id: UUID, import_id: UUID, after: int
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in imports.events.follow(agency_id, import_id, after=after):
-        yield ServerSentEvent(
-            imports.view(event.job).model_dump_json(),
-            id=str(event.id),
-            event=event.job.status if event.is_last else "progress",
-            retry=RECONNECT_MS,
-        )
+    imports, job = services.imports, await services.imports.get(who, import_id)
+    return event_stream(imports.events, job.agency_id, import_id, job, view=imports.view, after=last_event_id)

@@ -16,7 +16,7 @@ from domain.import_profiles import ControlRecord, ImportProfile
 from domain.placements import RowProblem, Severity
 from domain.tenancy import Tenant
 from gateways.storage import ObjectStorage
-from services.import_events import ImportEvents
+from services.progress import Progress
 from workflows import queues
 
 HEADER = "external_ref,debtor_name,original_amount"
@@ -391,7 +391,7 @@ async def test_all_listeners_of_an_import_share_one_poller(world: Any) -> None:
         async with world.database.transaction(Tenant.system(agency_id, "test")) as tx:
             return await tx.import_reports.get(wanted)
 
-    events = ImportEvents(read, interval_s=0.01)
+    events = Progress(read, interval_s=0.01)
 
     async def listen() -> list[int]:
         return [event.id async for event in events.follow(world.agencies["acme"], import_id)]
@@ -410,7 +410,7 @@ async def test_all_listeners_of_an_import_share_one_poller(world: Any) -> None:
 
 async def test_a_listener_who_leaves_stops_the_poller(world: Any) -> None:
     import_id = await opened(world, status="processing")
-    events = ImportEvents(world.services.imports._read, interval_s=0.01)
+    events = Progress(world.services.imports._read, interval_s=0.01)
     stream = events.follow(world.agencies["acme"], import_id)
     await anext(stream)
     poller = next(iter(events._watches.values())).poller
@@ -431,7 +431,7 @@ async def test_a_poller_survives_an_absent_database_and_passes_other_failures_on
             raise answers.pop()
         return await world.services.imports._read(agency_id, wanted)
 
-    events = ImportEvents(read, interval_s=0.01)
+    events = Progress(read, interval_s=0.01)
     heard = [event async for event in events.follow(world.agencies["acme"], import_id)]
     answers.append(NotFound("there is no such import"))
     with pytest.raises(NotFound):
