@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, portfolio_import
-from benchmarks.report import admission_json, admission_tables, import_json, import_tables
+from benchmarks import admission, portfolio_import, scoring
+from benchmarks.report import (
+    admission_json,
+    admission_tables,
+    import_json,
+    import_tables,
+    scoring_json,
+    scoring_tables,
+)
 from benchmarks.world import World, world
 from domain.errors import Invalid
 from sandbox.errors import SandboxError
@@ -18,7 +25,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission")
+BENCHES = ("import", "admission", "scoring")
 TERMINATED = 143
 
 
@@ -76,6 +83,9 @@ async def _measure(
     if name == "import":
         imported = await portfolio_import.measure(servers, rows, repeat, report)
         return import_json(imported), list(import_tables(imported))
+    if name == "scoring":
+        scored = await scoring.measure(servers, rows, repeat, report)
+        return scoring_json(scored), list(scoring_tables(scored))
     admitted = await admission.measure(servers, accounts, repeat, report)
     return admission_json(admitted), list(admission_tables(admitted))
 

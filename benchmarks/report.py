@@ -7,6 +7,8 @@ from rich.text import Text
 
 from benchmarks.admission import LEAST_RATIO, AdmissionFigures
 from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
+from benchmarks.scoring import MOST_RATIO as MOST_SCORING_RATIO
+from benchmarks.scoring import ScoringFigures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +50,25 @@ def admission_json(figures: AdmissionFigures) -> dict[str, Any]:
         "bare_per_s_each": figures.bare,
         "ratio": figures.ratio,
         "promises": {"ratio_at_least": LEAST_RATIO},
+    }
+
+
+def scoring_json(figures: ScoringFigures) -> dict[str, Any]:
+    """The scoring's figures; seconds, bytes, and the ratio to the floor."""
+    return {
+        "accounts": figures.accounts,
+        "turns": len(figures.first),
+        "scoring_s": figures.wall_s,
+        "scoring_s_each": [run.wall_s for run in figures.first],
+        "floor_s": figures.floor_s,
+        "floor_s_each": figures.floors,
+        "ratio": figures.ratio,
+        "accounts_per_s": figures.accounts / figures.wall_s,
+        "unchanged_s": figures.again_s,
+        "peak_bytes": figures.peak_bytes,
+        "few_accounts": figures.few.changed,
+        "peak_bytes_few_accounts": figures.few.peak_bytes,
+        "promises": {"ratio_at_most": MOST_SCORING_RATIO},
     }
 
 
@@ -106,3 +127,22 @@ def _turns(count: int) -> str:
 
 def _mib(size: int) -> str:
     return f"{size / (1 << 20):,.0f} MiB"
+
+
+def scoring_tables(figures: ScoringFigures) -> "Iterator[RenderableType]":
+    """The scoring's figures: medians over the turns, the worst for memory."""
+    title = f"scoring of {figures.accounts:,} accounts, {_turns(len(figures.first))}"
+    table = Table("", "seconds", "accounts/s", title=title)
+    _timed(table, "scored, explained and stored", figures.wall_s, figures.accounts)
+    _timed(table, "floor, INSERT … SELECT of constant rows", figures.floor_s, figures.accounts)
+    table.add_section()
+    _timed(table, "again, with nothing changed", figures.again_s, figures.accounts)
+    yield table
+    yield _promise(
+        f"scoring is {figures.ratio:.2f} × the floor, promised at most {MOST_SCORING_RATIO:g} ×",
+        kept=figures.ratio <= MOST_SCORING_RATIO,
+    )
+    yield Text(
+        f"the worker held at most {figures.peak_bytes >> 20:,} MiB, for {figures.few.changed:,} accounts"
+        f" {figures.few.peak_bytes >> 20:,} MiB"
+    )

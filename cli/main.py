@@ -151,8 +151,10 @@ def sftp_upload(
 
 @app.command()
 def bench(
-    what: Annotated[list[str] | None, typer.Argument(help="import, admission; all by default.")] = None,
-    rows: Annotated[int, typer.Option(help="Rows of the import.", min=1)] = 1_000_000,
+    what: Annotated[
+        list[str] | None, typer.Argument(help="import, admission, scoring; all by default.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Rows of the import, accounts to score.", min=1)] = 1_000_000,
     accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
     repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,
     as_json: AsJson = False,

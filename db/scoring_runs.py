@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.keyset import Position
+from db.keyset import Position, newest_first
 from db.models import ScoringChunk, ScoringError, ScoringRun
 from db.scores import Scored
 from db.store import Store
@@ -84,16 +84,12 @@ class ScoringRunStore(Store):
     async def page(
         self, position: Position | None, limit: int, *, statuses: Sequence[str] = ()
     ) -> Sequence[ScoringRun]:
-        """At most ``limit`` runs next to ``position`` (id), nearest first; newest first."""
+        """Runs of the agency, newest first, keyed by ``(created_at, id)``."""
         query = select(ScoringRun).where(ScoringRun.agency_id == self._agency_id)
         if statuses:
             query = query.where(ScoringRun.status.in_(statuses))
-        ascending = position is not None and position.backward
-        if position is not None:
-            (key,) = position.key
-            query = query.where(ScoringRun.id > key if ascending else ScoringRun.id < key)
-        ordered = query.order_by(ScoringRun.id.asc() if ascending else ScoringRun.id.desc())
-        return (await self._session.scalars(ordered.limit(limit))).all()
+        columns = (ScoringRun.created_at, ScoringRun.id)
+        return (await self._session.scalars(newest_first(query, columns, position, limit))).all()
 
     async def errors(self, run_id: UUID, position: Position | None, limit: int) -> Sequence[ScoringError]:
         """At most ``limit`` accounts that a run could not score, by account id, next to ``position``."""
@@ -240,10 +236,11 @@ _BEGIN = text("""
 
 _PLAN_ALL = text("""
     INSERT INTO scoring_chunk (agency_id, run_id, chunk, first_id, last_id)
-    SELECT :agency, :run, row_number() OVER (ORDER BY first_id) - 1, first_id,
-           COALESCE(lead(first_id) OVER (ORDER BY first_id), (
+    SELECT :agency, :run, place / :batch, first_id,
+           COALESCE(lead(id_before) OVER (ORDER BY first_id), (
                SELECT id FROM account WHERE agency_id = :agency ORDER BY id DESC LIMIT 1))
-      FROM (SELECT id AS first_id, row_number() OVER (ORDER BY id) - 1 AS place
+      FROM (SELECT id AS first_id, lag(id) OVER (ORDER BY id) AS id_before,
+                   row_number() OVER (ORDER BY id) - 1 AS place
               FROM account WHERE agency_id = :agency) numbered
      WHERE place % :batch = 0
 """)
@@ -304,10 +301,13 @@ _FINISH = text("""
                      FROM scoring_chunk c CROSS JOIN LATERAL jsonb_each_text(c.levels) l
                     WHERE c.agency_id = :agency AND c.run_id = :run GROUP BY l.key) x), '{}'),
            top = COALESCE((
-               SELECT jsonb_agg(jsonb_build_object('account_id', account_id, 'rank', rank, 'total', total,
-                                                   'level', level) ORDER BY rank DESC, account_id)
+               SELECT jsonb_agg(jsonb_build_object('account_id', account_id, 'external_ref', external_ref,
+                                                   'rank', rank, 'total', total, 'level', level)
+                                ORDER BY rank DESC, account_id)
                  FROM (SELECT account_id, rank, total, level FROM account_score
                         WHERE agency_id = :agency AND queued
-                        ORDER BY rank DESC, account_id LIMIT :top) best), '[]')
+                        ORDER BY rank DESC, account_id LIMIT :top) best
+                CROSS JOIN LATERAL (
+                    SELECT external_ref FROM account WHERE agency_id = :agency AND id = account_id) a), '[]')
      WHERE r.agency_id = :agency AND r.id = :run AND r.status = 'running'
 """)

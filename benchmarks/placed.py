@@ -1,0 +1,42 @@
+"""Accounts that are placed already: what a measurement of later steps begins with."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.world import Shop
+
+
+async def place(shop: "Shop", accounts: int) -> None:
+    """Give an agency so many debtors with one account each; facts and balances vary, nothing is scored.
+
+    It is not timed. The planner's statistics are fresh afterwards, as they are after an import.
+    """
+    await shop.query(_DEBTORS, shop.agency_id, accounts)
+    await shop.query(_ACCOUNTS, shop.agency_id)
+    await shop.query("ANALYZE debtor, account")
+
+
+_DEBTORS = """
+    INSERT INTO debtor (agency_id, natural_key, debtor_ref, full_name, monthly_income, late_payments_count,
+                        employment_status, contract_type, industry_sector, family_situation)
+    SELECT %s, 'ref:' || n, n::text, 'Debtor ' || n,
+           NULLIF(n * 7919 %% 9000, 0), NULLIF(n * 31 %% 13, 12),
+           (ARRAY['GOVERNMENT_EMPLOYED', 'EMPLOYED', 'RETIRED', 'SELF_EMPLOYED', 'STUDENT', NULL])
+               [1 + n * 37 %% 6],
+           (ARRAY['PERMANENT', 'CONTRACT', 'TEMPORARY', 'FREELANCE', NULL])[1 + n * 41 %% 5],
+           (ARRAY['GOVERNMENT', 'HEALTHCARE', 'TECHNOLOGY', 'RETAIL', 'HOSPITALITY', 'ENTERTAINMENT', NULL])
+               [1 + n * 43 %% 7],
+           (ARRAY['MARRIED_DUAL_INCOME', 'SINGLE_NO_DEPENDENTS', 'WIDOWED_WITH_DEPENDENTS', NULL])
+               [1 + n * 47 %% 4]
+      FROM generate_series(1::bigint, %s) n
+"""
+
+_ACCOUNTS = """
+    INSERT INTO account (agency_id, creditor_id, debtor_id, external_ref, original_amount, balance)
+    SELECT d.agency_id, c.id, d.id, d.debtor_ref, amount, amount
+      FROM debtor d
+      JOIN creditor c ON c.agency_id = d.agency_id AND c.is_default
+      CROSS JOIN LATERAL (SELECT 15050 + hashtext(d.debtor_ref) %% 15000 AS amount) a
+     WHERE d.agency_id = %s
+     ORDER BY d.id
+"""
