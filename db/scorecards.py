@@ -1,5 +1,6 @@
 """Scorecard versions: stored once, never changed, so that an old score can always be explained."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -35,6 +36,14 @@ class ScorecardStore:
             await self._session.scalars(select(ScorecardRow.id).where(ScorecardRow.sha256 == card.digest))
         ).one()
         return found
+
+    async def names(self, scorecard_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
+        """Name and version of each of these definitions."""
+        version = ScorecardRow.definition["version"].as_integer()
+        rows = await self._session.execute(
+            select(ScorecardRow.id, ScorecardRow.name, version).where(ScorecardRow.id.in_(scorecard_ids))
+        )
+        return {scorecard_id: (name, version) for scorecard_id, name, version in rows}
 
     async def get(self, scorecard_id: UUID) -> Scorecard:
         """The definition that scores with this id were made by."""

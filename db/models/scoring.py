@@ -128,6 +128,7 @@ class ScoringRun(Base):
             unique=True,
             postgresql_where=text("status = 'running'"),
         ),
+        Index("ix_scoring_run_newest", "agency_id", text("created_at DESC"), text("id DESC")),
         UniqueConstraint("agency_id", "id"),
         same_agency("import_id", "import_job"),
         Index(None, "import_id", unique=True, postgresql_where=text("import_id IS NOT NULL")),

@@ -42,6 +42,7 @@ ALTER TABLE scoring_run ADD CONSTRAINT ck_scoring_run_origin
     CHECK (origin IN ('manual', 'schedule', 'import'));
 ALTER TABLE scoring_run ADD CONSTRAINT ck_scoring_run_import
     CHECK ((origin = 'import') = (import_id IS NOT NULL));
+CREATE INDEX ix_scoring_run_newest ON scoring_run (agency_id, created_at DESC, id DESC);
 
 ALTER TABLE scoring_chunk ADD COLUMN first_id UUID;
 ALTER TABLE scoring_chunk ADD COLUMN last_id UUID;
@@ -175,6 +176,7 @@ def downgrade() -> None:
         " ALTER COLUMN levels DROP DEFAULT, ALTER COLUMN scored_at SET DEFAULT now(),"
         " ALTER COLUMN scored_at SET NOT NULL"
     )
+    op.execute("DROP INDEX ix_scoring_run_newest")
     op.execute(
         "ALTER TABLE scoring_run DROP COLUMN origin, DROP COLUMN requested_by, DROP COLUMN batch_size,"
         " DROP COLUMN threshold, DROP COLUMN changed, DROP COLUMN top, DROP COLUMN chunks,"
