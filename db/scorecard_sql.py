@@ -13,7 +13,8 @@ from psycopg import sql
 from domain.money import cents
 from domain.scoring import Scorecard
 from domain.scoring.factors import Bin, CategoryFactor, Factor, NumberFactor, RatioFactor
-from domain.scoring.scorecard import URGENT_LEVELS
+from domain.scoring.recovery import CERTAIN
+from domain.scoring.scores import URGENT_LEVELS
 
 
 def score_sql(
@@ -23,10 +24,10 @@ def score_sql(
 
     ``SELECT a.id, s.total FROM account a JOIN debtor d ON … CROSS JOIN LATERAL {score_sql(card)} s``
 
-    Columns: ``total`` integer, ``level`` text, ``priority`` smallint 0–3, ``rank`` bigint (total ×
-    balance in cents, so ``rank / 100.0`` is the priority score), ``high_priority`` boolean, ``points``
-    smallint[] in the order of the factors. They equal ``Scorecard.score`` for every balance of at
-    most two decimals.
+    Columns: ``total`` integer, ``level`` text, ``priority`` smallint 0–3, ``rank`` bigint (cents, so
+    ``rank / 100.0`` is the priority score), ``high_priority`` boolean, ``points`` smallint[] in the order
+    of the factors. They equal ``Scorecard.score`` for every balance of at least zero and at most two
+    decimals.
 
     ``balance`` is the dotted name of a numeric column, never null; ``debtor`` the alias of a
     relation with the columns named in ``domain.scoring.facts``; ``threshold`` replaces the
@@ -44,14 +45,14 @@ def score_sql(
     body = sql.SQL(
         "(SELECT total, {level} AS level, {priority} AS priority, rank, rank > {limit} AS high_priority,"
         " points"
-        " FROM (SELECT total, CAST(total * {held} * 100 AS bigint) AS rank, points"
+        " FROM (SELECT total, {rank} AS rank, points"
         " FROM (SELECT {total} AS total, CAST(ARRAY[{names}] AS smallint[]) AS points"
         " FROM (SELECT {facts} OFFSET 0) AS f OFFSET 0) AS t) AS r)"
     ).format(
         level=_level(card),
         priority=_priority(card, limit),
         limit=sql.Literal(limit),
-        held=held,
+        rank=_rank(card, held),
         total=_total(card, names),
         names=sql.SQL(", ").join(names),
         facts=points,
@@ -106,10 +107,25 @@ def _total(card: Scorecard, names: list[sql.Identifier]) -> sql.Composed:
         for factor, name in zip(card.factors, names, strict=True)
     ]
     raw = sql.SQL(" + ").join(terms)
+    if card.totals is not None:
+        table = sql.Literal("{" + ",".join(map(str, card.totals)) + "}")
+        return sql.SQL("(CAST({} AS integer[]))[1 + {}]").format(table, raw)
     if card.rescaled_from is None:
         return raw
     return sql.SQL("(2 * ({raw}) * {maximum} + {own}) / (2 * {own})").format(
         raw=raw, maximum=sql.Literal(card.maximum), own=sql.Literal(card.raw_maximum)
+    )
+
+
+def _rank(card: Scorecard, balance: sql.Composable) -> sql.Composed:
+    """Whole numbers throughout; a balance is not negative, so dividing them rounds half up."""
+    if card.expected_recovery is None:
+        return sql.SQL("CAST(total * {} * 100 AS bigint)").format(balance)
+    return sql.SQL("(CAST({} * 100 AS bigint) * ({certain} - total) + {half}) / {certain} - {cost}").format(
+        balance,
+        certain=sql.Literal(CERTAIN),
+        half=sql.Literal(CERTAIN // 2),
+        cost=sql.Literal(cents(card.expected_recovery.cost_of_work)),
     )
 
 
@@ -125,7 +141,7 @@ def _level(card: Scorecard) -> sql.Composed:
 
 
 def _priority(card: Scorecard, limit_cents: int) -> sql.Composed:
-    """The rule of ``domain.scoring.scorecard``: 2 for the money, 1 for the risk."""
+    """The rule of ``domain.scoring.scores``: 2 for the money, 1 for the risk."""
     calm_percent = max(
         (band.up_to_percent for band in card.levels if band.level not in URGENT_LEVELS), default=0
     )

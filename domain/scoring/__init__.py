@@ -1,12 +1,16 @@
-"""Scorecards as data: what an account is worth working for, and why."""
+"""Scorers as data: what an account is worth working for, and why."""
 
+from domain.scoring.definition import LevelBand
 from domain.scoring.facts import DebtorFacts
-from domain.scoring.scorecard import (
-    Explanation,
-    FactorExplanation,
-    RiskLevel,
-    Score,
-    Scorecard,
-)
+from domain.scoring.scorecard import Scorecard
+from domain.scoring.scores import Explanation, FactorExplanation, RiskLevel, Score
 
-__all__ = ["DebtorFacts", "Explanation", "FactorExplanation", "RiskLevel", "Score", "Scorecard"]
+__all__ = [
+    "DebtorFacts",
+    "Explanation",
+    "FactorExplanation",
+    "LevelBand",
+    "RiskLevel",
+    "Score",
+    "Scorecard",
+]

@@ -2,127 +2,48 @@
 
 ``Scorecard`` is what a scorecard file says (parsed elsewhere and passed in as a dict); the batch
 form compiled from the same object is ``db.scorecard_sql``.
-
-Priority is 0 to 3, 3 the most urgent:
-
-- 3: priority score above the threshold, and level HIGH or CRITICAL;
-- 2: priority score above the threshold, level LOW or MEDIUM (much money, less at risk);
-- 1: not above the threshold, but level HIGH or CRITICAL (at risk, less money);
-- 0: neither.
 """
 
-import hashlib
-import json
-from decimal import ROUND_HALF_UP, Decimal
-from enum import StrEnum
+from decimal import Decimal
 from functools import cached_property
-from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, computed_field, model_validator
+from pydantic import Field, model_validator
 
-from domain.money import Money, cents
-from domain.scoring.factors import DefinitionError, Factor, Points, Title
-from domain.scoring.facts import FACT_NAMES, DebtorFacts, FactName
-
-
-class RiskLevel(StrEnum):
-    """How likely the debt is to stay unpaid, by share of the scorecard's maximum."""
-
-    LOW = "LOW"
-    MEDIUM = "MEDIUM"
-    HIGH = "HIGH"
-    CRITICAL = "CRITICAL"
-
-
-URGENT_LEVELS = frozenset({RiskLevel.HIGH, RiskLevel.CRITICAL})
+from domain.money import cents
+from domain.scoring.definition import Definition, percent
+from domain.scoring.factors import DefinitionError, Factor, Points
+from domain.scoring.facts import FACT_NAMES, DebtorFacts
+from domain.scoring.recovery import (
+    CERTAIN,
+    MAX_SUM,
+    ExpectedRecovery,
+    net_recovery,
+    net_recovery_in_words,
+    non_payment_in_words,
+    non_payment_table,
+)
+from domain.scoring.scores import Explanation, FactorExplanation, Score
 
 
-class LevelBand(BaseModel):
-    """The level of totals up to ``up_to_percent`` of the maximum (inclusive), above the band before."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: RiskLevel
-    up_to_percent: Annotated[int, Field(strict=True, gt=0, le=100)]
-
-
-class Score(BaseModel):
-    """The score of one account: ``points`` are unweighted and in the order of the factors."""
-
-    model_config = ConfigDict(frozen=True)
-
-    total: int
-    level: RiskLevel
-    priority: Annotated[int, Field(ge=0, le=3)]
-    rank: int = Field(description="priority score in cents: what the worklist is ordered by, descending")
-    high_priority: bool
-    points: tuple[int, ...]
-
-    @computed_field  # type: ignore[prop-decorator] # mypy knows no decorated properties
-    @property
-    def priority_score(self) -> Annotated[Decimal, PlainSerializer("{:.2f}".format, when_used="json")]:
-        """Total × balance, in the account's currency; larger than any one amount of money may be."""
-        return Decimal(self.rank) / 100
-
-
-class FactorExplanation(BaseModel):
-    """What one factor added: ``contribution`` = ``weight`` × ``points``, before any rescaling."""
-
-    model_config = ConfigDict(frozen=True)
-
-    factor: str
-    title: str
-    points: int
-    weight: int
-    contribution: int
-    sentence: str
-
-
-class Explanation(BaseModel):
-    """A score in words: a sentence a factor, then how they became total, level and priority."""
-
-    model_config = ConfigDict(frozen=True)
-
-    scorecard: str
-    version: int
-    score: Score
-    factors: tuple[FactorExplanation, ...]
-    summary: tuple[str, ...]
-
-
-class Scorecard(BaseModel):
+class Scorecard(Definition):
     """One immutable version of a scorecard.
 
     Totals are comparable between scorecards of the same ``maximum``: one that leaves factors out
     gives ``rescaled_from``, what its own factors reach at most, and its sum is scaled up to
     ``maximum`` (rounded half up to a whole number) before levels and priority are judged. So the
     same level limits and the same priority threshold mean the same under each of them.
+
+    With ``expected_recovery`` the total is a probability of non-payment in basis points, and the priority
+    score the expected net recovery instead of total × balance.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Annotated[str, Field(strict=True, pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")]
-    version: Annotated[int, Field(strict=True, ge=1)]
-    title: Title
-    maximum: Annotated[int, Field(strict=True, gt=0, le=1000)]
+    maximum: Annotated[int, Field(strict=True, gt=0, le=CERTAIN)]
     rescaled_from: Annotated[int, Field(strict=True, gt=0)] | None = None
     points_maximum: Annotated[Points, Field(gt=0)]
-    high_priority_above: Annotated[Money, Field(ge=0)]
-    levels: tuple[LevelBand, ...]
     factors: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=20)]
-    leaves_out: dict[FactName, Title] = Field(default_factory=dict, description="fact → why it is not used")
-
-    @model_validator(mode="after")
-    def _levels_are_complete(self) -> Self:
-        if [band.level for band in self.levels] != list(RiskLevel):
-            raise DefinitionError(f"must be {', '.join(RiskLevel)}, in this order", "levels")
-        for i, (before, this) in enumerate(pairwise(self.levels), start=1):
-            if this.up_to_percent <= before.up_to_percent:
-                raise DefinitionError("must end above the level before it", "levels", i)
-        if self.levels[-1].up_to_percent != 100:  # noqa: PLR2004 (percent)
-            raise DefinitionError("the last level must go up to 100 percent", "levels", len(self.levels) - 1)
-        return self
+    # Left out where there is none, as digests of before there were any are kept for years.
+    expected_recovery: ExpectedRecovery | None = Field(None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")
     def _factors_are_distinct_and_within_the_scale(self) -> Self:
@@ -145,6 +66,13 @@ class Scorecard(BaseModel):
                 raise DefinitionError(
                     f"{fact} {problem}: score it, or name it and why under leaves_out", "factors"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _the_sum_fits_the_scale(self) -> Self:
+        if self.expected_recovery is not None:
+            self._check_probability_scale()
+            return self
         stated = self.maximum if self.rescaled_from is None else self.rescaled_from
         if self.raw_maximum != stated:
             field = "maximum" if self.rescaled_from is None else "rescaled_from"
@@ -154,6 +82,23 @@ class Scorecard(BaseModel):
                 field,
             )
         return self
+
+    def _check_probability_scale(self) -> None:
+        if self.maximum != CERTAIN:
+            raise DefinitionError(
+                f"must be {CERTAIN} under expected_recovery: totals are basis points of a probability",
+                "maximum",
+            )
+        if self.rescaled_from is not None:
+            raise DefinitionError(
+                "has no meaning under expected_recovery, which has an intercept", "rescaled_from"
+            )
+        if self.raw_maximum > MAX_SUM:
+            raise DefinitionError(
+                f"weights × points_maximum add up to {self.raw_maximum}; under expected_recovery they are "
+                f"hundredths of log-odds, at most {MAX_SUM}",
+                "factors",
+            )
 
     @cached_property
     def raw_maximum(self) -> int:
@@ -167,30 +112,25 @@ class Scorecard(BaseModel):
         return tuple(name for name in FACT_NAMES if name in scored)
 
     @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the definition, the same for the same meaning in any notation or order of keys."""
-        canonical = json.dumps(_plain(self.model_dump()), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    def totals(self) -> tuple[int, ...] | None:
+        """The total of each sum of weighted points under ``expected_recovery``; without it, none."""
+        if self.expected_recovery is None:
+            return None
+        return non_payment_table(self.expected_recovery.intercept, self.raw_maximum)
 
     def score(self, facts: DebtorFacts, balance: Decimal, *, threshold: Decimal | None = None) -> Score:
         """Score one account.
 
-        ``balance`` is in the account's currency, at most two decimals, else ``ValueError``;
-        ``threshold`` replaces the scorecard's own ``high_priority_above``.
+        ``balance`` is in the account's currency, at least zero with at most two decimals, else
+        ``ValueError``; ``threshold`` replaces the scorecard's own ``high_priority_above``.
         """
         points = tuple(factor.points(facts, balance) for factor in self.factors)
-        total = self._rescaled(self._raw(points))
-        level = next(b.level for b in self.levels if total * 100 <= b.up_to_percent * self.maximum)
-        rank = total * cents(balance)
-        high_priority = rank > 100 * (self.high_priority_above if threshold is None else threshold)
-        return Score(
-            total=total,
-            level=level,
-            priority=2 * high_priority + (level in URGENT_LEVELS),
-            rank=rank,
-            high_priority=high_priority,
-            points=points,
-        )
+        total = self._total(self._raw(points))
+        if self.expected_recovery is None:
+            rank = total * cents(balance)
+        else:
+            rank = net_recovery(balance, total, self.expected_recovery.cost_of_work)
+        return self.judged(total, of=self.maximum, rank=rank, points=points, threshold=threshold)
 
     def explain(
         self, facts: DebtorFacts, balance: Decimal, *, threshold: Decimal | None = None
@@ -209,48 +149,45 @@ class Scorecard(BaseModel):
             )
             for factor, points in zip(self.factors, score.points, strict=True)
         )
-        limit = self.high_priority_above if threshold is None else threshold
         return Explanation(
             scorecard=self.name,
             version=self.version,
             score=score,
             factors=parts,
-            summary=self._summary(score, balance, limit),
+            summary=(
+                *self.unused_in_words(),
+                *self._sum_in_words(score),
+                f"{self._rank_in_words(score, balance)}, {self.priority_in_words(score, threshold)}",
+            ),
         )
 
     def _raw(self, points: tuple[int, ...]) -> int:
         return sum(factor.weight * p for factor, p in zip(self.factors, points, strict=True))
 
-    def _rescaled(self, raw: int) -> int:
+    def _total(self, raw: int) -> int:
+        if self.totals is not None:
+            return self.totals[raw]
         if self.rescaled_from is None:
             return raw
         return (2 * raw * self.maximum + self.raw_maximum) // (2 * self.raw_maximum)
 
-    def _summary(self, score: Score, balance: Decimal, threshold: Decimal) -> tuple[str, ...]:
-        sentences = [f"Not used: {fact.replace('_', ' ')}. {why}" for fact, why in self.leaves_out.items()]
-        if self.rescaled_from is not None:
-            sentences.append(
-                f"The factors add up to {self._raw(score.points)} of {self.raw_maximum}, "
-                f"rescaled to {score.total} of {self.maximum}."
+    def _sum_in_words(self, score: Score) -> list[str]:
+        raw = self._raw(score.points)
+        if self.expected_recovery is not None:
+            intercept = self.expected_recovery.intercept
+            odds = (
+                f"The factors add {raw} hundredths to the log-odds of non-payment, which start at "
+                f"{intercept}: {intercept + raw}."
             )
-        share = (Decimal(score.total * 100) / self.maximum).quantize(Decimal("0.1"), ROUND_HALF_UP)
-        sentences.append(f"Total {score.total} of {self.maximum} ({share} %): risk level {score.level}.")
-        side = "above" if score.high_priority else "not above"
-        sentences.append(
-            f"Priority score {score.total} × {balance:,.2f} = {score.priority_score:,.2f}, "
-            f"{side} the threshold of {threshold:,.2f}: priority {score.priority} of 3."
-        )
-        return tuple(sentences)
+            return [odds, non_payment_in_words(score)]
+        share = percent(score.total, self.maximum, "0.1")
+        total = f"Total {score.total} of {self.maximum} ({share} %): risk level {score.level}."
+        if self.rescaled_from is None:
+            return [total]
+        added = f"The factors add up to {raw} of {self.raw_maximum}"
+        return [f"{added}, rescaled to {score.total} of {self.maximum}.", total]
 
-
-def _plain(value: Any) -> Any:
-    """JSON-ready, with equal decimals written alike (1, 1.0 and 1.00 are all ``1``)."""
-    match value:
-        case Decimal():
-            return format(value.normalize(), "f")
-        case dict():
-            return {str(k): _plain(v) for k, v in value.items()}
-        case list() | tuple():
-            return [_plain(v) for v in value]
-        case _:
-            return value
+    def _rank_in_words(self, score: Score, balance: Decimal) -> str:
+        if self.expected_recovery is not None:
+            return net_recovery_in_words(score, balance, self.expected_recovery.cost_of_work)
+        return f"Priority score {score.total} × {balance:,.2f} = {score.priority_score:,.2f}"

@@ -27,7 +27,7 @@ def test_the_builtin_scorecards_are_named_like_their_files() -> None:
     names = {
         p.name.removesuffix(".yaml") for p in (resources.files("domain.scoring") / "scorecards").iterdir()
     }
-    assert set(builtin_scorecards()) == names == {"recovery-v1", "recovery-v1-ecoa"}
+    assert set(builtin_scorecards()) == names == {"expected-recovery", "recovery-v1", "recovery-v1-ecoa"}
 
 
 def test_a_file_is_the_scorecard_it_describes(tmp_path: Path) -> None:
