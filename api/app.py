@@ -19,8 +19,10 @@ from api.routers import (
     health,
     imports,
     schedules,
+    scoring,
     sources,
     users,
+    worklist,
 )
 from runtime.metrics import HttpMetrics
 
@@ -32,7 +34,19 @@ BODY_LIMIT_BYTES = 1 << 20
 UPLOAD_PATH = f"{PREFIX}/imports"
 MULTIPART_OVERHEAD_BYTES = 64 << 10
 
-_ROUTERS = (auth, accounts, imports, schedules, agencies, users, collectors, creditors, sources)
+_ROUTERS = (
+    auth,
+    accounts,
+    worklist,
+    imports,
+    scoring,
+    schedules,
+    agencies,
+    users,
+    collectors,
+    creditors,
+    sources,
+)
 _root = APIRouter(include_in_schema=False)
 
 

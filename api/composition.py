@@ -27,8 +27,10 @@ from services.onboarding.sources import SourceService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
 from services.schedules import ScheduleService
+from services.scoring_runs import ScoringRunService
 from services.tokens import AccessTokens
 from services.web_ui import WebUi
+from services.worklist import WorklistService
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -50,7 +52,9 @@ class Services:
     sources: SourceService
     schedules: ScheduleService
     accounts: AccountService
+    worklist: WorklistService
     imports: ImportService
+    scoring_runs: ScoringRunService
     health: HealthService
     fingerprint_key: bytes
 
@@ -78,6 +82,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
         ),
+        worklist=WorklistService(database),
         imports=ImportService(
             database,
             client,
@@ -85,6 +90,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             web_ui,
             upload_max_bytes=settings.upload_max_bytes,
         ),
+        scoring_runs=ScoringRunService(database, client, web_ui, scorecards),
         health=HealthService(
             database,
             client,

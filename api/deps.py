@@ -84,6 +84,8 @@ ReadsAccounts = Annotated[Principal, may(Right.READ_ACCOUNTS)]
 CreatesAccounts = Annotated[Principal, may(Right.CREATE_ACCOUNTS)]
 ReadsImports = Annotated[Principal, may(Right.READ_IMPORTS)]
 RunsImports = Annotated[Principal, may(Right.RUN_IMPORTS)]
+ReadsScoring = Annotated[Principal, may(Right.READ_SCORING)]
+RunsScoring = Annotated[Principal, may(Right.RUN_SCORING)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
 

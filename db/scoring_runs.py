@@ -55,8 +55,13 @@ class ScoringRunStore(Store):
         return (await self._session.scalars(select(ScoringRun).where(found))).one()
 
     async def reserve(self, **new: Unpack[NewRun]) -> ScoringRun:
-        """Make a run that has its turn at once. ``RunGoing`` while another one has it."""
+        """Make a run that has its turn at once. ``RunGoing`` while another one has it.
+
+        Repeated, it finds the run that was made, even if that has ended by now.
+        """
         run = await self.open(**new)
+        if run.status in {"completed", "failed"}:
+            return run
         if not await self.begin(run.id):
             going = await self._session.scalar(
                 select(ScoringRun.id).where(

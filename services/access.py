@@ -27,17 +27,20 @@ class Right(StrEnum):
     CREATE_ACCOUNTS = auto()
     READ_IMPORTS = auto()
     RUN_IMPORTS = auto()
+    READ_SCORING = auto()
+    RUN_SCORING = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
 
 
 _READ_EVERYTHING = frozenset(
-    {Right.READ_SETTINGS, Right.READ_ACCOUNTS, Right.READ_IMPORTS, Right.READ_SCHEDULES}
+    {Right.READ_SETTINGS, Right.READ_ACCOUNTS, Right.READ_IMPORTS, Right.READ_SCORING, Right.READ_SCHEDULES}
 )
 _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.MANAGE_SETTINGS,
     Right.CREATE_ACCOUNTS,
     Right.RUN_IMPORTS,
+    Right.RUN_SCORING,
     Right.MANAGE_SCHEDULES,
 }
 

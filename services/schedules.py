@@ -13,15 +13,18 @@ from temporalio.client import (
     ScheduleActionExecutionStartWorkflow,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
     ScheduleDescription,
     ScheduleHandle,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
+    ScheduleRange,
     ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Conflict, NotFound
@@ -30,10 +33,11 @@ from services.commands import CommandKey, carry_out
 from services.fields import Form, View
 from services.web_ui import WebUi
 from workflows import attributes
-from workflows.schedules import DeclaredSchedule, declared
+from workflows.schedules import Daily, DeclaredSchedule, Every, declared
 
 if TYPE_CHECKING:
     from db.commands import Answer
+    from db.models import Agency
     from db.session import Database, Transaction
 
 PATIENCE = timedelta(seconds=5)
@@ -63,7 +67,7 @@ class ScheduleView(View):
 
     id: str
     workflow: str
-    spec: str = Field(examples=["every 15 minutes"])
+    spec: str = Field(examples=["every 15 minutes", "every day at 03:30 America/New_York"])
     next_runs: tuple[datetime, ...]
     paused: bool
     note: str | None
@@ -88,9 +92,9 @@ class ScheduleService:
         ``RPCError`` while Temporal does not answer.
         """
         async with self._database.platform() as tx:
-            active = (await tx.agencies.get(agency_id)).active
-        change = self._apply if active else self._remove
-        await asyncio.gather(*(change(schedule) for schedule in self._declared(agency_id)))
+            agency = await tx.agencies.get(agency_id)
+        change = self._apply if agency.active else self._remove
+        await asyncio.gather(*(change(schedule) for schedule in self._declared(agency)))
 
     async def _apply(self, wanted: DeclaredSchedule) -> None:
         schedule = _schedule(wanted)
@@ -119,7 +123,8 @@ class ScheduleService:
     async def list(self, who: Principal) -> list[ScheduleView]:
         """The schedules of the principal's agency that are there."""
         require(who, Right.READ_SCHEDULES)
-        wanted = self._declared(who.tenant.agency_id)
+        async with self._database.platform() as tx:
+            wanted = self._declared(await tx.agencies.get(who.tenant.agency_id))
         found = await asyncio.gather(*(self._describe(schedule.id) for schedule in wanted))
         return [
             self._view(schedule, description)
@@ -170,9 +175,10 @@ class ScheduleService:
     ) -> "Answer":
         """Change a schedule of the principal's agency once per key, with an audit record."""
         require(who, Right.MANAGE_SCHEDULES)
-        own = {schedule.id: schedule for schedule in self._declared(who.tenant.agency_id)}
 
         async def effect(tx: "Transaction") -> ScheduleView:
+            agency = await tx.agencies.get(who.tenant.agency_id)
+            own = {schedule.id: schedule for schedule in self._declared(agency)}
             description = await self._describe(schedule_id) if schedule_id in own else None
             if description is None:
                 raise NotFound("there is no such schedule")
@@ -183,8 +189,8 @@ class ScheduleService:
 
         return await carry_out(self._database, who.tenant, command, effect, status=status)
 
-    def _declared(self, agency_id: UUID) -> tuple[DeclaredSchedule, ...]:
-        return declared(agency_id, poll_every=self._poll_every)
+    def _declared(self, agency: "Agency") -> tuple[DeclaredSchedule, ...]:
+        return declared(agency.id, time_zone=agency.time_zone, poll_every=self._poll_every)
 
     async def _describe(self, schedule_id: str) -> ScheduleDescription | None:
         try:
@@ -237,8 +243,9 @@ def _schedule(wanted: DeclaredSchedule) -> Schedule:
             task_queue=wanted.task_queue,
             typed_search_attributes=attributes.of_agency(wanted.argument.agency_id),
             static_summary=wanted.summary,
+            priority=Priority(fairness_key=str(wanted.argument.agency_id)),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=wanted.every, offset=wanted.offset)]),
+        spec=_when(wanted),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=wanted.catch_up),
     )
 
@@ -251,12 +258,34 @@ def _running(description: ScheduleDescription) -> list[ScheduleActionExecutionSt
     ]
 
 
+def _when(wanted: DeclaredSchedule) -> ScheduleSpec:
+    match wanted.timing:
+        case Every() as timing:
+            offset = timing.offset(wanted.argument.agency_id)
+            return ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timing.period, offset=offset)])
+        case Daily(at, time_zone):
+            once = ScheduleCalendarSpec(hour=[ScheduleRange(at.hour)], minute=[ScheduleRange(at.minute)])
+            return ScheduleSpec(calendars=[once], time_zone_name=time_zone)
+
+
 def _spec(description: ScheduleDescription) -> str:
-    return "; ".join(_every(interval.every) for interval in description.schedule.spec.intervals)
+    """When a schedule fires, in words; as it is there, which may differ from its declaration."""
+    spec = description.schedule.spec
+    times = [_every(interval.every) for interval in spec.intervals]
+    times += [f"{_at(calendar)} {spec.time_zone_name or 'UTC'}" for calendar in spec.calendars]
+    return "; ".join(times)
 
 
 _MINUTE_S = 60
 _HOUR_S = 3600
+
+
+def _at(calendar: ScheduleCalendarSpec) -> str:
+    """A time of every day in words: ``every day at 03:30``; Temporal's comment for what somebody changed."""
+    match calendar.hour, calendar.minute:
+        case [hour], [minute] if hour.end <= hour.start and minute.end <= minute.start:
+            return f"every day at {hour.start:02}:{minute.start:02}"
+    return calendar.comment or "at times set by hand"
 
 
 def _every(period: timedelta) -> str:

@@ -1,13 +1,15 @@
 """The schedules of an agency, declared as data; ``services.schedules`` brings Temporal in line."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from uuid import UUID
 
 from activities.messages import AgencyRef
+from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
 from workflows.portfolio import PortfolioPoll
+from workflows.scoring import PortfolioScoring
 
 CATCH_UP = timedelta(hours=1)
 """Runs missed while Temporal was away are made up for when they are younger than this; overlapping
@@ -16,10 +18,36 @@ ones are skipped, so that an outage ends in one run."""
 ADMISSION_SWEEP = timedelta(minutes=5)
 """How soon a place that was freed, or an admission that a crash cut short, is noticed at the latest."""
 
+SCORING_AT = time(3, 30)
+"""When the nightly scoring starts, in the agency's own time zone: outside the hours from 01:00 to 03:00,
+which a change to or from daylight saving time skips or repeats in most of the world."""
+
+SCORING_CATCH_UP = timedelta(hours=20)
+"""A night that Temporal missed is made up for the same day; the next night is near enough after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Again and again after ``period``."""
+
+    period: timedelta
+
+    def offset(self, agency_id: UUID) -> timedelta:
+        """Where in its period a schedule fires: spread by agency, so that not all fire at once."""
+        return timedelta(seconds=agency_id.int % int(self.period.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """Once a day ``at`` a time of day (hours and minutes) in ``time_zone``, an IANA name."""
+
+    at: time
+    time_zone: str
+
 
 @dataclass(frozen=True, slots=True)
 class DeclaredSchedule:
-    """One schedule: what starts, how often, under which ids (Temporal appends the time to the run's).
+    """One schedule: what starts, when, under which ids (Temporal appends the time to the run's).
 
     A run that is still going when the next is due keeps its place: the next is skipped.
     """
@@ -27,16 +55,11 @@ class DeclaredSchedule:
     id: str
     workflow: str
     workflow_id: str
-    argument: AgencyRef
-    every: timedelta
+    argument: AgencyRef | ScoringRequest
+    timing: Every | Daily
     task_queue: str
     summary: str
     catch_up: timedelta = CATCH_UP
-
-    @property
-    def offset(self) -> timedelta:
-        """Where in its interval a schedule fires: spread by agency, so that not all fire at once."""
-        return timedelta(seconds=self.argument.agency_id.int % int(self.every.total_seconds()))
 
 
 def poll_schedule_id(agency_id: UUID) -> str:
@@ -49,21 +72,26 @@ def sweep_schedule_id(agency_id: UUID) -> str:
     return f"admission-sweep/{agency_id}"
 
 
+def scoring_schedule_id(agency_id: UUID) -> str:
+    """The schedule that scores all of an agency's accounts each night."""
+    return f"portfolio-scoring/{agency_id}"
+
+
 def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
     """The ids of all schedules of an agency."""
-    return (poll_schedule_id(agency_id), sweep_schedule_id(agency_id))
+    return (poll_schedule_id(agency_id), sweep_schedule_id(agency_id), scoring_schedule_id(agency_id))
 
 
-def declared(agency_id: UUID, *, poll_every: timedelta) -> tuple[DeclaredSchedule, ...]:
-    """Every schedule that an active agency has."""
-    argument = AgencyRef(agency_id=agency_id)
+def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple[DeclaredSchedule, ...]:
+    """Every schedule that an active agency in ``time_zone`` has."""
+    agency = AgencyRef(agency_id=agency_id)
     return (
         DeclaredSchedule(
             id=poll_schedule_id(agency_id),
             workflow=PortfolioPoll.__name__,
             workflow_id=queues.poll_workflow_id(agency_id),
-            argument=argument,
-            every=poll_every,
+            argument=agency,
+            timing=Every(poll_every),
             task_queue=queues.LIFECYCLE,
             summary="poll of the portfolio inboxes",
         ),
@@ -71,9 +99,19 @@ def declared(agency_id: UUID, *, poll_every: timedelta) -> tuple[DeclaredSchedul
             id=sweep_schedule_id(agency_id),
             workflow=Admission.__name__,
             workflow_id=queues.admission_workflow_id(agency_id),
-            argument=argument,
-            every=ADMISSION_SWEEP,
+            argument=agency,
+            timing=Every(ADMISSION_SWEEP),
             task_queue=queues.LIFECYCLE,
             summary="admission",
+        ),
+        DeclaredSchedule(
+            id=scoring_schedule_id(agency_id),
+            workflow=PortfolioScoring.__name__,
+            workflow_id=queues.nightly_scoring_workflow_id(agency_id),
+            argument=ScoringRequest(agency_id=agency_id, origin="schedule"),
+            timing=Daily(SCORING_AT, time_zone),
+            task_queue=queues.LIFECYCLE,
+            summary="nightly scoring of all accounts",
+            catch_up=SCORING_CATCH_UP,
         ),
     )

@@ -41,6 +41,12 @@ MATRIX = {
     "GET /imports/{import_id}": {"acme.admin", "acme.auditor"},
     "GET /imports/{import_id}/errors": {"acme.admin", "acme.auditor"},
     "GET /imports/{import_id}/events": {"acme.admin", "acme.auditor"},
+    "GET /scoring/runs": {"acme.admin", "acme.auditor"},
+    "POST /scoring/runs": {"acme.admin"},
+    "GET /scoring/runs/{run_id}": {"acme.admin", "acme.auditor"},
+    "GET /scoring/runs/{run_id}/errors": {"acme.admin", "acme.auditor"},
+    "GET /scoring/runs/{run_id}/events": {"acme.admin", "acme.auditor"},
+    "GET /scorecards": {"acme.admin", "acme.auditor"},
     "GET /schedules": {"acme.admin", "acme.auditor"},
     "POST /schedules/{schedule_id}/trigger": {"acme.admin"},
     "POST /schedules/{schedule_id}/pause": {"acme.admin"},
@@ -78,7 +84,7 @@ async def test_the_role_decides(world: Any, route: str) -> None:
     if route not in _routes(world):
         pytest.skip("not served by this build")
     method, path = route.split()
-    for name in ("agency", "user", "collector", "creditor", "source", "account", "import", "schedule"):
+    for name in ("agency", "user", "collector", "creditor", "source", "account", "import", "run", "schedule"):
         path = path.replace(f"{{{name}_id}}", NOBODY)
     for who in ROLES:
         answer = await world.call(who, method, path, _body(route))
@@ -96,7 +102,7 @@ async def test_the_platform_has_to_pick_an_agency(world: Any, route: str) -> Non
     if route not in _routes(world):
         pytest.skip("not served by this build")
     method, path = route.split()
-    for name in ("user", "collector", "creditor", "source", "account", "import", "schedule"):
+    for name in ("user", "collector", "creditor", "source", "account", "import", "run", "schedule"):
         path = path.replace(f"{{{name}_id}}", NOBODY)
     answer = await world.call("platform", method, path, _body(route))
     assert answer.status_code in {400, 422}

@@ -1,17 +1,34 @@
 """Schedules over REST, on a real Temporal server."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import Client, Schedule, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleOverlapPolicy,
+    ScheduleRange,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
 from temporalio.service import RPCError
 
 from workflows import queues
-from workflows.schedules import declared, poll_schedule_id, schedule_ids, sweep_schedule_id
+from workflows.schedules import (
+    SCORING_CATCH_UP,
+    declared,
+    poll_schedule_id,
+    schedule_ids,
+    scoring_schedule_id,
+    sweep_schedule_id,
+)
 
 
 @pytest.fixture
@@ -42,6 +59,53 @@ async def test_an_agency_is_made_with_its_schedules(world: Any, agency: UUID) ->
     assert schedules[sweep_schedule_id(agency)]["workflow"] == "Admission"
 
 
+async def test_all_accounts_are_scored_each_night(world: Any, agency: UUID, temporal_client: Client) -> None:
+    nightly = (await shown(world))[scoring_schedule_id(agency)]
+    schedule = await described(temporal_client, scoring_schedule_id(agency))
+
+    assert nightly["workflow"] == "PortfolioScoring"
+    assert nightly["spec"] == "every day at 03:30 America/New_York"
+    here = [
+        datetime.fromisoformat(at).astimezone(ZoneInfo("America/New_York")) for at in nightly["next_runs"]
+    ]
+    assert {(at.hour, at.minute) for at in here} == {(3, 30)}
+    assert {later - earlier for earlier, later in pairwise(here)} == {timedelta(days=1)}
+    assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+    assert schedule.policy.catchup_window == SCORING_CATCH_UP
+    assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+    assert schedule.action.priority.fairness_key == str(agency)
+
+
+async def test_the_night_moves_with_the_agency(world: Any, agency: UUID) -> None:
+    path, picked = f"/agencies/{agency}", {"X-Agency": str(agency)}
+    schedule_id = scoring_schedule_id(agency)
+    await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/pause", {"note": "audit"})
+
+    moved = await world.call("platform", "PATCH", path, {"time_zone": "America/Phoenix"}, **picked)
+    nightly = (await shown(world))[schedule_id]
+    await world.call("platform", "PATCH", path, {"time_zone": "America/New_York"}, **picked)
+    await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/resume")
+
+    assert moved.status_code == 200, moved.text
+    assert nightly["spec"] == "every day at 03:30 America/Phoenix"
+    assert (nightly["paused"], nightly["note"]) == (True, "audit")
+    assert (await shown(world))[schedule_id]["spec"] == "every day at 03:30 America/New_York"
+
+
+async def test_times_that_somebody_has_changed_are_not_told_wrongly(
+    world: Any, agency: UUID, temporal_client: Client
+) -> None:
+    def spoil(present: ScheduleUpdateInput) -> ScheduleUpdate:
+        spoilt = present.description.schedule
+        spoilt.spec.calendars[0].hour = [ScheduleRange(1, 5)]
+        return ScheduleUpdate(spoilt)
+
+    await temporal_client.get_schedule_handle(scoring_schedule_id(agency)).update(spoil)
+
+    spec = (await shown(world))[scoring_schedule_id(agency)]["spec"]
+    assert spec == "at times set by hand America/New_York"
+
+
 async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
     world: Any, agency: UUID, temporal_client: Client
 ) -> None:
@@ -59,10 +123,10 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
     await world.services.schedules.ensure(agency)
 
     schedule = await described(temporal_client, schedule_id)
-    wanted = declared(agency, poll_every=timedelta(minutes=15))[0]
+    wanted = declared(agency, time_zone="UTC", poll_every=timedelta(minutes=15))[0]
     assert schedule.state.paused
     assert schedule.state.note == "creditor moves house"
-    assert schedule.spec.intervals[0].every == wanted.every
+    assert schedule.spec.intervals[0].every == timedelta(minutes=15)
     assert schedule.policy.catchup_window == wanted.catch_up
     await handle.unpause()
 
