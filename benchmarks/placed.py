@@ -1,19 +1,22 @@
 """Accounts that are placed already: what a measurement of later steps begins with."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
 
-if TYPE_CHECKING:
-    from benchmarks.world import Shop
+Query = Callable[..., Awaitable[Any]]
+"""Runs a statement with its values, as somebody whom row-level security does not stop."""
 
 
-async def place(shop: "Shop", accounts: int) -> None:
+async def place(query: Query, agency_id: UUID, accounts: int) -> None:
     """Give an agency so many debtors with one account each; facts and balances vary, nothing is scored.
 
-    It is not timed. The planner's statistics are fresh afterwards, as they are after an import.
+    The agency has a default creditor. The planner's statistics are fresh afterwards, as they are after
+    an import.
     """
-    await shop.query(_DEBTORS, shop.agency_id, accounts)
-    await shop.query(_ACCOUNTS, shop.agency_id)
-    await shop.query("ANALYZE debtor, account")
+    await query(_DEBTORS, agency_id, accounts)
+    await query(_ACCOUNTS, agency_id)
+    await query("ANALYZE debtor, account")
 
 
 _DEBTORS = """
@@ -36,7 +39,8 @@ _ACCOUNTS = """
     SELECT d.agency_id, c.id, d.id, d.debtor_ref, amount, amount
       FROM debtor d
       JOIN creditor c ON c.agency_id = d.agency_id AND c.is_default
-      CROSS JOIN LATERAL (SELECT 15050 + hashtext(d.debtor_ref) %% 15000 AS amount) a
+      CROSS JOIN LATERAL (
+        SELECT (50 * power(500, (hashtext(d.debtor_ref) & 65535) / 65536.0))::numeric(14, 2) AS amount) a
      WHERE d.agency_id = %s
      ORDER BY d.id
 """

@@ -74,7 +74,7 @@ async def measure(
     first, floors, again = [], [], []
     async with world.shop() as shop:
         report(f"placing {accounts:,} accounts")
-        await place(shop, accounts)
+        await place(shop.query, shop.agency_id, accounts)
         for turn in range(1, repeat + 1):
             await _clear(shop)
             first.append(await _run(shop, expect=accounts))
@@ -90,7 +90,7 @@ async def measure(
 
 async def _few(world: "World", accounts: int, report: Callable[[str], None]) -> ScoringRunTimes:
     async with world.shop() as shop:
-        await place(shop, accounts)
+        await place(shop.query, shop.agency_id, accounts)
         run = await _run(shop, expect=accounts)
     report(f"{accounts:,} accounts scored in {run.wall_s:.1f} s")
     return run
