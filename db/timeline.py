@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.keyset import Position, newest_first
-from db.models import TimelineEvent
+from db.models import Account, TimelineEvent
 from db.store import Store
 
 
@@ -36,6 +37,23 @@ class TimelineStore(Store):
                 new=new,
                 details=dict(details) if details else None,
             )
+        )
+
+    async def add_to_accounts_of(
+        self, debtor_id: UUID, kind: str, description: str, *, details: Mapping[str, Any]
+    ) -> None:
+        """Add one event to each account of a debtor, as ``add`` does to one."""
+        accounts = select(
+            Account.agency_id,
+            Account.id,
+            literal(kind),
+            literal(description),
+            literal(self._tenant.actor.name),
+            literal(dict(details), JSONB),
+        ).where(Account.agency_id == self._agency_id, Account.debtor_id == debtor_id)
+        columns = ["agency_id", "account_id", "kind", "description", "actor", "details"]
+        await self._session.execute(
+            insert(TimelineEvent).from_select(columns, accounts, include_defaults=False)
         )
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[TimelineEvent]:

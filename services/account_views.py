@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from db.accounts import AccountView
     from db.models import TimelineEvent
 
-HIDDEN_SSN = "***-**-****"
-"""A social security number that is on file and that the caller may not see."""
-
 
 class CreditorRef(View):
     """Whose debt it is."""

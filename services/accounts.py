@@ -12,7 +12,6 @@ from domain.scoring.facts import FACT_NAMES
 from domain.tenancy import Role
 from services.access import Principal, Right, require
 from services.account_views import (
-    HIDDEN_SSN,
     AccountDetail,
     ScoreDetail,
     detail,
@@ -21,6 +20,7 @@ from services.account_views import (
 from services.commands import CommandKey, carry_out
 from services.lifecycle_view import LifecycleReader, WorkflowView
 from services.placing import PlacementForm, place_account
+from services.ssn import SEES_SSN, shown_ssn
 
 if TYPE_CHECKING:
     from db.accounts import AccountView
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 AskAdmission = Callable[[UUID], Awaitable[None]]
 """Asks for an agency's admission to run soon; does its best and never raises for a server that is away."""
-
-_SEES_SSN = frozenset({Role.AGENCY_ADMIN, Role.COLLECTOR})
-"""Roles that see the last four SSN digits of the accounts they see at all; a collector sees only their
-own, and needs the digits to be sure who is on the telephone. Auditors and the platform do not."""
 
 
 class AccountService:
@@ -75,7 +71,7 @@ class AccountService:
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
             view = await _visible(tx, who, account_id)
-            return await _detail(tx, view, with_ssn=who.role in _SEES_SSN)
+            return await _detail(tx, view, with_ssn=who.role in SEES_SSN)
 
     async def timeline(
         self, who: Principal, account_id: UUID, position: "Position | None", limit: int
@@ -122,9 +118,7 @@ def _is_theirs(view: "AccountView", who: Principal) -> bool:
 
 
 async def _detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> AccountDetail:
-    ssn = None
-    if view.debtor.ssn_last4_encrypted is not None:
-        ssn = f"***-**-{tx.debtors.ssn_last4(view.debtor)}" if with_ssn else HIDDEN_SSN
+    ssn = shown_ssn(tx, view.debtor, with_digits=with_ssn)
     return detail(view, ssn=ssn, score=await _score(tx, view))
 
 

@@ -1,57 +1,32 @@
 """Placing one account by hand: the same rules as a row of a portfolio file, in one transaction."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
 from db.accounts import NewAccount
-from db.debtors import natural_key
+from db.debtors import SEARCHED_FIELDS, natural_key
 from domain.accounts import AccountStatus
-from domain.csv_text import neutralise_formula
 from domain.errors import Conflict, Invalid, NotFound
-from domain.import_profiles import ImportProfile
-from domain.money import Money, PositiveMoney
-from domain.placements import PlacementRow, judge_row
+from domain.money import PositiveMoney
 from domain.scoring.facts import FACT_NAMES
+from services.debtor_forms import DEBTOR_FIELDS, NewDebtor, judge
 from services.fields import Day, Form
 from services.rescoring import rescore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from db.debtors import PlacedDebtor
     from db.models import Creditor
     from db.session import Transaction
+    from domain.placements import PlacementRow
     from domain.scoring import Scorecard
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
-
-
-class NewDebtor(Form):
-    """Who owes. With a ``debtor_ref`` that is known it is the same person, and what is given here
-    brings their data up to date; without one the debtor is this account's alone."""
-
-    full_name: str
-    debtor_ref: str | None = None
-    ssn_last4: str | None = Field(None, description="stored encrypted")
-    email: str | None = None
-    phone: str | None = None
-    address_line1: str | None = None
-    address_line2: str | None = None
-    city: str | None = None
-    state: str | None = None
-    postal_code: str | None = None
-    country: str | None = None
-    monthly_income: Money | None = None
-    late_payments_count: int | None = None
-    employment_status: str | None = None
-    contract_type: str | None = None
-    industry_sector: str | None = None
-    family_situation: str | None = None
 
 
 class PlacementForm(Form):
@@ -77,50 +52,15 @@ class PlacementForm(Form):
         return self
 
 
-_CONTACT = ("email", "phone")
-_DEBTOR_FIELDS: Mapping[str, str] = MappingProxyType(
-    {
-        "debtor_name": "full_name",
-        "debtor_ref": "debtor_ref",
-        "debtor_ssn_last4": "ssn_last4",
-        "debtor_email": "email",
-        "debtor_phone": "phone",
-        **{
-            name: name
-            for name in NewDebtor.model_fields
-            if name not in {"full_name", "debtor_ref", "ssn_last4", *_CONTACT}
-        },
-    }
-)
-"""Fields of a portfolio row that a debtor's form has, and what they are called there."""
-
 _ACCOUNT_FIELDS = ("external_ref", "original_amount", "creditor_name", "account_type")
 _DATE_FIELDS = ("due_date", "charge_off_date", "last_payment_date", "itemization_date")
-_SEARCHED = frozenset({"full_name", "email", "phone"})
 
 
-def judged(form: PlacementForm) -> PlacementRow:
-    """The form as a portfolio row would be taken. ``Invalid`` names the field and the remedy.
-
-    What a file is only warned about (a telephone number that is none) is refused here: whoever
-    types it in can mend it.
-    """
-    debtor = {row: getattr(form.debtor, name) for row, name in _DEBTOR_FIELDS.items()}
+def judged(form: PlacementForm) -> "PlacementRow":
+    """The form as a portfolio row would be taken. ``Invalid`` names the field and the remedy."""
+    debtor = {row: getattr(form.debtor, name) for row, name in DEBTOR_FIELDS.items()}
     account = {name: getattr(form, name) for name in (*_ACCOUNT_FIELDS, *_DATE_FIELDS)}
-    cells = {name: _cell(value) for name, value in {**debtor, **account}.items() if value is not None}
-    names = {row: f"debtor.{name}" for row, name in _DEBTOR_FIELDS.items()}
-    placement, problems = judge_row(cells, ImportProfile(), line=1, columns=names)
-    if problems or placement is None:
-        errors = [{"field": problem.column, "message": problem.error} for problem in problems]
-        first = problems[0]
-        raise Invalid(first.error.replace("and was left out; ", "; "), field=first.column, errors=errors)
-    return placement
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return neutralise_formula(value) if isinstance(value, str) else str(value)
+    return judge({**debtor, **account}, {row: f"debtor.{name}" for row, name in DEBTOR_FIELDS.items()})
 
 
 async def place_account(
@@ -170,7 +110,7 @@ def _duplicate(external_ref: str, account_id: UUID | None) -> Conflict:
     )
 
 
-async def _creditor(tx: "Transaction", form: PlacementForm, row: PlacementRow) -> "Creditor":
+async def _creditor(tx: "Transaction", form: PlacementForm, row: "PlacementRow") -> "Creditor":
     if form.creditor_id is not None:
         try:
             return await tx.creditors.get(form.creditor_id)
@@ -198,10 +138,8 @@ async def _new_creditor(tx: "Transaction", name: str) -> "Creditor":
     return made
 
 
-async def _debtor(tx: "Transaction", creditor: "Creditor", row: PlacementRow) -> "PlacedDebtor":
-    values = {
-        column: getattr(row, field) for field, column in _DEBTOR_FIELDS.items() if column != "ssn_last4"
-    }
+async def _debtor(tx: "Transaction", creditor: "Creditor", row: "PlacementRow") -> "PlacedDebtor":
+    values = {column: getattr(row, field) for field, column in DEBTOR_FIELDS.items() if column != "ssn_last4"}
     debtor = await tx.debtors.place(
         natural_key(row.debtor_ref, creditor.number, row.external_ref),
         values,
@@ -211,13 +149,13 @@ async def _debtor(tx: "Transaction", creditor: "Creditor", row: PlacementRow) ->
         await tx.audit.record("debtor.created", "debtor", debtor.id, new=debtor.new)
     elif debtor.new:
         await tx.audit.record("debtor.changed", "debtor", debtor.id, old=debtor.old, new=debtor.new)
-    if debtor.old is not None and _SEARCHED & debtor.new.keys():
+    if debtor.old is not None and SEARCHED_FIELDS & debtor.new.keys():
         await tx.accounts.index_debtor(debtor.id)
     return debtor
 
 
 async def _record(
-    tx: "Transaction", account_id: UUID, currency: str, row: PlacementRow, creditor: "Creditor"
+    tx: "Transaction", account_id: UUID, currency: str, row: "PlacementRow", creditor: "Creditor"
 ) -> None:
     await tx.ledger.place(
         account_id,

@@ -7,8 +7,20 @@ from uuid import UUID
 from domain.errors import Conflict
 
 if TYPE_CHECKING:
+    from db.models import Agency
     from db.session import Transaction
     from domain.scoring import Scorecard
+
+
+def scorer_of(agency: "Agency", scorers: "Mapping[str, Scorecard]") -> "Scorecard":
+    """What an agency scores by. ``Conflict`` when it names a scorecard that is not known here."""
+    scorer = scorers.get(agency.scorecard)
+    if scorer is None:
+        raise Conflict(
+            f"the agency's scorecard {agency.scorecard} is not known here; "
+            f"choose one of {', '.join(sorted(scorers))} in the agency's settings"
+        )
+    return scorer
 
 
 async def rescore(tx: "Transaction", scorers: "Mapping[str, Scorecard]", account_ids: Sequence[UUID]) -> None:
@@ -20,12 +32,7 @@ async def rescore(tx: "Transaction", scorers: "Mapping[str, Scorecard]", account
     if not account_ids:
         return
     agency = await tx.agencies.get(tx.tenant.agency_id)
-    scorer = scorers.get(agency.scorecard)
-    if scorer is None:
-        raise Conflict(
-            f"the agency's scorecard {agency.scorecard} is not known here; "
-            f"choose one of {', '.join(sorted(scorers))} in the agency's settings"
-        )
+    scorer = scorer_of(agency, scorers)
     scorecard_id = await tx.scorecards.keep(scorer)
     await tx.scores.score_accounts(
         account_ids, scorer, scorecard_id, threshold=agency.high_priority_threshold

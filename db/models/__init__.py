@@ -1,6 +1,6 @@
 """Every table, so that importing this package fills the metadata."""
 
-from db.models.accounts import Account, AccountSearch, Debtor, TimelineEvent
+from db.models.accounts import Account, AccountSearch, Debtor, DebtorSearch, TimelineEvent
 from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
 from db.models.base import Base
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
@@ -25,6 +25,7 @@ TENANT_TABLES = (
     "command",
     "creditor",
     "debtor",
+    "debtor_search",
     "high_priority_notice",
     "import_bucket",
     "import_error",
@@ -58,6 +59,7 @@ __all__ = [
     "Command",
     "Creditor",
     "Debtor",
+    "DebtorSearch",
     "HighPriorityNotice",
     "ImportBucket",
     "ImportJob",

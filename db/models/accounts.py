@@ -136,6 +136,27 @@ class AccountSearch(Base):
     document: Mapped[str]
 
 
+class DebtorSearch(Base):
+    """What the free-text search looks at of a debtor who was made without an account: name, email and
+    phone, lower case. With an account, they are found by its document."""
+
+    __tablename__ = "debtor_search"
+    __table_args__ = (
+        same_agency("debtor_id", "debtor"),
+        Index(
+            "ix_debtor_search_document",
+            "agency_id",
+            "document",
+            postgresql_using="gin",
+            postgresql_ops={"document": "gin_trgm_ops"},
+        ),
+    )
+
+    debtor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    document: Mapped[str]
+
+
 class TimelineEvent(Base):
     """Something that happened to an account. Append-only, partitioned by month."""
 
