@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.heartbeats import heartbeating
 from activities.messages import Message
 from domain.errors import NotFound
+from domain.scoring import runnable
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from db.session import Database, Transaction
-    from domain.scoring import Scorecard
+    from domain.scoring import Scorer
 
 ACTOR = "portfolio-scoring"
 BATCH_SIZE = 25_000
@@ -81,7 +82,7 @@ class ScoringSummary(Message):
 class ScoringActivities:
     """The steps of ``PortfolioScoring``. ``scorecards`` are those that agencies can name."""
 
-    def __init__(self, db: "Database", scorecards: "Mapping[str, Scorecard]") -> None:
+    def __init__(self, db: "Database", scorecards: "Mapping[str, Scorer]") -> None:
         self._db = db
         self._scorecards = scorecards
 
@@ -125,8 +126,9 @@ class ScoringActivities:
             run, chunk = await tx.scoring_runs.take(ref.run_id, ref.chunk)
             if chunk.scored_at is not None:
                 return chunk.scored
-            card = await tx.scorecards.get(run.scorecard_id)
-            done = await tx.scores.score_chunk(run, chunk, card)
+            scorer = runnable(await tx.scorecards.get(run.scorecard_id), self._scorecards)
+            done = await tx.scores.score_chunk(run, chunk, scorer)
+            await tx.scoring_runs.add_errors(ref.run_id, done.failed)
             await tx.scoring_runs.mark(ref.run_id, ref.chunk, done)
             return done.scored
 
@@ -158,7 +160,7 @@ class ScoringActivities:
     ) -> "AbstractAsyncContextManager[Transaction]":
         return self._db.transaction(Tenant.system(ref.agency_id, ACTOR))
 
-    def _scorecard(self, name: str) -> "Scorecard":
+    def _scorecard(self, name: str) -> "Scorer":
         try:
             return self._scorecards[name]
         except KeyError:

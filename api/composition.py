@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from db import migrate
 from db.cipher import ColumnCipher, parse_keys
-from db.scorecard_files import builtin_scorecards
+from db.scorecard_files import load_scorers
 from db.session import Database
 from gateways.storage import ObjectStorage
 from runtime import temporal
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.authentication import AuthenticationService
+from services.debtors import DebtorService
 from services.health import HealthService
 from services.imports import ImportService
 from services.lifecycle_view import LifecycleReader
@@ -52,6 +53,7 @@ class Services:
     sources: SourceService
     schedules: ScheduleService
     accounts: AccountService
+    debtors: DebtorService
     worklist: WorklistService
     imports: ImportService
     scoring_runs: ScoringRunService
@@ -62,7 +64,7 @@ class Services:
 def build_services(settings: "Settings", database: Database, client: "Client") -> Services:
     """The services over clients that are open already."""
     secret = settings.jwt_secret.get_secret_value()
-    scorecards = builtin_scorecards()
+    scorecards = load_scorers(settings.scorecards)
     web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
     schedules = ScheduleService(database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes))
     passwords = Passwords()
@@ -82,6 +84,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
         ),
+        debtors=DebtorService(database, scorecards),
         worklist=WorklistService(database),
         imports=ImportService(
             database,

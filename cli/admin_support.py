@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from api.composition import open_database
 from api.problems import field_path
 from cli.consoles import plain_console
-from db.scorecard_files import builtin_scorecards
+from db.scorecard_files import load_scorers
 from domain.errors import DomainError, NotFound
 from runtime import temporal
 from runtime.settings import load_settings
@@ -121,7 +121,7 @@ async def _open() -> AsyncIterator[Admin]:
 
         yield Admin(
             database=database,
-            agencies=AgencyService(database, ensure_schedules, tuple(builtin_scorecards())),
+            agencies=AgencyService(database, ensure_schedules, tuple(load_scorers(settings.scorecards))),
             users=UserService(database, Passwords()),
             collectors=CollectorService(database),
             creditors=CreditorService(database),

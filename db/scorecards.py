@@ -1,4 +1,4 @@
-"""Scorecard versions: stored once, never changed, so that an old score can always be explained."""
+"""Versions of scorers: stored once, never changed, so that an old score can always be explained."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from db.models import Scorecard as ScorecardRow
-from domain.scoring import Scorecard
+from domain.scoring import ModelCard, Scorecard, Scorer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,7 +20,7 @@ class ScorecardStore:
     def __init__(self, session: "AsyncSession") -> None:
         self._session = session
 
-    async def keep(self, card: Scorecard) -> UUID:
+    async def keep(self, card: Scorer) -> UUID:
         """The id of this exact definition; it is stored when it is seen for the first time."""
         await self._session.execute(
             insert(ScorecardRow)
@@ -45,11 +45,12 @@ class ScorecardStore:
         )
         return {scorecard_id: (name, version) for scorecard_id, name, version in rows}
 
-    async def get(self, scorecard_id: UUID) -> Scorecard:
-        """The definition that scores with this id were made by."""
+    async def get(self, scorecard_id: UUID) -> Scorer:
+        """The definition that scores with this id were made by; a model's without its callable."""
         definition = (
             await self._session.scalars(
                 select(ScorecardRow.definition).where(ScorecardRow.id == scorecard_id)
             )
         ).one()
-        return Scorecard.model_validate(definition)
+        kind: type[Scorecard | ModelCard] = ModelCard if definition.get("kind") == "model" else Scorecard
+        return kind.model_validate(definition)

@@ -1,26 +1,30 @@
 """Scores: written set-based by a run, or for single accounts when they are made or change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import polars as pl
+from psycopg.rows import tuple_row
 from sqlalchemy import func, select, text
 
-from db import score_statements
+from db import model_statements, score_statements
+from db.model_scoring import INPUTS, Evaluated, ModelFailed, evaluate
 from db.models import AccountScore, ScoringChunk, ScoringRun
 from db.scorecard_sql import score_sql
 from db.store import Store
 from domain.accounts import WORKABLE_STATUSES
-from domain.scoring import Scorecard
+from domain.scoring import ModelCard, Scorer
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What scoring some accounts came to, in accounts; ``levels`` counts them by risk level.
 
-    ``changed`` are those whose score was written, because it was new or another than before.
+    ``changed`` are those whose score was written, because it was new or another than before; ``failed`` are
+    the accounts that ``errors`` counts, each with the reason.
     """
 
     scored: int = 0
@@ -28,13 +32,14 @@ class Scored:
     errors: int = 0
     high_priority: int = 0
     levels: Mapping[str, int] | None = None
+    failed: tuple[tuple[UUID, str], ...] = ()
 
 
 class ScoreStore(Store):
     """Current scores of one agency, and the history of those that were."""
 
-    async def score_chunk(self, run: ScoringRun, chunk: ScoringChunk, scorer: Scorecard) -> Scored:
-        """Score the accounts of a chunk as they are now."""
+    async def score_chunk(self, run: ScoringRun, chunk: ScoringChunk, scorer: Scorer) -> Scored:
+        """Score the accounts of a chunk as they are now. ``ModelFailed`` for a model without an answer."""
         threshold = scorer.high_priority_above if run.threshold is None else run.threshold
         values: dict[str, Any] = {"run": run.id}
         if chunk.first_id is None:
@@ -48,18 +53,22 @@ class ScoreStore(Store):
     async def score_accounts(
         self,
         account_ids: Sequence[UUID],
-        scorer: Scorecard,
+        scorer: Scorer,
         scorecard_id: UUID,
         *,
         threshold: Decimal | None,
     ) -> Scored:
-        """Score single accounts as they are in this transaction; no threshold is the scorer's own."""
+        """Score single accounts as they are in this transaction; no threshold is the scorer's own.
+
+        A model that fails makes each of them an error: what changed them must not be lost to that.
+        """
         return await self._score(
             score_statements.ACCOUNTS_NAMED,
             {"accounts": list(account_ids), "run": None},
             scorer,
             scorecard_id,
             scorer.high_priority_above if threshold is None else threshold,
+            strict=False,
         )
 
     async def levels(self) -> dict[str, int]:
@@ -79,24 +88,59 @@ class ScoreStore(Store):
         self,
         accounts: str,
         values: Mapping[str, Any],
-        scorer: Scorecard,
+        scorer: Scorer,
         scorecard_id: UUID,
         threshold: Decimal,
+        *,
+        strict: bool = True,
     ) -> Scored:
+        await self._session.execute(_SETTINGS)
+        bound = {
+            "agency": self._agency_id,
+            "card": scorecard_id,
+            "threshold": threshold,
+            "workable": sorted(WORKABLE_STATUSES),
+            **values,
+        }
+        if isinstance(scorer, ModelCard):
+            return await self._score_by_model(accounts, bound, scorer, threshold, strict=strict)
         score = score_sql(scorer, threshold=threshold).replace(":", r"\:")
         scored = score_statements.scored_by_sql(accounts, score, scorer.used_facts)
-        await self._session.execute(_SETTINGS)
-        rows = await self._session.execute(
-            text(score_statements.write(scored)),
-            {
-                "agency": self._agency_id,
-                "card": scorecard_id,
-                "threshold": threshold,
-                "workable": sorted(WORKABLE_STATUSES),
-                **values,
-            },
+        return _summed((await self._session.execute(text(score_statements.write(scored)), bound)).all())
+
+    async def _score_by_model(
+        self, accounts: str, values: Mapping[str, Any], model: ModelCard, threshold: Decimal, *, strict: bool
+    ) -> Scored:
+        """Show the accounts to the model, then write what it says as any other score."""
+        for statement in model_statements.MAKE_TABLES:
+            await self._session.execute(text(statement))
+        await self._session.execute(
+            text(model_statements.read_inputs(accounts, model.used_facts)), dict(values)
         )
-        return _summed(rows.all())
+        told = await self._told(model, threshold, strict=strict)
+        written = await self._session.execute(
+            text(score_statements.write(model_statements.SCORED)), dict(values)
+        )
+        if told.errors:
+            await self._session.execute(text(model_statements.KEEP_UP), dict(values))
+        return replace(_summed(written.all()), errors=len(told.errors), failed=told.errors)
+
+    async def _told(self, model: ModelCard, threshold: Decimal, *, strict: bool) -> Evaluated:
+        """What the model says of the accounts that were read, beside them in the database too."""
+        driver = await self._driver()
+        async with driver.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(model_statements.READ.encode())
+            inputs = pl.DataFrame(await cursor.fetchall(), schema=INPUTS, orient="row")
+            try:
+                told = await evaluate(model, inputs, threshold)
+            except ModelFailed as failed:
+                if strict:
+                    raise
+                accounts = inputs["account_id"].to_list()
+                return Evaluated(inputs.clear(), tuple((UUID(one), failed.message) for one in accounts))
+            async with cursor.copy(model_statements.COPY_SCORES.encode()) as copy:
+                await copy.write(told.scores.write_csv(include_header=False).encode())
+        return told
 
 
 def _summed(rows: Sequence[Any]) -> Scored:

@@ -66,6 +66,9 @@ class Settings(Stage):
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",
     )
 
+    scorecards: Path | None = Field(
+        None, description="folder with scorecards and models of one's own (*.yaml), loaded at start"
+    )
     lifecycle_capacity: int = Field(
         200, ge=0, description="accounts worked at once, per agency, unless it says"
     )

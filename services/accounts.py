@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db.account_lists import AccountFilter, AccountOrder
 from domain.errors import NotFound
-from domain.scoring import DebtorFacts
+from domain.scoring import DebtorFacts, explain
 from domain.scoring.facts import FACT_NAMES
 from domain.tenancy import Role
 from services.access import Principal, Right, require
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from db.keyset import Position
     from db.models import TimelineEvent
     from db.session import Database, Transaction
-    from domain.scoring import Scorecard
+    from domain.scoring import Scorer
 
 AskAdmission = Callable[[UUID], Awaitable[None]]
 """Asks for an agency's admission to run soon; does its best and never raises for a server that is away."""
@@ -41,7 +41,7 @@ class AccountService:
         self,
         database: "Database",
         lifecycles: LifecycleReader,
-        scorecards: "Mapping[str, Scorecard]",
+        scorecards: "Mapping[str, Scorer]",
         ask_admission: AskAdmission,
     ) -> None:
         self._database = database
@@ -130,7 +130,13 @@ async def _score(tx: "Transaction", view: "AccountView") -> ScoreDetail | None:
     card = await tx.scorecards.get(row.scorecard_id)
     agency = await tx.agencies.get(view.account.agency_id)
     facts = DebtorFacts.model_validate({name: getattr(view.debtor, name) for name in FACT_NAMES})
-    words = card.explain(facts, view.account.balance, threshold=agency.high_priority_threshold)
+    words = explain(
+        card,
+        facts,
+        view.account.balance,
+        total=row.total,
+        threshold=agency.high_priority_threshold,
+    )
     return ScoreDetail(
         total=int(row.total),
         level=row.level,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from db.models import Creditor
     from db.session import Transaction
     from domain.placements import PlacementRow
-    from domain.scoring import Scorecard
+    from domain.scoring import Scorer
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
@@ -63,9 +63,7 @@ def judged(form: PlacementForm) -> "PlacementRow":
     return judge({**debtor, **account}, {row: f"debtor.{name}" for row, name in DEBTOR_FIELDS.items()})
 
 
-async def place_account(
-    tx: "Transaction", form: PlacementForm, scorecards: "Mapping[str, Scorecard]"
-) -> UUID:
+async def place_account(tx: "Transaction", form: PlacementForm, scorecards: "Mapping[str, Scorer]") -> UUID:
     """Write debtor, account, placement, event, search, audit and score; the new account's id.
 
     ``Conflict`` when the creditor has placed this reference before, ``Invalid`` when a value is bad.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from db.keyset import Position
     from db.models import Agency, ScoringError, ScoringRun
     from db.session import Database, Transaction
-    from domain.scoring import Scorecard
+    from domain.scoring import Scorer
 
 PATIENCE = timedelta(seconds=5)
 """How long Temporal may take to answer."""
@@ -55,7 +55,7 @@ class ScoringRunService:
     """Scoring runs of the principal's agency. ``scorers`` are those that agencies can name."""
 
     def __init__(
-        self, database: "Database", client: Client, web_ui: WebUi, scorers: "Mapping[str, Scorecard]"
+        self, database: "Database", client: Client, web_ui: WebUi, scorers: "Mapping[str, Scorer]"
     ) -> None:
         self._database = database
         self._client = client
@@ -146,7 +146,7 @@ class ScoringRunService:
             await tx.scoring_runs.get(run_id)
             return await tx.scoring_runs.errors(run_id, position, limit)
 
-    def scorecards(self, who: Principal) -> "list[Scorecard]":
+    def scorecards(self, who: Principal) -> "list[Scorer]":
         """What agencies can be scored by, by name."""
         require(who, Right.READ_SCORING)
         return [self._scorers[name] for name in sorted(self._scorers)]
@@ -168,7 +168,7 @@ class ScoringRunService:
         return self._web_ui.workflow(queues.scoring_workflow_id(run.import_id or run.id))
 
 
-def known_scorer(scorers: "Mapping[str, Scorecard]", agency: "Agency") -> "Scorecard":
+def known_scorer(scorers: "Mapping[str, Scorer]", agency: "Agency") -> "Scorer":
     """What an agency is scored by. ``Conflict`` when it is not known here."""
     try:
         return scorers[agency.scorecard]
@@ -179,7 +179,7 @@ def known_scorer(scorers: "Mapping[str, Scorecard]", agency: "Agency") -> "Score
         ) from None
 
 
-def chosen_threshold(wanted: Decimal | None, agency: "Agency", scorer: "Scorecard") -> Decimal:
+def chosen_threshold(wanted: Decimal | None, agency: "Agency", scorer: "Scorer") -> Decimal:
     """What a run judges high priority by: as wanted, else the agency's threshold, else the scorer's."""
     given = agency.high_priority_threshold if wanted is None else wanted
     return scorer.high_priority_above if given is None else given

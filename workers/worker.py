@@ -20,7 +20,7 @@ from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
 from activities.scoring import ScoringActivities
-from db.scorecard_files import builtin_scorecards
+from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
 from workers.deployment import DEPLOYMENT
@@ -84,7 +84,7 @@ def activities_of(
     sources = PortfolioSources(db, SftpGateway(), storage)
     imports = ImportActivities(db, sources, PortfolioStager(db, sources))
     polling = PollActivities(db, sources, settle_s=settings.poll_settle_seconds)
-    scoring = ScoringActivities(db, builtin_scorecards())
+    scoring = ScoringActivities(db, load_scorers(settings.scorecards))
     accounts = AccountActivities(db)
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BaseModel
 
-from domain.scoring import Scorecard
+from domain.scoring import Scorer
 
 
 class ScoringStatus(StrEnum):
@@ -22,8 +22,8 @@ StatusQuery = Annotated[list[ScoringStatus] | None, Query(alias="status", descri
 
 
 class ScorecardList(BaseModel):
-    """All scorecards of this installation: there are only a few, so never more than one page."""
+    """All scorecards and models of this installation: there are only a few, so never more than one page."""
 
-    results: list[Scorecard]
+    results: list[Scorer]
     next: None = None
     previous: None = None

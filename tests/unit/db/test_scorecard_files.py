@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from db.scorecard_files import BadScorecard, builtin_scorecards, load_scorecard, parse_scorecard
+from db.scorecard_files import BadScorecard, builtin_scorecards, load_scorers, parse_scorer
 
 GOOD = (resources.files("domain.scoring") / "scorecards" / "recovery-v1.yaml").read_text(encoding="utf-8")
 
@@ -19,7 +19,7 @@ def changed(old: str, new: str) -> str:
 
 def refusal(text: str) -> str:
     with pytest.raises(BadScorecard) as refused:
-        parse_scorecard(text, "mine.yaml")
+        parse_scorer(text, "mine.yaml")
     return refused.value.message
 
 
@@ -32,12 +32,13 @@ def test_the_builtin_scorecards_are_named_like_their_files() -> None:
 
 def test_a_file_is_the_scorecard_it_describes(tmp_path: Path) -> None:
     path = tmp_path / "copy.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    assert load_scorecard(path) == builtin_scorecards()["recovery-v1"]
+    path.write_text(GOOD.replace("name: recovery-v1", "name: copy"), encoding="utf-8")
+    copy = load_scorers(tmp_path)["copy"]
+    assert copy.model_copy(update={"name": "recovery-v1"}) == builtin_scorecards()["recovery-v1"]
 
 
 def test_fractions_stay_exact() -> None:
-    card = parse_scorecard(
+    card = parse_scorer(
         GOOD.replace("{up_to: 1, points: 2}", "{up_to: 1.1, points: 2}").replace("above: 1,", "above: 1.1,"),
         "mine.yaml",
     )
@@ -117,4 +118,4 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes("name: caf\xe9\n".encode("latin-1"))
     with pytest.raises(BadScorecard, match="not UTF-8"):
-        load_scorecard(path)
+        load_scorers(tmp_path)
