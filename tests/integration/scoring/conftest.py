@@ -19,6 +19,7 @@ from db.scores import Scored
 from db.session import Database
 from domain.tenancy import Actor, Tenant
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
+from sandbox.processes import until
 
 _AGENCY = "INSERT INTO agency (slug, name) VALUES (%s, 'Agency') RETURNING id"
 _CREDITOR = "INSERT INTO creditor (agency_id, name, is_default) VALUES (%s, 'Creditor', true)"
@@ -88,6 +89,16 @@ class Books:
             await self.score(run, chunk)
         async with self.db.transaction(self.tenant) as tx:
             return await tx.scoring_runs.finish(run.id)
+
+    async def until_somebody_waits_for(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Wait until another session waits for a lock that this one holds."""
+
+        async def waits() -> bool:
+            pid = connection.info.backend_pid
+            found = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            return bool(await self.query(found, pid))
+
+        await until(waits, within_s=30, what="a session to be blocked")
 
     async def account(self, ref: str) -> UUID:
         """The account that was placed under a reference."""

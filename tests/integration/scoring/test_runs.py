@@ -15,10 +15,6 @@ from domain.scoring.facts import FACT_NAMES, inputs_hash
 from tests.integration.scoring.conftest import Books
 
 RECOVERY = builtin_scorecards()["recovery-v1"]
-BLOCKED = """
-    SELECT count(*) FROM pg_stat_activity
-     WHERE datname = current_database() AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
-"""
 
 
 @pytest.mark.parametrize("batch_size", [1050, 1051, 1049, 350, 100])
@@ -126,9 +122,7 @@ async def test_a_score_of_older_facts_never_replaces_one_of_newer_facts(books: B
             [account],
         )
         work = asyncio.create_task(books.score(run, 0))
-        async with asyncio.timeout(30):
-            while (await (await command.execute(BLOCKED)).fetchone()) != (1,):
-                await asyncio.sleep(0.02)
+        await books.until_somebody_waits_for(command)
         await command.commit()
         await work
     [score] = await books.query("SELECT total FROM account_score WHERE account_id = %s", account)
