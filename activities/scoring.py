@@ -31,11 +31,12 @@ class ScoringRequest(Message):
     """What is to be scored: the accounts that an import touched, or all of the agency's.
 
     ``run_id`` is that of a run that is opened already, if one is. ``threshold`` replaces the agency's
-    for this run; ``batch_size`` is in accounts.
+    for this run; ``batch_size`` is in accounts. What was asked before there were other origins names an
+    import only.
     """
 
     agency_id: UUID
-    origin: Literal["manual", "schedule", "import"]
+    origin: Literal["manual", "schedule", "import"] = "import"
     run_id: UUID | None = None
     import_id: UUID | None = None
     requested_by: str = ACTOR
@@ -73,8 +74,8 @@ class ScoringSummary(Message):
     run_id: UUID
     status: str
     scored: int
-    changed: int
-    errors: int
+    changed: int = 0
+    errors: int = 0
     high_priority: int
     levels: dict[str, int]
 

@@ -31,7 +31,7 @@ WHILE_WRITING = f"""
       FROM account a CROSS JOIN scorecard s WHERE a.id IN ({IN_LATER_CHUNKS})
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - of constants
-WHEN_WRITTEN = f"SELECT FROM account WHERE id IN ({IN_LATER_CHUNKS}) FOR UPDATE"  # noqa: S608 - likewise
+WHEN_WRITTEN = f"SELECT FROM account WHERE id IN ({IN_LATER_CHUNKS}) FOR UPDATE"
 
 TABLES = {
     "scores": """
