@@ -27,7 +27,7 @@ SECRET_FIELDS = frozenset(
 _bearer = HTTPBearer(auto_error=False, description="the `access` token of `POST /auth/token`")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The services of this application."""
     return cast("Services", request.app.state.services)
 
@@ -67,7 +67,7 @@ LoggedIn = Annotated[Principal, Depends(principal)]
 def may(right: Right, *, agency: bool = True) -> Any:
     """A dependency: the principal, who must have ``right`` and, unless told otherwise, an agency."""
 
-    def check(who: LoggedIn) -> Principal:
+    async def check(who: LoggedIn) -> Principal:
         require(who, right)
         if agency:
             _ = who.tenant

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from starlette.datastructures import URL
 
 from db.keyset import Position
 from domain.errors import Invalid
@@ -37,6 +39,14 @@ class _Cursor(BaseModel):
     backward: bool
 
 
+class _Shown(NamedTuple, Generic[Row]):
+    """The rows of a page in the list's order, and its links."""
+
+    rows: list[Row]
+    next: str | None
+    previous: str | None
+
+
 class PageQuery:
     """The ``page_size`` and ``cursor`` of a request.
 
@@ -44,15 +54,8 @@ class PageQuery:
     page, to know whether there is another) and hands them to ``page``.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
-        cursor: Annotated[
-            str | None, Query(max_length=MAX_CURSOR_LENGTH, description="from `next` or `previous`")
-        ] = None,
-    ) -> None:
-        self._url = request.url
+    def __init__(self, url: URL, page_size: int, cursor: str | None) -> None:
+        self._url = url
         self._cursor = _decode(cursor) if cursor else None
         self.size = page_size
         self.limit = page_size + 1
@@ -85,6 +88,24 @@ class PageQuery:
         order: str = "newest",
     ) -> Page[Shown]:
         """A page of ``rows``, which came in the direction of ``position`` and at most ``limit`` of them."""
+        shown = self._shown(rows, key, order)
+        return Page(results=[render(row) for row in shown.rows], next=shown.next, previous=shown.previous)
+
+    def json_page(
+        self,
+        rows: Sequence[Row],
+        *,
+        key: Callable[[Row], tuple[Any, ...]],
+        render: Callable[[Row], str],
+        order: str = "newest",
+    ) -> Response:
+        """``page`` for rows that are JSON already; its shape is not checked again."""
+        shown = self._shown(rows, key, order)
+        results = ",".join(map(render, shown.rows))
+        links = f'"next":{json.dumps(shown.next)},"previous":{json.dumps(shown.previous)}'
+        return Response(f'{{"results":[{results}],{links}}}', media_type="application/json")
+
+    def _shown(self, rows: Sequence[Row], key: Callable[[Row], tuple[Any, ...]], order: str) -> "_Shown[Row]":
         backward = self._cursor is not None and self._cursor.backward
         more = len(rows) > self.size
         shown = list(rows[: self.size])
@@ -92,10 +113,10 @@ class PageQuery:
             shown.reverse()
         has_next = backward or more
         has_previous = more if backward else self._cursor is not None
-        return Page(
-            results=[render(row) for row in shown],
-            next=self._link(order, key(shown[-1]), backward=False) if shown and has_next else None,
-            previous=self._link(order, key(shown[0]), backward=True) if shown and has_previous else None,
+        return _Shown(
+            shown,
+            self._link(order, key(shown[-1]), backward=False) if shown and has_next else None,
+            self._link(order, key(shown[0]), backward=True) if shown and has_previous else None,
         )
 
     def _link(self, order: str, key: tuple[Any, ...], *, backward: bool) -> str:
@@ -104,7 +125,21 @@ class PageQuery:
         return str(self._url.include_query_params(cursor=_encode(cursor)))
 
 
-Paging = Annotated[PageQuery, Depends()]
+async def page_query(
+    request: Request,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
+    cursor: Annotated[
+        str | None, Query(max_length=MAX_CURSOR_LENGTH, description="from `next` or `previous`")
+    ] = None,
+) -> PageQuery:
+    """The page that a request asks for. Like all dependencies that wait for nothing it is a coroutine:
+
+    FastAPI calls plain functions and classes in a thread, which takes longer than they do.
+    """
+    return PageQuery(request.url, page_size, cursor)
+
+
+Paging = Annotated[PageQuery, Depends(page_query)]
 
 
 def _text(part: Any) -> str:

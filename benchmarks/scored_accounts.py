@@ -10,7 +10,8 @@ _AT_ONCE = 100_000
 
 _SURROUNDINGS = """
 WITH creditors AS (
-    INSERT INTO creditor (agency_id, name) SELECT %(agency)s, 'Bank ' || n FROM generate_series(1, %(creditors)s) n
+    INSERT INTO creditor (agency_id, name)
+    SELECT %(agency)s, 'Bank ' || n FROM generate_series(1, %(creditors)s) n
 ), users AS (
     INSERT INTO app_user (agency_id, username, full_name, role, password_hash)
     SELECT %(agency)s, 'bench.collector.' || n, 'Collector ' || n, 'collector', '!'

@@ -1,7 +1,7 @@
 """Transactions: opened for one tenant, committed by their context manager, never by hand."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,15 @@ from db.audit import AuditStore
 from db.collectors import CollectorStore
 from db.commands import CommandStore
 from db.creditors import CreditorStore
+from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
 from db.import_reports import ImportReportStore
 from db.imports import ImportStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.placements import PlacementStore
+from db.pool import check_before_use
+from db.readings import Readings
 from db.rotation import RotationStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
@@ -77,6 +80,7 @@ class Transaction:
     collectors = cached_property(lambda tx: CollectorStore(tx.session, tx.tenant))
     commands = cached_property(lambda tx: CommandStore(tx.session, tx.tenant))
     creditors = cached_property(lambda tx: CreditorStore(tx.session, tx.tenant))
+    debtor_lists = cached_property(lambda tx: DebtorListStore(tx.session, tx.tenant))
     debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
@@ -127,10 +131,10 @@ class Database:
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"application_name": application_name, "connect_timeout": 10},
         )
+        check_before_use(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
@@ -153,19 +157,30 @@ class Database:
         async with self._begin() as session:
             yield PlatformTransaction(session)
 
+    def readings(self, tenant: "Tenant") -> Readings:
+        """Single reads of ``tenant``'s agency, each in one round trip; they raise as ``transaction``."""
+        return Readings(self._engine, tenant, _told_apart)
+
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[AsyncSession]:
-        try:
+        with _told_apart():
             async with self._sessions.begin() as session:
                 yield session
-        except _PASSING_FAULTS as error:
-            raise _away(error) from None
-        except _REFUSALS as error:
-            raise _refusal(error) from None
 
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Faults of the driver as what they mean to callers."""
+    try:
+        yield
+    except _PASSING_FAULTS as error:
+        raise _away(error) from None
+    except _REFUSALS as error:
+        raise _refusal(error) from None
 
 
 def _away(error: Exception) -> Unavailable:

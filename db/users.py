@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Uuid, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.changes import Change, apply, unique
 from db.keyset import Position, newest_first
 from db.models import Agency, AppUser, Collector
+from db.statements import driver_statement
 from domain.errors import NotFound
+
+if TYPE_CHECKING:
+    from db.readings import Readings
 
 _ENDING = ("password_hash", "role", "active")
 _TAKEN = {"uq_app_user_username": ("username", "this username is taken")}
@@ -33,6 +37,37 @@ class Standing:
     active: bool
     collector_id: UUID | None
     logins_valid_from: datetime | None
+
+
+_STANDING = (
+    select(
+        AppUser.id,
+        AppUser.username,
+        AppUser.role,
+        AppUser.agency_id,
+        AppUser.active & func.coalesce(Agency.active, true()),
+        Collector.id,
+        AppUser.logins_valid_from,
+    )
+    .outerjoin(Agency, Agency.id == AppUser.agency_id)
+    .outerjoin(Collector, (Collector.user_id == AppUser.id) & Collector.active)
+    .where(AppUser.id == bindparam("user", type_=Uuid()))
+)
+"""The fields of ``Standing``, in their order."""
+
+_STANDING_STATEMENT = driver_statement(_STANDING)
+
+
+class StandingStore:
+    """The standing of users, as every request asks for it."""
+
+    def __init__(self, readings: "Readings") -> None:
+        self._readings = readings
+
+    async def of(self, user_id: UUID) -> Standing | None:
+        """What the user is now; None when there is no such user."""
+        rows = await self._readings.rows(_STANDING_STATEMENT, {"user": user_id})
+        return Standing(*rows[0]) if rows else None
 
 
 class UserStore:
@@ -65,25 +100,8 @@ class UserStore:
 
     async def standing(self, user_id: UUID) -> Standing | None:
         """What the user is now; None when there is no such user."""
-        query = (
-            select(AppUser, Agency.active, Collector.id)
-            .outerjoin(Agency, Agency.id == AppUser.agency_id)
-            .outerjoin(Collector, (Collector.user_id == AppUser.id) & Collector.active)
-            .where(AppUser.id == user_id)
-        )
-        row = (await self._session.execute(query)).one_or_none()
-        if row is None:
-            return None
-        user, agency_active, collector_id = row
-        return Standing(
-            user_id=user.id,
-            username=user.username,
-            role=user.role,
-            agency_id=user.agency_id,
-            active=user.active and agency_active is not False,
-            collector_id=collector_id,
-            logins_valid_from=user.logins_valid_from,
-        )
+        row = (await self._session.execute(_STANDING, {"user": user_id})).one_or_none()
+        return None if row is None else Standing(*row)
 
     async def member(self, agency_id: UUID | None, user_id: UUID, *, lock: bool = False) -> AppUser:
         """A user of one agency (None: of the platform). ``NotFound`` when there is none."""

@@ -15,7 +15,7 @@ from services.tokens import AccessTokens, Claims, new_refresh_token, refresh_tok
 
 if TYPE_CHECKING:
     from db.models import AppUser
-    from db.session import Database, PlatformTransaction, Transaction
+    from db.session import Database, PlatformTransaction
     from db.users import Standing
     from services.passwords import Passwords
 
@@ -134,12 +134,11 @@ class AuthenticationService:
         ``NotFound`` when the agency is not there or not theirs.
         """
         claims = self._access.read(access_token)
-        tenant = Tenant(claims.agency_id or PLATFORM_AGENCY)
-        async with self._database.transaction(tenant) as tx:
-            standing = await tx.users.standing(claims.user_id)
-            if standing is None or not _honoured(claims, standing):
-                raise Unauthenticated("this login was changed or deactivated; log in again")
-            picked = await _picked(tx, standing, agency)
+        readings = self._database.readings(Tenant(claims.agency_id or PLATFORM_AGENCY))
+        standing = await readings.standings.of(claims.user_id)
+        if standing is None or not _honoured(claims, standing):
+            raise Unauthenticated("this login was changed or deactivated; log in again")
+        picked = standing.agency_id if agency is None else await self._picked(standing, agency)
         return Principal(
             user_id=standing.user_id,
             username=standing.username,
@@ -148,6 +147,13 @@ class AuthenticationService:
             collector_id=standing.collector_id,
             ip=ip,
         )
+
+    async def _picked(self, standing: "Standing", reference: str) -> UUID:
+        async with self._database.platform() as tx:
+            found = await tx.agencies.find(reference)
+        if found is None or standing.agency_id not in {None, found.id}:
+            raise NotFound(f"there is no agency “{reference}”", header=AGENCY_HEADER)
+        return found.id
 
 
 def _honoured(claims: Claims, standing: "Standing") -> bool:
@@ -159,15 +165,6 @@ def _honoured(claims: Claims, standing: "Standing") -> bool:
 async def _is_active(tx: "PlatformTransaction", user_id: UUID) -> bool:
     standing = await tx.users.standing(user_id)
     return standing is not None and standing.active
-
-
-async def _picked(tx: "Transaction", standing: "Standing", reference: str | None) -> UUID | None:
-    if reference is None:
-        return standing.agency_id
-    found = await tx.agencies.find(reference)
-    if found is None or standing.agency_id not in {None, found.id}:
-        raise NotFound(f"there is no agency “{reference}”", header=AGENCY_HEADER)
-    return found.id
 
 
 def _bad_login() -> Unauthenticated:

@@ -19,7 +19,7 @@ from domain.errors import Invalid
 
 def _query(cursor: str | None = None, size: int = 3, query: str = "status=new&status=open") -> PageQuery:
     scope = {"type": "http", "path": "/api/v1/things", "query_string": query.encode(), "headers": []}
-    return PageQuery(Request({**scope, "server": ("test", 80), "scheme": "http"}), size, cursor)
+    return PageQuery(Request({**scope, "server": ("test", 80), "scheme": "http"}).url, size, cursor)
 
 
 def _rows(everything: list[int], position: Position | None, limit: int) -> list[int]:

@@ -1,0 +1,141 @@
+"""The worklist: queued accounts in order of value, a page as the JSON that callers get.
+
+PostgreSQL builds the JSON of the rows: the list is read often, by people who wait for it. Its shape
+is ``services.worklist.WorklistEntry``.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from db.keyset import Position
+    from db.readings import Readings
+
+
+class Whose(NamedTuple):
+    """Whose accounts: everybody's, those of one collector, or (``nobody``) those not yet assigned."""
+
+    collector_id: UUID | None = None
+    nobody: bool = False
+
+
+class QueuedAccount(NamedTuple):
+    """An account to be worked. ``rank`` and ``account_id`` are its place, ``json`` is how it is shown."""
+
+    rank: int
+    account_id: UUID
+    json: str
+
+    @property
+    def key(self) -> tuple[int, UUID]:
+        """What a cursor remembers."""
+        return self.rank, self.account_id
+
+
+class WorklistStore:
+    """The worklist of one agency."""
+
+    def __init__(self, readings: "Readings") -> None:
+        self._readings = readings
+
+    async def page(self, whose: Whose, position: "Position | None", limit: int) -> Sequence[QueuedAccount]:
+        """At most ``limit`` queued accounts next to ``position`` (rank, account id), nearest first.
+
+        In order of rank, the highest first, ties by account id; walking all pages gives every account
+        that stays as it is exactly once.
+        """
+        statement, values = page_query(self._readings.tenant.agency_id, whose, position, limit)
+        found = [QueuedAccount(*row) for row in await self._readings.rows(statement, values)]
+        backward = position is not None and position.backward
+        found.sort(key=lambda row: (-row.rank, row.account_id), reverse=backward)
+        return found
+
+
+def page_query(
+    agency_id: UUID, whose: Whose, position: "Position | None", limit: int
+) -> tuple[bytes, Mapping[str, Any]]:
+    """The statement of a page and its values; the rows come in any order."""
+    values: dict[str, Any] = {"agency": agency_id}
+    owner = "true"
+    if whose.nobody:
+        owner = "collector_id IS NULL"
+    elif whose.collector_id is not None:
+        owner = "collector_id = %(collector)s"
+        values["collector"] = whose.collector_id
+    if position is None:
+        return _first(owner, limit), values
+    values["rank"], values["account"] = position.key
+    return _next(owner, limit, backward=position.backward), values
+
+
+_SCORES = """SELECT account_id, rank, total, level, priority, high_priority, scorecard_id FROM account_score
+              WHERE agency_id = %(agency)s AND queued"""
+
+
+@lru_cache
+def _first(owner: str, limit: int) -> bytes:
+    # The limit is part of the text: the planner must know that it is small, also when it makes a plan
+    # for all values at once.
+    return _shown(f"{_SCORES} AND {owner} ORDER BY rank DESC, account_id LIMIT {limit:d}")
+
+
+@lru_cache
+def _next(owner: str, limit: int, *, backward: bool) -> bytes:
+    """Accounts of the same rank are a range of the index, those of the ranks beyond it another.
+
+    A comparison of rows would be one range, but needs both columns to run in the same direction. The
+    inner limit is for the planner, which cannot guess the outer one.
+    """
+    beyond, ties, others = (
+        ("<", "account_id DESC", "rank > %(rank)s ORDER BY rank, account_id DESC")
+        if backward
+        else (">", "account_id", "rank < %(rank)s ORDER BY rank DESC, account_id")
+    )
+    return _shown(f"""
+        WITH ties AS MATERIALIZED (
+            {_SCORES} AND {owner} AND rank = %(rank)s AND account_id {beyond} %(account)s
+             ORDER BY {ties} LIMIT {limit:d})
+        SELECT * FROM ties UNION ALL (
+            SELECT * FROM ({_SCORES} AND {owner} AND {others} LIMIT {limit:d}) others
+             LIMIT {limit:d} - (SELECT count(*) FROM ties))""")
+
+
+_REASON = """
+    format('%%s risk (%%s of %%s) on %%s %%s: priority score %%s%%s',
+           s.level, s.total, trim_scale(card.maximum), to_char(a.balance, 'FM999,999,999,990.00'), a.currency,
+           to_char(s.rank * 0.01, 'FM999,999,999,999,999,990.00'),
+           CASE WHEN s.high_priority THEN '; high priority' END)"""
+
+_INSTANT = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
+
+
+def _shown(scores: str) -> bytes:
+    """Scores as whole accounts. Each is looked up by key: there are few, however many the tables hold."""
+    return f"""
+    SELECT s.rank, s.account_id, json_build_object(
+        'id', a.id, 'external_ref', a.external_ref, 'agency_id', a.agency_id,
+        'creditor', json_build_object('id', c.id, 'name', c.name),
+        'debtor', json_build_object(
+            'id', d.id, 'full_name', d.full_name, 'debtor_ref', d.debtor_ref, 'email', d.email,
+            'phone', d.phone, 'city', d.city, 'state', d.state),
+        'status', a.status, 'original_amount', a.original_amount::text, 'current_balance', a.balance::text,
+        'currency', a.currency, 'account_type', a.account_type,
+        'assigned_to', a.assigned_to, 'assigned_to_name', k.full_name,
+        'due_date', a.due_date, 'priority', s.priority, 'priority_score', (s.rank * 0.01)::text,
+        'risk_score', s.total, 'risk_level', s.level,
+        'created_at', to_char(a.created_at AT TIME ZONE 'UTC', {_INSTANT}),
+        'updated_at', to_char(a.updated_at AT TIME ZONE 'UTC', {_INSTANT}),
+        'reason', {_REASON})::text
+      FROM ({scores}) s
+      CROSS JOIN LATERAL (
+        SELECT * FROM account WHERE agency_id = %(agency)s AND id = s.account_id LIMIT 1) a
+      CROSS JOIN LATERAL (
+        SELECT * FROM debtor WHERE agency_id = %(agency)s AND id = a.debtor_id LIMIT 1) d
+      CROSS JOIN LATERAL (
+        SELECT * FROM creditor WHERE agency_id = %(agency)s AND id = a.creditor_id LIMIT 1) c
+      CROSS JOIN LATERAL (SELECT maximum FROM scorecard WHERE id = s.scorecard_id LIMIT 1) card
+      LEFT JOIN LATERAL (
+        SELECT full_name FROM collector WHERE agency_id = %(agency)s AND id = a.assigned_to LIMIT 1) k
+        ON true""".encode()

@@ -1,0 +1,44 @@
+"""What to work next: queued accounts in order of value, each with the reason why it stands there."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from db.worklist import Whose
+from domain.tenancy import Role
+from services.access import Principal, Right, require
+from services.account_views import AccountSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from db.keyset import Position
+    from db.session import Database
+    from db.worklist import QueuedAccount
+
+
+class WorklistEntry(AccountSummary):
+    """An account that is to be worked; the store gives it as JSON already (``db.worklist``)."""
+
+    reason: str = Field(
+        description="why it stands here, in words",
+        examples=["CRITICAL risk (371 of 450) on 12,400.00 USD: priority score 4,600,400.00; high priority"],
+    )
+
+
+class WorklistService:
+    """The worklist of the principal's agency; a collector's is their own."""
+
+    def __init__(self, database: "Database") -> None:
+        self._database = database
+
+    async def page(
+        self, who: Principal, whose: Whose, position: "Position | None", limit: int
+    ) -> "Sequence[QueuedAccount]":
+        """At most ``limit`` accounts next to ``position`` (rank, account id), nearest first."""
+        require(who, Right.READ_ACCOUNTS)
+        if who.role is Role.COLLECTOR:
+            if who.collector_id is None or whose not in {Whose(), Whose(who.collector_id)}:
+                return []
+            whose = Whose(who.collector_id)
+        return await self._database.readings(who.tenant).worklist.page(whose, position, limit)
