@@ -16,6 +16,7 @@ from api.routers import (
     auth,
     collectors,
     creditors,
+    debtors,
     health,
     imports,
     schedules,
@@ -37,6 +38,7 @@ MULTIPART_OVERHEAD_BYTES = 64 << 10
 _ROUTERS = (
     auth,
     accounts,
+    debtors,
     worklist,
     imports,
     scoring,

@@ -25,6 +25,8 @@ class Right(StrEnum):
     MANAGE_SETTINGS = auto()
     READ_ACCOUNTS = auto()
     CREATE_ACCOUNTS = auto()
+    READ_DEBTORS = auto()
+    MANAGE_DEBTORS = auto()
     READ_IMPORTS = auto()
     RUN_IMPORTS = auto()
     READ_SCORING = auto()
@@ -34,11 +36,19 @@ class Right(StrEnum):
 
 
 _READ_EVERYTHING = frozenset(
-    {Right.READ_SETTINGS, Right.READ_ACCOUNTS, Right.READ_IMPORTS, Right.READ_SCORING, Right.READ_SCHEDULES}
+    {
+        Right.READ_SETTINGS,
+        Right.READ_ACCOUNTS,
+        Right.READ_DEBTORS,
+        Right.READ_IMPORTS,
+        Right.READ_SCORING,
+        Right.READ_SCHEDULES,
+    }
 )
 _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.MANAGE_SETTINGS,
     Right.CREATE_ACCOUNTS,
+    Right.MANAGE_DEBTORS,
     Right.RUN_IMPORTS,
     Right.RUN_SCORING,
     Right.MANAGE_SCHEDULES,
@@ -48,7 +58,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
     {
         Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
         Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
-        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS}),
+        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS, Right.READ_DEBTORS}),
         Role.AUDITOR: _READ_EVERYTHING,
     }
 )

@@ -68,6 +68,7 @@ class AccountQuery:
         status: Annotated[list[AccountStatus] | None, Query(description="may be repeated")] = None,
         collector: Annotated[UUID | None, Query(description="the collector it is assigned to")] = None,
         creditor: UUID | None = None,
+        debtor: UUID | None = None,
         min_balance: Annotated[Amount | None, Query()] = None,
         max_balance: Annotated[Amount | None, Query()] = None,
         created_after: Annotated[
@@ -92,6 +93,7 @@ class AccountQuery:
             statuses=status or (),
             collector_id=collector,
             creditor_id=creditor,
+            debtor_id=debtor,
             min_balance=min_balance,
             max_balance=max_balance,
             created_after=created_after,

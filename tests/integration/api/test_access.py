@@ -1,5 +1,6 @@
 """Roles, and the walls between agencies, over every route that the schema names."""
 
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ MATRIX = {
     "GET /accounts/{account_id}": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /accounts/{account_id}/timeline": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /accounts/{account_id}/workflow": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /debtors": {"acme.admin", "acme.collector", "acme.auditor"},
+    "POST /debtors": {"acme.admin"},
+    "GET /debtors/high-risk": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /debtors/{debtor_id}": {"acme.admin", "acme.collector", "acme.auditor"},
+    "PUT /debtors/{debtor_id}": {"acme.admin"},
+    "PATCH /debtors/{debtor_id}": {"acme.admin"},
+    "GET /debtors/{debtor_id}/score": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /imports": {"acme.admin", "acme.auditor"},
     "POST /imports": {"acme.admin"},
     "POST /imports/poll": {"acme.admin"},
@@ -76,7 +84,7 @@ async def test_the_matrix_names_every_route(world: Any) -> None:
 
 def _body(route: str) -> Any:
     """A body that passes validation, so that the refusal is the role's and not the value's."""
-    return {} if route.startswith(("PATCH", "POST")) else None
+    return {} if route.startswith(("PATCH", "POST", "PUT")) else None
 
 
 @pytest.mark.parametrize("route", MATRIX)
@@ -84,8 +92,7 @@ async def test_the_role_decides(world: Any, route: str) -> None:
     if route not in _routes(world):
         pytest.skip("not served by this build")
     method, path = route.split()
-    for name in ("agency", "user", "collector", "creditor", "source", "account", "import", "run", "schedule"):
-        path = path.replace(f"{{{name}_id}}", NOBODY)
+    path = re.sub(r"\{\w+_id\}", NOBODY, path)
     for who in ROLES:
         answer = await world.call(who, method, path, _body(route))
         assert (answer.status_code != 403) is (who in MATRIX[route]), (who, answer.status_code)
@@ -102,8 +109,7 @@ async def test_the_platform_has_to_pick_an_agency(world: Any, route: str) -> Non
     if route not in _routes(world):
         pytest.skip("not served by this build")
     method, path = route.split()
-    for name in ("user", "collector", "creditor", "source", "account", "import", "run", "schedule"):
-        path = path.replace(f"{{{name}_id}}", NOBODY)
+    path = re.sub(r"\{\w+_id\}", NOBODY, path)
     answer = await world.call("platform", method, path, _body(route))
     assert answer.status_code in {400, 422}
     if answer.status_code == 400:
@@ -145,6 +151,7 @@ async def _things(world: Any, host_key: str) -> dict[str, str]:
         "collector_id": await make("/collectors", {"user_id": user_id}),
         "creditor_id": await make("/creditors", {"name": "Walled Bank"}),
         "source_id": await make("/sftp-sources", {**source, "host_key": host_key}),
+        "debtor_id": await make("/debtors", {"full_name": "W", "debtor_ref": "walled"}),
     }
 
 
@@ -160,13 +167,12 @@ async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) 
             path = path.replace(f"{{{name}}}", things[name])
         own = await world.call("acme.admin", "GET", path)
         assert own.status_code == 200, path
-        other = await world.call("rival.admin", method, path, {} if method == "PATCH" else None)
+        body = {"PATCH": {}, "PUT": {"full_name": "X"}}.get(method)
+        other = await world.call("rival.admin", method, path, body)
         expected = {403} if route.startswith(("PATCH /agencies", "DELETE /agencies")) else {404}
         assert {other.status_code} == expected, (route, other.text)
         if "/agencies/" not in path:
-            as_platform = await world.call(
-                "platform", method, path, {} if method == "PATCH" else None, **{"X-Agency": "rival"}
-            )
+            as_platform = await world.call("platform", method, path, body, **{"X-Agency": "rival"})
             assert as_platform.status_code == 404, route
         tried += 1
     assert tried >= 15
@@ -175,7 +181,7 @@ async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) 
 
 
 async def test_lists_show_one_s_own_only(world: Any) -> None:
-    for path in ("/agencies", "/users", "/collectors", "/creditors", "/sftp-sources"):
+    for path in ("/agencies", "/users", "/collectors", "/creditors", "/sftp-sources", "/debtors"):
         mine = (await world.call("acme.admin", "GET", path)).json()["results"]
         theirs = (await world.call("rival.admin", "GET", path)).json()["results"]
         assert not {row["id"] for row in mine} & {row["id"] for row in theirs}, path
