@@ -103,14 +103,17 @@ def test_every_combination_of_categories_scores_alike(connection: Connection, na
 
 
 amounts = st.one_of(
-    st.sampled_from([Decimal(k) for k in (0, 1000, 3000, 6000)]),
+    st.sampled_from([Decimal(k) + d for k in (1000, 3000, 6000) for d in (-CENT, Decimal(0), CENT)]),
+    st.sampled_from([Decimal(0), CENT, Decimal("999999999999.99")]),
     st.decimals(0, Decimal("999999999999.99"), places=2),
     st.decimals(0, 20000, places=2),
 )
 facts_and_balances = st.tuples(
     st.builds(
         DebtorFacts,
-        monthly_income=st.none() | st.decimals(-100, 20000, places=2) | st.just(Decimal(1000)),
+        monthly_income=st.none()
+        | st.decimals(-100, 20000, places=2)
+        | st.sampled_from([Decimal(1000), Decimal(0), CENT, -CENT]),
         late_payments_count=st.none() | st.integers(-1, 10) | st.integers(0, 2**31 - 1),
         employment_status=st.none() | st.sampled_from(["EMPLOYED", "employed", "UNEMPLOYED", "'", ""]),
         contract_type=st.none() | st.sampled_from(["PERMANENT", "FREELANCE", "\\"]),

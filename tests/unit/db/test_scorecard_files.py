@@ -5,7 +5,9 @@ import pytest
 
 from db.scorecard_files import BadScorecard, builtin_scorecards, load_scorers, parse_scorer
 
-GOOD = (resources.files("domain.scoring") / "scorecards" / "recovery-v1.yaml").read_text(encoding="utf-8")
+FOLDER = resources.files("domain.scoring") / "scorecards"
+GOOD = (FOLDER / "recovery-v1.yaml").read_text(encoding="utf-8")
+EXPECTED = (FOLDER / "expected-recovery.yaml").read_text(encoding="utf-8")
 
 
 def line_of(text: str, fragment: str) -> int:
@@ -92,6 +94,47 @@ def test_a_scorecard_without_factors_is_refused() -> None:
 def test_a_factor_without_its_missing_points_is_refused_at_the_factor() -> None:
     text = changed("    missing: 5\n    not_positive", "    not_positive")
     assert f"line {line_of(text, '- name: debt_ratio')}: factors.0: missing is missing" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("intercept: -200", "intercept: -2.5", "valid integer"),
+        ("intercept: -200", "intercept: 10001", "less than or equal to 10000"),
+        ("cost_of_work: 25", "cost_of_work: -25", "greater than or equal to 0"),
+        ("cost_of_work: 25", "cost_of_work: 25.005", "decimal"),
+        ("cost_of_work: 25", "cost_of_labour: 25", "Extra inputs are not permitted"),
+        ("maximum: 10000", "maximum: 450", "must be 10000 under expected_recovery"),
+        ("points_maximum: 10", "rescaled_from: 460\npoints_maximum: 10", "has no meaning"),
+        ("weight: 12", "weight: 0", "greater than 0"),
+        ("{above: 1, up_to: 3,", "{above: 0.5, up_to: 3,", "overlaps the bin before it, which ends at 1"),
+        ("{above: 1, up_to: 3,", "{above: 2, up_to: 3,", "leaves a gap after the bin before it"),
+    ],
+)
+def test_a_bad_scorecard_of_expected_recovery_is_refused_naming_the_line(
+    old: str, new: str, fault: str
+) -> None:
+    assert EXPECTED.count(old) >= 1
+    text = EXPECTED.replace(old, new, 1)
+    message = refusal(text)
+    assert fault in message
+    assert f"mine.yaml, line {line_of(text, new.splitlines()[0])}: " in message
+
+
+def test_expected_recovery_without_its_cost_or_a_factor_is_refused() -> None:
+    text = EXPECTED.replace("  cost_of_work: 25\n", "")
+    assert (
+        f"line {line_of(text, 'expected_recovery:')}: expected_recovery: cost_of_work is missing"
+        in refusal(text)
+    )
+    start, end = EXPECTED.index("  - name: contract_type"), EXPECTED.index("  - name: industry_sector")
+    text = EXPECTED[:start] + EXPECTED[end:]
+    assert f"line {line_of(text, 'factors:')}: factors: contract_type has no factor" in refusal(text)
+
+
+def test_another_kind_of_scorer_is_refused() -> None:
+    text = GOOD.replace("version: 1", "version: 1\nkind: oracle")
+    assert f"line {line_of(text, 'kind: oracle')}: kind: must be model, or left out" in refusal(text)
 
 
 def test_every_fault_is_reported_at_once() -> None:

@@ -12,3 +12,8 @@ def recovery() -> Scorecard:
 @pytest.fixture(scope="session")
 def ecoa() -> Scorecard:
     return builtin_scorecards()["recovery-v1-ecoa"]
+
+
+@pytest.fixture(scope="session")
+def expected_recovery() -> Scorecard:
+    return builtin_scorecards()["expected-recovery"]

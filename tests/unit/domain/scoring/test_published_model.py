@@ -1,8 +1,13 @@
-"""Every combination of categories against the published model, written out a second time by hand."""
+"""Every combination of categories against the published models, written out a second time by hand.
 
+Each meets every boundary of the debt ratio and every one of the late payments, and each pair of these
+is met somewhere; the whole product of all three is in the test of the batch form.
+"""
+
+import math
 from decimal import Decimal
 from fractions import Fraction
-from itertools import cycle, product
+from itertools import product
 
 import pytest
 
@@ -104,16 +109,26 @@ def priority_of(above: bool, level: str) -> int:
     return 1 if level in ("HIGH", "CRITICAL") else 0
 
 
-def test_every_combination_of_categories_scores_as_published(recovery: Scorecard, ecoa: Scorecard) -> None:
-    late_counts = cycle(LATE)
+def likely_non_payment(raw: int) -> float:
+    """In basis points, before rounding, of a sum of weights × points of expected-recovery."""
+    return 10_000 / (1 + math.exp((200 - raw) / 100))
+
+
+def net_recovery_cents(balance: Decimal, non_payment: int) -> int:
+    expected = Fraction(balance) * 100 * (10_000 - non_payment) / 10_000
+    return math.floor(expected + Fraction(1, 2)) - 25_00
+
+
+def test_every_combination_of_categories_scores_as_published(
+    recovery: Scorecard, ecoa: Scorecard, expected_recovery: Scorecard
+) -> None:
     levels = set()
     priorities = set()
     combinations = list(product(EMPLOYMENT, CONTRACT, INDUSTRY, FAMILY))
     assert len(combinations) == 6 * 4 * 17 * 8
-    for combination in combinations:
-        employment, contract, industry, family = combination
-        for income, balance in DEBTS:
-            late = next(late_counts)
+    for i, (employment, contract, industry, family) in enumerate(combinations):
+        for j, (income, balance) in enumerate(DEBTS):
+            late = LATE[(i + j) % len(LATE)]
             facts = DebtorFacts(
                 monthly_income=income,
                 late_payments_count=late,
@@ -143,6 +158,14 @@ def test_every_combination_of_categories_scores_as_published(recovery: Scorecard
             fair = ecoa.score(facts, balance)
             assert abs(fair.total - Fraction(without_family * 450, 390)) <= Fraction(1, 2)
             assert fair.level == level_of(Fraction(without_family, 390)), (facts, balance)
+
+            likely = expected_recovery.score(facts, balance)
+            raw = 12 * ratio_points(income, balance) + 14 * late_points(late)
+            raw += 10 * EMPLOYMENT[employment] + 6 * CONTRACT[contract] + 4 * INDUSTRY[industry]
+            assert abs(likely.total - likely_non_payment(raw)) <= 0.5 + 1e-9, (facts, balance)
+            assert likely.level == level_of(Fraction(likely.total, 10_000))
+            assert likely.rank == net_recovery_cents(balance, likely.total), (facts, balance)
+            assert likely.priority == priority_of(likely.rank > 1000_00, likely.level)
     assert levels == {"LOW", "MEDIUM", "HIGH", "CRITICAL"}
     assert priorities == {0, 1, 2, 3}
 
