@@ -4,11 +4,11 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from pydantic import SecretStr, ValidationError
@@ -63,6 +63,7 @@ class Admin:
 
 
 Work = Callable[[Admin], Awaitable[Any]]
+Returned = TypeVar("Returned")
 AgencyWork = Callable[[Admin, Principal], Awaitable[Any]]
 
 
@@ -73,8 +74,13 @@ def operator(agency_id: "UUID | None" = None) -> Principal:
 
 def run(work: Work) -> Any:
     """What ``work`` returns, or the exit with a message that says what to do."""
+    return guarded(_work(work))
+
+
+def guarded(work: Coroutine[Any, Any, Returned]) -> Returned:
+    """What ``work`` returns, or the exit with a message that says what to do."""
     try:
-        return asyncio.run(_work(work))
+        return asyncio.run(work)
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False):
             message = item["msg"].removeprefix("Value error, ")
@@ -92,13 +98,18 @@ def in_agency(reference: str, work: AgencyWork) -> Any:
     """``run`` for an agency, given by its id or slug."""
 
     async def with_agency(admin: Admin) -> Any:
-        async with admin.database.platform() as tx:
-            agency = await tx.agencies.find(reference)
-        if agency is None:
-            raise NotFound(f"there is no agency “{reference}”")
-        return await work(admin, operator(agency.id))
+        return await work(admin, await operator_of(admin.database, reference))
 
     return run(with_agency)
+
+
+async def operator_of(database: "Database", reference: str) -> Principal:
+    """Whoever runs this command, for the agency with this id or slug. ``NotFound`` when there is none."""
+    async with database.platform() as tx:
+        agency = await tx.agencies.find(reference)
+    if agency is None:
+        raise NotFound(f"there is no agency “{reference}”")
+    return operator(agency.id)
 
 
 async def _work(work: Work) -> Any:

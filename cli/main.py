@@ -135,6 +135,31 @@ def seed() -> None:
     _run(seed_running(load_settings(), plain_console()))
 
 
+@app.command()
+def score(
+    agency: Annotated[str, typer.Option(help="Id or slug of the agency.")],
+    batch_size: Annotated[
+        int | None, typer.Option(help="Accounts in one transaction, 1000 to 100000; 25000 by default.")
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="High priority is above this amount; the agency's by default.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: show what a run would come to. Needs no worker.")
+    ] = False,
+    top_k: Annotated[int, typer.Option(help="How many of the best accounts to show.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Score all accounts of an agency now and watch it; Ctrl-C stops watching only."""
+    from cli.score import Wanted
+    from cli.score import run as run_scoring
+
+    settings = load_settings()
+    wanted = Wanted(agency=agency, batch_size=batch_size, threshold=threshold, top_k=top_k)
+    if code := run_scoring(settings, wanted, dry_run=dry_run, as_json=as_json):
+        raise typer.Exit(code)
+
+
 @app.command(name="sftp-upload")
 def sftp_upload(
     file: Annotated[

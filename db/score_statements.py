@@ -62,8 +62,14 @@ _SCORE = ("total", "level", "priority", "rank", "high_priority", "points")
 _ROW = ("collector_id", "queued", *_SCORE, "inputs_hash", "account_version", "debtor_version")
 _SCORE_LIST = ", ".join(_SCORE)
 _ROW_LIST = ", ".join(_ROW)
-_DIFFERS = """(o.scorecard_id <> :card OR o.inputs_hash <> n.inputs_hash
+PRESENT_SCORE = """
+    LEFT JOIN LATERAL (
+        SELECT * FROM account_score WHERE agency_id = :agency AND account_id = n.account_id LIMIT 1) o ON true"""
+"""The score ``o`` that the account of a new score ``n`` has, if it has one."""
+
+DIFFERS = """(o.scorecard_id <> :card OR o.inputs_hash <> n.inputs_hash
         OR o.total <> n.total OR o.rank <> n.rank OR o.priority <> n.priority OR o.points <> n.points)"""
+"""Whether a new score ``n`` is another than ``o``."""
 
 
 def write(scored: str) -> str:
@@ -76,14 +82,11 @@ def write(scored: str) -> str:
     return f"""
     WITH scored AS MATERIALIZED ({scored}),
     compared AS MATERIALIZED (
-        SELECT n.*, o.account_id IS NULL OR {_DIFFERS} AS rescored,
+        SELECT n.*, o.account_id IS NULL OR {DIFFERS} AS rescored,
                COALESCE(o.high_priority AND o.queued, false) AS known_high,
-               CASE WHEN o.account_id IS NULL OR {_DIFFERS} THEN now() ELSE o.scored_at END AS scored_at
-          FROM scored n
-          LEFT JOIN LATERAL (
-            SELECT * FROM account_score WHERE agency_id = :agency AND account_id = n.account_id LIMIT 1) o
-            ON true
-         WHERE o.account_id IS NULL OR {_DIFFERS} OR o.queued <> n.queued
+               CASE WHEN o.account_id IS NULL OR {DIFFERS} THEN now() ELSE o.scored_at END AS scored_at
+          FROM scored n {PRESENT_SCORE}
+         WHERE o.account_id IS NULL OR {DIFFERS} OR o.queued <> n.queued
             OR o.collector_id IS DISTINCT FROM n.collector_id),
     written AS (
         INSERT INTO account_score (account_id, agency_id, {_ROW_LIST}, scorecard_id, scored_at)

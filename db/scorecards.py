@@ -37,6 +37,13 @@ class ScorecardStore:
         ).one()
         return found
 
+    async def find(self, card: Scorer) -> UUID | None:
+        """The id of this exact definition; None when it was never stored."""
+        found: UUID | None = await self._session.scalar(
+            select(ScorecardRow.id).where(ScorecardRow.sha256 == card.digest)
+        )
+        return found
+
     async def names(self, scorecard_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
         """Name and version of each of these definitions."""
         version = ScorecardRow.definition["version"].as_integer()

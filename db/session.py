@@ -28,6 +28,7 @@ from db.placements import PlacementStore
 from db.pool import check_before_use
 from db.readings import Readings
 from db.rotation import RotationStore
+from db.score_preview import ScorePreviewStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
 from db.scoring_runs import ScoringRunStore
@@ -88,6 +89,7 @@ class Transaction:
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
+    score_preview = cached_property(lambda tx: ScorePreviewStore(tx.session, tx.tenant))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     scores = cached_property(lambda tx: ScoreStore(tx.session, tx.tenant))
     scoring_runs = cached_property(lambda tx: ScoringRunStore(tx.session, tx.tenant))

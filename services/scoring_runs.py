@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,7 @@ from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form
 from services.progress import Progress
-from services.scoring_views import ScoringRunView, run_view
+from services.scoring_views import ScoringRunView, TopAccount, run_view, top_account
 from services.web_ui import WebUi
 from workflows import attributes, queues
 from workflows.schedules import scoring_schedule_id
@@ -145,6 +146,12 @@ class ScoringRunService:
         async with self._database.transaction(who.tenant) as tx:
             await tx.scoring_runs.get(run_id)
             return await tx.scoring_runs.errors(run_id, position, limit)
+
+    async def best(self, who: Principal, count: int) -> list[TopAccount]:
+        """The agency's best accounts to work as they are scored now, best first."""
+        require(who, Right.READ_SCORING)
+        async with self._database.transaction(who.tenant) as tx:
+            return [top_account(asdict(best)) for best in await tx.score_preview.best(count)]
 
     def scorecards(self, who: Principal) -> "list[Scorer]":
         """What agencies can be scored by, by name."""
