@@ -68,8 +68,9 @@ class ScoringRunStore(Store):
                     ScoringRun.agency_id == self._agency_id, ScoringRun.status == "running"
                 )
             )
+            other = "another scoring run" if going is None else f"the scoring run {going}"
             raise RunGoing(
-                "a scoring run of this agency is going; ask again when it has ended",
+                f"{other} of this agency is going; ask again when it has ended",
                 run_id=None if going is None else str(going),
             )
         await self._session.refresh(run)
