@@ -233,12 +233,16 @@ def _matches(pattern: str, reference: str) -> ColumnElement[bool]:
 
 
 def _high_risk(*, mine: bool, started: bool, backward: bool) -> str:
-    """The statement for the ids of accounts. OFFSET 0 keeps lookups by key from being planned as joins."""
-    own = " AND {}.assigned_to = :collector" if mine else ""
+    """The statement for the ids of accounts. OFFSET 0 keeps lookups by key from being planned as joins.
+
+    All accounts are walked in order of rank; a collector's, who are few, are read whole and sorted.
+    """
+    own = " AND {a}.assigned_to = :collector" if mine else ""
     urgent = (
         "{s}.level = ANY(:levels) AND {s}.priority >= :priority AND {a}.status <> 'closed'"
-        f" AND {{a}}.balance_cents > 0{own.format('{a}')}"
+        f" AND {{a}}.balance_cents > 0{own}"
     )
+    source = _ACCOUNTS_OF_COLLECTOR if mine else _ACCOUNTS_BY_RANK
     side = ""
     if started and backward:
         side = "AND s.rank >= :rank AND (s.rank > :rank OR s.account_id < :account)"
@@ -247,12 +251,19 @@ def _high_risk(*, mine: bool, started: bool, backward: bool) -> str:
     order = "s.rank ASC, s.account_id DESC" if backward else "s.rank DESC, s.account_id ASC"
     return f"""
     SELECT s.account_id
-      FROM account_score s
-      CROSS JOIN LATERAL (
-        SELECT * FROM account WHERE agency_id = :agency AND id = s.account_id LIMIT 1) a
+      FROM {source}
      WHERE s.agency_id = :agency AND {urgent.format(s="s", a="a")} {side}
        AND NOT EXISTS (
         SELECT FROM account b JOIN account_score t ON t.account_id = b.id
          WHERE b.debtor_id = a.debtor_id AND {urgent.format(s="t", a="b")}
            AND (t.rank > s.rank OR (t.rank = s.rank AND t.account_id < s.account_id)) OFFSET 0)
      ORDER BY {order} LIMIT :limit"""
+
+
+_ACCOUNTS_BY_RANK = """account_score s
+      CROSS JOIN LATERAL (
+        SELECT * FROM account WHERE agency_id = :agency AND id = s.account_id LIMIT 1) a"""
+_ACCOUNTS_OF_COLLECTOR = """(
+        SELECT * FROM account WHERE agency_id = :agency AND assigned_to = :collector OFFSET 0) a
+      CROSS JOIN LATERAL (
+        SELECT * FROM account_score WHERE account_id = a.id LIMIT 1) s"""

@@ -77,7 +77,8 @@ def write(scored: str) -> str:
 
     Its columns: ``level``, ``scored`` and ``high_priority`` (accounts), and, the same in each row,
     ``changed``: accounts whose score was written. Values: ``agency``, ``card``, ``threshold``, ``run`` (or
-    null) and those of ``scored``. A score made from older rows than the one that is there is left out.
+    null) and those of ``scored``. A score made from older rows than the one that is there is left out; for
+    that the versions of the rows are written even where the score stays the same.
     """
     return f"""
     WITH scored AS MATERIALIZED ({scored}),
@@ -87,7 +88,8 @@ def write(scored: str) -> str:
                CASE WHEN o.account_id IS NULL OR {DIFFERS} THEN now() ELSE o.scored_at END AS scored_at
           FROM scored n {PRESENT_SCORE}
          WHERE o.account_id IS NULL OR {DIFFERS} OR o.queued <> n.queued
-            OR o.collector_id IS DISTINCT FROM n.collector_id),
+            OR o.collector_id IS DISTINCT FROM n.collector_id
+            OR o.account_version <> n.account_version OR o.debtor_version <> n.debtor_version),
     written AS (
         INSERT INTO account_score (account_id, agency_id, {_ROW_LIST}, scorecard_id, scored_at)
         SELECT account_id, :agency, {_ROW_LIST}, :card, scored_at FROM compared ORDER BY account_id

@@ -60,8 +60,15 @@ class ScoreStore(Store):
     ) -> Scored:
         """Score single accounts as they are in this transaction; no threshold is the scorer's own.
 
+        Their scores are locked first: one that a run is about to commit is waited for and compared with.
         A model that fails makes each of them an error: what changed them must not be lost to that.
         """
+        await self._session.execute(
+            select(AccountScore.account_id)
+            .where(AccountScore.agency_id == self._agency_id, AccountScore.account_id.in_(account_ids))
+            .order_by(AccountScore.account_id)
+            .with_for_update()
+        )
         return await self._score(
             score_statements.ACCOUNTS_NAMED,
             {"accounts": list(account_ids), "run": None},

@@ -14,6 +14,7 @@ from db.models import Account
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES
 from domain.tenancy import Tenant
+from sandbox.processes import until
 from services.rescoring import rescore
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -84,6 +85,17 @@ async def collector_of(world: Any) -> UUID:
 async def audit(world: Any, debtor: dict[str, Any]) -> list[Any]:
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
         return list(await tx.audit.of("debtor", debtor["id"]))
+
+
+async def until_it_waits(world: Any, task: asyncio.Task[Any]) -> None:
+    """Until the task is over, or waits for the lock of another transaction."""
+
+    async def waits() -> bool:
+        async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+            locks = await tx.session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            return task.done() or bool(locks.scalar_one())
+
+    await until(waits, within_s=20, what="the change to wait")
 
 
 async def assert_scores_are_fresh(world: Any, debtor: dict[str, Any]) -> None:
@@ -379,6 +391,45 @@ async def test_scores_are_never_stale_when_changes_race_with_scoring(world: Any)
         await assert_scores_are_fresh(world, made)
 
 
+async def to_other_facts_and_back(world: Any, debtor: dict[str, Any]) -> None:
+    """What an import does: facts change, and their scoring is still to come."""
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "import")) as tx:
+        await tx.session.execute(
+            text("UPDATE debtor SET late_payments_count = 0, version = version + 1 WHERE id = :id"),
+            {"id": debtor["id"]},
+        )
+
+
+async def test_a_score_under_way_does_not_outlive_a_change_back(world: Any) -> None:
+    """The stored score is of the facts that the change brings back, until the other commits."""
+    made = await make(world)
+    placed = await place(world, made)
+    await to_other_facts_and_back(world, made)
+    patch = {"late_payments_count": PERSON["late_payments_count"]}
+
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "run")) as tx:
+        await rescore(tx, world.services.debtors._scorers, [UUID(placed["id"])])
+        changing = asyncio.create_task(world.call("acme.admin", "PATCH", f"/debtors/{made['id']}", patch))
+        await until_it_waits(world, changing)
+
+    assert (await changing).status_code == 200
+    await assert_scores_are_fresh(world, made)
+
+
+async def test_a_score_read_before_a_change_back_is_not_written_after_it(world: Any) -> None:
+    """A run has read the other facts and comes to write them when the change has been made."""
+    made = await make(world)
+    placed = await place(world, made)
+    await to_other_facts_and_back(world, made)
+    await change(world, made, late_payments_count=PERSON["late_payments_count"])
+
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+        kept = await tx.session.execute(
+            text("SELECT debtor_version FROM account_score WHERE account_id = :id"), {"id": placed["id"]}
+        )
+        assert kept.scalar_one() == 3
+
+
 async def test_the_score_is_explained_in_words_and_nothing_is_written(
     world: Any, module_database: Any
 ) -> None:
@@ -519,7 +570,7 @@ async def test_a_cursor_of_another_list_is_refused(world: Any) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
 
 
-RISKY = {
+RISKY: dict[str, Any] = {
     "monthly_income": "1.00",
     "late_payments_count": 9,
     "contract_type": "freelance",
