@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, portfolio_import, scoring
+from benchmarks import admission, portfolio_import, scoring, worklist
 from benchmarks.report import (
     admission_json,
     admission_tables,
@@ -17,6 +17,8 @@ from benchmarks.report import (
     import_tables,
     scoring_json,
     scoring_tables,
+    worklist_json,
+    worklist_tables,
 )
 from benchmarks.world import World, world
 from domain.errors import Invalid
@@ -25,7 +27,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission", "scoring")
+BENCHES = ("import", "admission", "scoring", "worklist")
 TERMINATED = 143
 
 
@@ -35,6 +37,7 @@ async def run(
     rows: int,
     accounts: int,
     repeat: int,
+    requests: int,
     console: Console,
     as_json: bool,
 ) -> int:
@@ -60,7 +63,7 @@ async def run(
         try:
             async with world(report) as servers:
                 for name in what or BENCHES:
-                    figures, tables = await _measure(name, servers, rows, accounts, repeat, report)
+                    figures, tables = await _measure(name, servers, rows, accounts, repeat, requests, report)
                     found[name] = figures
                     shown += tables
         except SandboxError as error:
@@ -78,7 +81,13 @@ async def run(
 
 
 async def _measure(
-    name: str, servers: World, rows: int, accounts: int, repeat: int, report: Callable[[str], None]
+    name: str,
+    servers: World,
+    rows: int,
+    accounts: int,
+    repeat: int,
+    requests: int,
+    report: Callable[[str], None],
 ) -> "tuple[dict[str, Any], list[RenderableType]]":
     if name == "import":
         imported = await portfolio_import.measure(servers, rows, repeat, report)
@@ -86,6 +95,9 @@ async def _measure(
     if name == "scoring":
         scored = await scoring.measure(servers, rows, repeat, report)
         return scoring_json(scored), list(scoring_tables(scored))
+    if name == "worklist":
+        listed = await worklist.measure(servers, rows, requests, report)
+        return worklist_json(listed), list(worklist_tables(listed))
     admitted = await admission.measure(servers, accounts, repeat, report)
     return admission_json(admitted), list(admission_tables(admitted))
 

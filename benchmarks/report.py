@@ -9,6 +9,8 @@ from benchmarks.admission import LEAST_RATIO, AdmissionFigures
 from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
 from benchmarks.scoring import MOST_RATIO as MOST_SCORING_RATIO
 from benchmarks.scoring import ScoringFigures
+from benchmarks.worklist import MOST_RATIO as MOST_WORKLIST_RATIO
+from benchmarks.worklist import Latencies, WorklistFigures, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +74,28 @@ def scoring_json(figures: ScoringFigures) -> dict[str, Any]:
     }
 
 
+def worklist_json(figures: WorklistFigures) -> dict[str, Any]:
+    """The worklist's figures; milliseconds, and ratios of the 99th percentiles."""
+    return {
+        "accounts": figures.accounts,
+        "requests": figures.requests,
+        "first": _latencies_json(figures.first),
+        "deep": _latencies_json(figures.deep),
+        "promises": {"ratio_at_most": MOST_WORKLIST_RATIO},
+    }
+
+
+def _latencies_json(found: Latencies) -> dict[str, Any]:
+    return {
+        "depth": found.depth,
+        "http_p50_ms": percentile(found.over_http, 50) * 1000,
+        "http_p99_ms": percentile(found.over_http, 99) * 1000,
+        "sql_p50_ms": percentile(found.bare, 50) * 1000,
+        "sql_p99_ms": percentile(found.bare, 99) * 1000,
+        "ratio": found.ratio,
+    }
+
+
 def import_tables(figures: ImportFigures) -> "Iterator[RenderableType]":
     """The import's figures: medians over the turns, the worst for memory."""
     size = f"{figures.rows:,} rows, {figures.file_bytes / 1e6:,.0f} MB"
@@ -111,6 +135,23 @@ def admission_tables(figures: AdmissionFigures) -> "Iterator[RenderableType]":
         f"admission is {figures.ratio:.2f} × the floor, promised at least {LEAST_RATIO:g} ×",
         kept=figures.ratio >= LEAST_RATIO,
     )
+
+
+def worklist_tables(figures: WorklistFigures) -> "Iterator[RenderableType]":
+    """The worklist's figures: what half and what 99 in 100 requests stay within."""
+    title = f"worklist of {figures.accounts:,} accounts, {figures.requests:,} requests each way"
+    table = Table("", "p50 ms", "p99 ms", title=title)
+    pages = (("first page", figures.first), (f"page behind {figures.deep.depth:,}", figures.deep))
+    for name, found in pages:
+        for way, times in (("GET /worklist", found.over_http), ("floor, the same SQL", found.bare)):
+            p50, p99 = (f"{percentile(times, percent) * 1000:.2f}" for percent in (50, 99))
+            table.add_row(f"{name}: {way}", p50, p99)
+    yield table
+    for name, found in pages:
+        yield _promise(
+            f"{name}: p99 is {found.ratio:.2f} × the floor's, promised at most {MOST_WORKLIST_RATIO:g} ×",
+            kept=found.ratio <= MOST_WORKLIST_RATIO,
+        )
 
 
 def _timed(table: Table, name: str, seconds: float, rows: int) -> None:
