@@ -64,7 +64,8 @@ _SCORE_LIST = ", ".join(_SCORE)
 _ROW_LIST = ", ".join(_ROW)
 PRESENT_SCORE = """
     LEFT JOIN LATERAL (
-        SELECT * FROM account_score WHERE agency_id = :agency AND account_id = n.account_id LIMIT 1) o ON true"""
+        SELECT * FROM account_score WHERE agency_id = :agency AND account_id = n.account_id LIMIT 1
+    ) o ON true"""
 """The score ``o`` that the account of a new score ``n`` has, if it has one."""
 
 DIFFERS = """(o.scorecard_id <> :card OR o.inputs_hash <> n.inputs_hash
