@@ -45,16 +45,21 @@ SCORED = f"""
 
 KEEP_UP = """
     WITH stale AS (
-        SELECT s.account_id, i.queued, i.collector_id
+        SELECT s.account_id, i.queued, i.collector_id, i.account_version
           FROM model_input i JOIN account_score s ON s.agency_id = :agency AND s.account_id = i.account_id
          WHERE i.account_version >= s.account_version
-           AND (s.queued <> i.queued OR s.collector_id IS DISTINCT FROM i.collector_id)
+           AND (s.queued <> i.queued OR s.collector_id IS DISTINCT FROM i.collector_id
+                OR s.account_version <> i.account_version)
            AND NOT EXISTS (SELECT FROM model_score m WHERE m.account_id = i.account_id)
          ORDER BY s.account_id FOR UPDATE OF s)
-    UPDATE account_score s SET queued = stale.queued, collector_id = stale.collector_id
+    UPDATE account_score s
+       SET queued = stale.queued, collector_id = stale.collector_id, account_version = stale.account_version
       FROM stale WHERE s.agency_id = :agency AND s.account_id = stale.account_id
 """
-"""Accounts without an answer keep their score, yet are queued and shown as their row is now."""
+"""Accounts without an answer keep their score, yet are queued and shown as their row is now.
+
+The row's version goes along, so that a score of an older row that is still under way does not undo it.
+"""
 
 
 def read_inputs(accounts: str, used: tuple[str, ...]) -> str:

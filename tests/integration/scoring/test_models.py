@@ -160,7 +160,7 @@ async def test_a_former_score_stands_while_its_place_in_the_queue_follows_the_ac
     assert (done.scored, done.errors) == (0, 1)
     [after] = await books.mine("*", "account_score")
     assert (before["queued"], after["queued"]) == (True, False)
-    assert after == before | {"queued": False}
+    assert after == before | {"queued": False, "account_version": before["account_version"] + 1}
 
 
 @pytest.mark.parametrize(
