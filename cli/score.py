@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -154,7 +155,8 @@ def _show(summary: Mapping[str, Any]) -> None:
     for level, accounts in summary["levels"].items():
         levels.add_row(level, f"{accounts:,}")
     out.print(levels)
-    out.print(f"{summary['high_priority']:,} above the threshold of {summary['threshold']}")
+    threshold = Decimal(summary["threshold"])
+    out.print(f"{summary['high_priority']:,} of high priority: above {threshold:,.2f}")
     _show_top(summary["top"])
     for error in summary["first_errors"]:
         out.print(f"not scored: {error['account_id']}: {error['error']}")
