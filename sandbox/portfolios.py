@@ -6,7 +6,7 @@ else is whole-number arithmetic, done by columns.
 
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from random import Random
@@ -105,23 +105,49 @@ def write_portfolio(
         raise ValueError(
             f"rows must be at least 0 and bad_rows between 0 and rows, not {rows} and {bad_rows}"
         )
-    if not _PREFIX.fullmatch(prefix):
-        raise ValueError(f"prefix must be up to 20 of A-Z, 0-9 and -, not {prefix!r}")
     rng = Random(seed)  # noqa: S311 (invented data, not a secret)
     defects = _place_defects(rng, rows, bad_rows)
-    for start in range(0, max(rows, 1), CHUNK_ROWS):
-        size = min(CHUNK_ROWS, rows - start)
-        frame = _Chunk(rng, start, size, prefix, as_of, SHARES[distribution]).frame(creditors)
-        frame = _spoil(
-            frame, {line - start: d for line, d in defects.items() if start <= line < start + size}
-        )
+    start = 0
+    for good in _frames(rng, rows, distribution, prefix, creditors, as_of):
+        end = start + good.height
+        frame = _spoil(good, {line - start: d for line, d in defects.items() if start <= line < end})
         if columns is not None:
             frame = frame.select(columns)
         fh.write(frame.write_csv(include_header=start == 0, line_terminator="\n").encode())
+        start = end
         if on_rows:
-            on_rows(start + size)
+            on_rows(end)
     found = list(defects.values())
     return Written(rows, {name: found.count(name) for name in DEFECTS if name in found})
+
+
+def portfolio_frames(
+    *, rows: int, seed: int, distribution: Distribution, prefix: str
+) -> Iterator[pl.DataFrame]:
+    """The rows that ``write_portfolio`` writes without bad ones: its columns, all text, block by block.
+
+    Accounts of one debtor stand one after the other in the same block. ``ValueError`` for a bad prefix.
+    """
+    rng = Random(seed)  # noqa: S311 (invented data, not a secret)
+    return _frames(rng, rows, distribution, prefix, CREDITORS, AS_OF)
+
+
+def _frames(
+    rng: Random,
+    rows: int,
+    distribution: Distribution,
+    prefix: str,
+    creditors: Sequence[SampleCreditor],
+    as_of: date,
+) -> Iterator[pl.DataFrame]:
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"prefix must be up to 20 of A-Z, 0-9 and -, not {prefix!r}")
+    return (
+        _Chunk(rng, start, min(CHUNK_ROWS, rows - start), prefix, as_of, SHARES[distribution]).frame(
+            creditors
+        )
+        for start in range(0, max(rows, 1), CHUNK_ROWS)
+    )
 
 
 def _place_defects(rng: Random, rows: int, bad_rows: int) -> dict[int, str]:
