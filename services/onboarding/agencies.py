@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from uuid import UUID
 
@@ -35,14 +34,18 @@ Threshold = Annotated[Money, Field(ge=0)]
 
 
 class NewAgency(Form):
-    """An agency to be made. ``lifecycle_capacity`` null: the installation's setting."""
+    """An agency to be made.
+
+    ``high_priority_threshold`` null: the scorecard's own; ``lifecycle_capacity`` null: the installation's
+    setting.
+    """
 
     slug: Slug
     name: Line
     time_zone: TimeZone = "America/New_York"
     currency: Currency = "USD"
     scorecard: str = "recovery-v1"
-    high_priority_threshold: Threshold = Decimal(500_000)
+    high_priority_threshold: Threshold | None = None
     lifecycle_capacity: Capacity | None = None
     default_creditor: Line = "Default"
 
@@ -50,7 +53,7 @@ class NewAgency(Form):
 class AgencyChange(ChangeForm):
     """What may change of an agency."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"lifecycle_capacity"})
+    nullable: ClassVar[frozenset[str]] = frozenset({"high_priority_threshold", "lifecycle_capacity"})
 
     name: Line | None = None
     time_zone: TimeZone | None = None
@@ -61,7 +64,10 @@ class AgencyChange(ChangeForm):
 
 
 class AgencyView(View):
-    """An agency as it is shown. ``high_priority_threshold`` in the agency's currency."""
+    """An agency as it is shown.
+
+    ``high_priority_threshold`` is a priority score in the agency's currency; null is its scorecard's own.
+    """
 
     id: UUID
     slug: str
@@ -69,7 +75,7 @@ class AgencyView(View):
     time_zone: str
     currency: str
     scorecard: str
-    high_priority_threshold: Money
+    high_priority_threshold: Money | None
     lifecycle_capacity: int | None
     active: bool
     created_at: datetime

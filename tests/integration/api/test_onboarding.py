@@ -41,7 +41,7 @@ async def test_an_agency_comes_with_a_default_creditor_and_schedules(world: Any)
     body = {"slug": "fresh-start", "name": "Fresh Start", "default_creditor": "House Bank"}
     made = await _ok(world, "platform", "POST", "/agencies", body)
     assert (made["currency"], made["scorecard"], made["lifecycle_capacity"]) == ("USD", "recovery-v1", None)
-    assert made["high_priority_threshold"] == "500000.00"
+    assert made["high_priority_threshold"] is None
     creditors = await _ok(world, "platform", "GET", "/creditors", **{"X-Agency": "fresh-start"})
     assert [(row["name"], row["is_default"]) for row in creditors["results"]] == [("House Bank", True)]
     schedules = await _ok(world, "platform", "GET", "/schedules", **{"X-Agency": "fresh-start"})
@@ -132,6 +132,16 @@ async def test_a_platform_administrator_s_change_is_on_the_agency_s_record(world
     assert record.old == {"lifecycle_capacity": None, "time_zone": "America/New_York"}
     assert record.new == {"lifecycle_capacity": 7, "time_zone": "America/Chicago"}
     await _ok(world, "platform", "PATCH", path, {"lifecycle_capacity": None})
+
+
+async def test_an_agency_scores_by_any_scorer_with_its_own_threshold_or_the_scorer_s(world: Any) -> None:
+    path = f"/agencies/{world.agencies['rival']}"
+    before = await _ok(world, "platform", "GET", path)
+    change = {"scorecard": "expected-recovery", "high_priority_threshold": "2500"}
+    made = await _ok(world, "platform", "PATCH", path, change)
+    assert (made["scorecard"], made["high_priority_threshold"]) == ("expected-recovery", "2500.00")
+    back = {"scorecard": before["scorecard"], "high_priority_threshold": None}
+    assert (await _ok(world, "platform", "PATCH", path, back))["high_priority_threshold"] is None
 
 
 async def test_there_is_exactly_one_default_creditor(world: Any) -> None:
