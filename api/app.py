@@ -20,6 +20,7 @@ from api.routers import (
     health,
     imports,
     schedules,
+    score_history,
     scoring,
     sources,
     users,
@@ -38,6 +39,7 @@ MULTIPART_OVERHEAD_BYTES = 64 << 10
 _ROUTERS = (
     auth,
     accounts,
+    score_history,
     debtors,
     worklist,
     imports,

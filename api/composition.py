@@ -28,6 +28,7 @@ from services.onboarding.sources import SourceService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
 from services.schedules import ScheduleService
+from services.score_history import ScoreHistoryService
 from services.scoring_runs import ScoringRunService
 from services.tokens import AccessTokens
 from services.web_ui import WebUi
@@ -55,6 +56,7 @@ class Services:
     accounts: AccountService
     debtors: DebtorService
     worklist: WorklistService
+    score_history: ScoreHistoryService
     imports: ImportService
     scoring_runs: ScoringRunService
     health: HealthService
@@ -86,6 +88,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         ),
         debtors=DebtorService(database, scorecards),
         worklist=WorklistService(database),
+        score_history=ScoreHistoryService(database),
         imports=ImportService(
             database,
             client,

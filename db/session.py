@@ -28,6 +28,7 @@ from db.placements import PlacementStore
 from db.pool import check_before_use
 from db.readings import Readings
 from db.rotation import RotationStore
+from db.score_history import ScoreHistoryStore
 from db.score_preview import ScorePreviewStore
 from db.scorecards import ScorecardStore
 from db.scores import ScoreStore
@@ -92,6 +93,7 @@ class Transaction:
     score_preview = cached_property(lambda tx: ScorePreviewStore(tx.session, tx.tenant))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     scores = cached_property(lambda tx: ScoreStore(tx.session, tx.tenant))
+    score_history = cached_property(lambda tx: ScoreHistoryStore(tx.session, tx.tenant))
     scoring_runs = cached_property(lambda tx: ScoringRunStore(tx.session, tx.tenant))
     sources = cached_property(lambda tx: SourceStore(tx.session, tx.tenant, tx.cipher))
     staging = cached_property(lambda tx: StagingStore(tx.session, tx.tenant, tx.cipher))

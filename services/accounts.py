@@ -70,7 +70,7 @@ class AccountService:
         """One account in detail. ``NotFound`` when it is not there or not the principal's."""
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
-            view = await _visible(tx, who, account_id)
+            view = await visible_account(tx, who, account_id)
             return await _detail(tx, view, with_ssn=who.role in SEES_SSN)
 
     async def timeline(
@@ -79,14 +79,14 @@ class AccountService:
         """Events of one account next to ``position``, nearest first. ``NotFound`` as ``get``."""
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
-            await _visible(tx, who, account_id)
+            await visible_account(tx, who, account_id)
             return await tx.timeline.page(account_id, position, limit)
 
     async def workflow(self, who: Principal, account_id: UUID) -> WorkflowView:
         """What the account's workflow waits for. ``NotFound`` as ``get``."""
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
-            await _visible(tx, who, account_id)
+            await visible_account(tx, who, account_id)
         return await self._lifecycles.read(account_id)
 
     async def create(self, who: Principal, command: CommandKey, form: PlacementForm) -> "Answer":
@@ -99,14 +99,15 @@ class AccountService:
 
         async def effect(tx: "Transaction") -> AccountDetail:
             account_id = await place_account(tx, form, self._scorecards)
-            return await _detail(tx, await _visible(tx, who, account_id), with_ssn=False)
+            return await _detail(tx, await visible_account(tx, who, account_id), with_ssn=False)
 
         answer = await carry_out(self._database, who.tenant, command, effect, status=201)
         await self._ask_admission(who.tenant.agency_id)
         return answer
 
 
-async def _visible(tx: "Transaction", who: Principal, account_id: UUID) -> "AccountView":
+async def visible_account(tx: "Transaction", who: Principal, account_id: UUID) -> "AccountView":
+    """An account that the principal may see; ``NotFound`` for any other, or none."""
     view = await tx.accounts.get(account_id)
     if view is None or (who.role is Role.COLLECTOR and not _is_theirs(view, who)):
         raise NotFound("there is no such account")
