@@ -9,8 +9,8 @@ from uuid import UUID
 from db.debtor_lists import AccountTotals, DebtorFilter, HighRiskFilter
 from db.debtors import SEARCHED_FIELDS
 from domain.errors import Conflict, Invalid
-from domain.scoring import DebtorFacts, Explanation, Scorecard, Scorer, explain
-from domain.scoring.facts import FACT_NAMES, inputs_hash
+from domain.scoring import DebtorFacts
+from domain.scoring.facts import FACT_NAMES
 from domain.tenancy import Role
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
@@ -21,20 +21,21 @@ from services.debtor_views import (
     DebtorView,
     ExplainedScore,
     detail,
-    explained,
     highest,
     listed,
 )
+from services.explaining import explain_now
 from services.rescoring import rescore, scorer_of
 from services.ssn import SEES_SSN, shown_ssn
 
 if TYPE_CHECKING:
     from db.changes import Change
     from db.commands import Answer
-    from db.debtor_lists import HighRiskDebtor, ScoredAccount
+    from db.debtor_lists import HighRiskDebtor
     from db.keyset import Position
     from db.models import Debtor
     from db.session import Database, Transaction
+    from domain.scoring import Scorer
 
 ACCOUNTS_SHOWN = 20
 ACCOUNTS_EXPLAINED = 100
@@ -42,15 +43,11 @@ ACCOUNTS_EXPLAINED = 100
 _NO_COLLECTOR = UUID(int=0)
 """Nothing is assigned to it: what a user with the role, but who is no collector, sees."""
 
-_NOT_SCORED = (
-    "Not scored with the present facts yet: the agency's model does it in a scoring run (POST /scoring/runs)."
-)
-
 
 class DebtorService:
     """Debtors of the principal's agency; a collector's are those of accounts assigned to them."""
 
-    def __init__(self, database: "Database", scorers: Mapping[str, Scorer]) -> None:
+    def __init__(self, database: "Database", scorers: "Mapping[str, Scorer]") -> None:
         self._database = database
         self._scorers = scorers
 
@@ -95,7 +92,7 @@ class DebtorService:
             totals = await tx.debtor_lists.totals([debtor_id], _mine(who))
         scorer = scorer_of(agency, self._scorers)
         facts = DebtorFacts.model_validate({name: getattr(debtor, name) for name in FACT_NAMES})
-        accounts = [_explained(scorer, facts, row, agency.high_priority_threshold) for row in rows]
+        accounts = [explain_now(scorer, facts, row, agency.high_priority_threshold) for row in rows]
         accounts.sort(key=_by_value)
         count = totals.get(debtor_id, AccountTotals()).count
         return DebtorScore(
@@ -198,30 +195,6 @@ async def _detail(tx: "Transaction", debtor: "Debtor", mine: UUID | None, *, wit
         ssn=shown_ssn(tx, debtor, with_digits=with_ssn),
         totals=totals.get(debtor.id, AccountTotals()),
         accounts=await tx.debtor_lists.accounts(debtor.id, collector_id=mine, limit=ACCOUNTS_SHOWN),
-    )
-
-
-def _explained(
-    scorer: Scorer, facts: DebtorFacts, row: "ScoredAccount", threshold: Decimal | None
-) -> ExplainedScore:
-    digest = inputs_hash(row.account.balance, facts, scorer.used_facts)
-    same = (
-        row.score is not None
-        and row.scorecard is not None
-        and (row.scorecard.sha256, row.score.inputs_hash) == (scorer.digest, digest)
-    )
-    words: Explanation | None = None
-    if same or isinstance(scorer, Scorecard):
-        total = row.score.total if row.score is not None else 0
-        words = explain(scorer, facts, row.account.balance, total=total, threshold=threshold)
-    current = same and words is not None and row.score is not None and _agree(row, words)
-    return explained(row, words, current=current, why_not=_NOT_SCORED)
-
-
-def _agree(row: "ScoredAccount", words: Explanation) -> bool:
-    stored, score = row.score, words.score
-    return stored is not None and (
-        (stored.total, stored.rank, stored.priority) == (score.total, score.rank, score.priority)
     )
 
 
