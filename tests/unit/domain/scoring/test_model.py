@@ -51,9 +51,7 @@ def test_what_is_no_probability_is_no_score(model: ModelCard, answer: int) -> No
 
 
 def test_a_stored_answer_is_explained_in_words(model: ModelCard) -> None:
-    facts = DebtorFacts(
-        monthly_income=Decimal(2500), employment_status="SELF_EMPLOYED", family_situation="X"
-    )
+    facts = DebtorFacts(monthly_income=Decimal(2500), employment_status="SELF_EMPLOYED", family_situation="X")
     told = explain(model, facts, Decimal("1000.00"), total=3_001)
     assert told.score == model.score(3_001, Decimal("1000.00"))
     assert told.factors == ()
