@@ -1,6 +1,6 @@
 """What an account scored when and why: from the inputs and the scorecard version that were stored then."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -115,10 +115,20 @@ class ScoreHistoryService:
         return _explained(row, card, moment)
 
 
-async def breaches(tx: "Transaction", seen: "Seen") -> AsyncIterator[ScoreBreach]:
-    """Stored scores of the tenant's agency that do not come out again; ``seen`` counts all that were read."""
+_TELL_EVERY = 1_000
+
+
+async def breaches(
+    tx: "Transaction", seen: "Seen", told: Callable[[], None] = lambda: None
+) -> AsyncIterator[ScoreBreach]:
+    """Stored scores of the tenant's agency that do not come out again.
+
+    ``seen`` counts all that were read; ``told`` is called now and then while they are.
+    """
     cards: dict[UUID, Scorer] = {}
     async for row in tx.score_history.every():
+        if seen.read % _TELL_EVERY == 0:
+            told()
         card = cards.get(row.scorecard_id)
         if card is None:
             card = cards[row.scorecard_id] = await tx.scorecards.get(row.scorecard_id)
@@ -136,6 +146,11 @@ class Seen:
 
     derived: int = 0
     models: int = 0
+
+    @property
+    def read(self) -> int:
+        """All of them."""
+        return self.derived + self.models
 
 
 def _inputs(row: "AccountScoreHistory") -> ScoreInputs:

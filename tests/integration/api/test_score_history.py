@@ -1,5 +1,9 @@
 """Why an account scored what it did, told later from what was stored then."""
 
+import asyncio
+import json
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -185,3 +189,41 @@ async def test_the_audit_reads_a_long_history_a_few_rows_at_a_time(
 
         assert len(held) == await tx.score_history.count() > 10
         assert max(held) <= 4
+
+
+async def audit(module_database: Any, *words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of ``recoup audit scores``."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", "audit", "scores", *words),
+        env={**os.environ, "RECOUP_DATABASE_URL": module_database.app_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_the_audit_names_what_does_not_follow_and_exits_1(
+    world: Any, module_database: Any, account: dict[str, Any]
+) -> None:
+    _, known = await found(world)
+    async with await psycopg.AsyncConnection.connect(module_database.owner_url) as connection:
+        await connection.execute(
+            "UPDATE account_score_history SET total = total + 1 WHERE account_id = %s", [account["id"]]
+        )
+
+    sound, said, _ = await audit(module_database, "--agency", "rival")
+    code, printed, _ = await audit(module_database, "--json")
+    nobody, _, error = await audit(module_database, "--agency", "nobody")
+
+    assert sound == 0
+    assert "every score follows from its inputs and its scorecard: derived 0 scores" in said
+    report = json.loads(printed)
+    assert code == 1
+    assert (report["agencies"], report["of_models"]) == (2, 0)
+    assert report["differing"] == len(report["breaches"]) == len(known) + 2
+    breach = next(one for one in report["breaches"] if one["account_id"] == account["id"])
+    assert breach["differs"] == ["total"]
+    assert (breach["agency"], breach["scorecard"]) == ("acme", "recovery-v1 version 1")
+    assert nobody == 1
+    assert "there is no agency “nobody”" in error
