@@ -31,9 +31,7 @@ class PortfolioScoring:
 
     @workflow.run
     async def run(self, request: ScoringRequest) -> ScoringSummary:
-        ref = await workflow.execute_activity_method(
-            ScoringActivities.open, request, task_queue=queues.BULK, **policies.DB_WRITE
-        )
+        ref = await self._open(request)
         if not ref.over:
             await self._wait_for_turn(ref, request)
         try:
@@ -47,6 +45,18 @@ class PortfolioScoring:
         workflow.set_current_details(f"{summary.scored:,} accounts scored, {summary.changed:,} changed")
         await admitting.start(AgencyRef(agency_id=request.agency_id))
         return summary
+
+    async def _open(self, request: ScoringRequest) -> ScoringRef:
+        try:
+            return await workflow.execute_activity_method(
+                ScoringActivities.open, request, task_queue=queues.BULK, **policies.DB_WRITE
+            )
+        except ActivityError as error:
+            if request.run_id is None:
+                raise
+            # Whoever asked has made the row: it must not seem to be at work.
+            ref = ScoringRef(agency_id=request.agency_id, run_id=request.run_id)
+            raise await self._fail(ref, cause_of(error)) from error
 
     async def _wait_for_turn(self, ref: ScoringRef, request: ScoringRequest) -> None:
         while not await workflow.execute_activity_method(

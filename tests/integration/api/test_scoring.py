@@ -305,6 +305,21 @@ async def test_a_scorecard_that_is_not_known_here_is_said(world: Any) -> None:
     assert "recovery-v1" in answer.json()["detail"]
 
 
+async def test_a_run_that_the_workers_cannot_open_is_ended_with_the_reason(
+    world: Any, stocked: dict[str, Any], temporal_client: Client
+) -> None:
+    run = (await start(world)).json()
+    await set_scorecard(world, "gone-v9")
+    try:
+        async with working(world, temporal_client):
+            [over] = await ended(world, 1)
+    finally:
+        await set_scorecard(world, "recovery-v1")
+
+    assert (over["id"], over["status"]) == (run["id"], "failed")
+    assert "gone-v9" in over["reason"]
+
+
 async def set_scorecard(world: Any, name: str) -> None:
     async with world.database.platform() as tx:
         await tx.agencies.change(world.agencies["acme"], {"scorecard": name})
