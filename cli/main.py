@@ -15,6 +15,7 @@ from cli.consoles import plain_console
 from domain.errors import DomainError, Forbidden
 from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
+from sandbox.portfolio_tables import Distribution
 
 INTERRUPTED = 130
 GROUPS = {
@@ -157,6 +158,60 @@ def score(
     settings = load_settings()
     wanted = Wanted(agency=agency, batch_size=batch_size, threshold=threshold, top_k=top_k)
     if code := run_scoring(settings, wanted, dry_run=dry_run, as_json=as_json):
+        raise typer.Exit(code)
+
+
+@app.command()
+def generate(
+    count: Annotated[int, typer.Option(help="Accounts to make.", min=1, max=10_000_000)] = 50_000,
+    distribution: Annotated[
+        Distribution,
+        typer.Option(
+            help="Shares of steady, middling and strained debtors: balanced 30, 45, 25 percent;"
+            " high-risk 3, 17, 80; low-risk 80, 17, 3."
+        ),
+    ] = Distribution.BALANCED,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same portfolio.", min=0)] = 42,
+    clear: Annotated[
+        bool,
+        typer.Option(
+            "--clear",
+            help="First remove the agency's accounts, debtors, ledger, timeline, scores, imports and"
+            " scoring runs, and end their workflows. Users, creditors, sources and the audit trail stay.",
+        ),
+    ] = False,
+    no_scores: Annotated[bool, typer.Option("--no-scores", help="Leave the accounts unscored.")] = False,
+    agency: Annotated[str, typer.Option(help="Slug or id of the agency.")] = "demo",
+    csv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a portfolio file, .csv or .csv.gz, instead; - is standard output. Needs no sandbox.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file of --csv.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Invent a reproducible portfolio for a running sandbox, or as a file (development only).
+
+    All is one transaction: interrupted, nothing was changed. While many accounts come in, the API and
+    the workers wait for it.
+    """
+    from cli.generate import Wanted
+    from cli.generate import run as run_generate
+
+    _refuse_production("generate is")
+    wanted = Wanted(
+        count=count,
+        distribution=distribution,
+        seed=seed,
+        agency=agency,
+        clear=clear,
+        scores=not no_scores,
+        csv=csv,
+        force=force,
+    )
+    if code := run_generate(load_settings(), wanted, as_json=as_json):
         raise typer.Exit(code)
 
 

@@ -1,0 +1,228 @@
+"""``recoup generate``: invented portfolios, into the database or as a file for the SFTP door."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.admin_support import EXIT_USAGE, err, guarded, out
+from domain.errors import Conflict, Invalid
+from sandbox.generator import Generated, Portfolio, generate
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+    from sandbox.portfolio_tables import Distribution
+
+STANDARD_OUTPUT = "-"
+QUIET_S = 2.0
+"""Work that is shorter needs no word about its progress where nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for on the command line."""
+
+    count: int
+    distribution: "Distribution"
+    seed: int
+    agency: str
+    clear: bool
+    scores: bool
+    csv: str | None
+    force: bool
+
+    def refusal(self, *, as_json: bool) -> str | None:
+        """Why these options do not go together, if they do not."""
+        if self.csv is None:
+            return "--force overwrites a file: it goes with --csv" if self.force else None
+        if self.clear or not self.scores:
+            return "--csv only writes a file: leave out --clear and --no-scores"
+        if self.csv == STANDARD_OUTPUT and as_json:
+            return "--csv - and --json both write to standard output: choose one"
+        return None
+
+
+def run(settings: "Settings", wanted: Wanted, *, as_json: bool) -> int:
+    """Do what was asked for; the exit code."""
+    if reason := wanted.refusal(as_json=as_json):
+        err.print(reason)
+        return EXIT_USAGE
+    started = time.monotonic()
+    with _Stages(err) as stages:
+        summary = guarded(_made(settings, wanted, stages))
+    summary["seconds"] = round(time.monotonic() - started, 3)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _show(summary, err if wanted.csv == STANDARD_OUTPUT else out)
+    return 0
+
+
+async def _made(settings: "Settings", wanted: Wanted, stages: "_Stages") -> dict[str, Any]:
+    portfolio = Portfolio(wanted.count, wanted.distribution, wanted.seed)
+    about = {"count": wanted.count, "distribution": wanted.distribution.value, "seed": wanted.seed}
+    about["prefix"] = portfolio.prefix
+    if wanted.csv is not None:
+        return about | {"file": wanted.csv, "bytes": _write(portfolio, wanted, stages)}
+    made = await generate(
+        settings,
+        portfolio,
+        agency=wanted.agency,
+        clear=wanted.clear,
+        scores=wanted.scores,
+        report=stages.update,
+        say=stages.say,
+    )
+    return about | _told(made, scored=wanted.scores)
+
+
+def _told(made: Generated, *, scored: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "agency": made.agency,
+        "accounts": made.accounts,
+        "debtors": made.debtors,
+        "removed": made.removed,
+        "workflows_ended": made.workflows_ended,
+    }
+    if scored:
+        told |= {
+            "scoring_run_id": str(made.run_id),
+            "errors": made.errors,
+            "levels": made.levels,
+            "high_priority": made.high_priority,
+        }
+    return told
+
+
+def _write(portfolio: Portfolio, wanted: Wanted, stages: "_Stages") -> int:
+    if wanted.csv == STANDARD_OUTPUT:
+        counted = _Counted(sys.stdout.buffer)
+        portfolio.write(counted, stages.update)
+        sys.stdout.buffer.flush()
+        return counted.bytes
+    path = Path(wanted.csv or "")
+    packed = path.name.lower().endswith(".csv.gz")
+    if not packed and not path.name.lower().endswith(".csv"):
+        raise Invalid(f"--csv: {path.name or path} must end in .csv or .csv.gz, or be - for standard output")
+    if path.exists() and not wanted.force:
+        raise Conflict(f"--csv: {path} is there already; --force writes over it")
+    try:
+        with _replacing(path) as fh:
+            (portfolio.write_packed if packed else portfolio.write)(fh, stages.update)
+    except OSError as error:
+        raise Invalid(f"--csv: {path} cannot be written: {error.strerror}") from None
+    return path.stat().st_size
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name when it is whole; interrupted, there is none, and an old one stays."""
+    if path.is_dir():
+        raise Invalid(f"--csv: {path} is a folder; name a file in it")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as fh:
+            yield fh
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Counted:
+    """A pipe that counts what goes through."""
+
+    def __init__(self, fh: BinaryIO) -> None:
+        self._fh = fh
+        self.bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self.bytes += len(data)
+        return self._fh.write(data)
+
+
+def _show(summary: Mapping[str, Any], console: Console) -> None:
+    for what in ("workflows_ended", "removed"):
+        if found := summary.get(what):
+            listed = ", ".join(f"{count:,} {name}" for name, count in found.items())
+            console.print(f"{'workflows ended' if what == 'workflows_ended' else what}: {listed}")
+    speed = summary["count"] / summary["seconds"] if summary["seconds"] else 0
+    took = f"in {summary['seconds']:.1f} s ({speed:,.0f} rows/s)"
+    kind = f"{summary['distribution']} portfolio of seed {summary['seed']}"
+    if "file" in summary:
+        console.print(
+            f"{summary['file']}: {summary['count']:,} rows, {summary['bytes']:,} bytes, {kind}, {took}"
+        )
+        return
+    console.print(
+        f"{summary['accounts']:,} accounts of {summary['debtors']:,} debtors for {summary['agency']}, "
+        f"{summary['prefix']}-…, {kind}, {took}"
+    )
+    if "levels" not in summary:
+        console.print(f"not scored; to do so: recoup score --agency {summary['agency']}")
+        return
+    levels = Table("level", "accounts")
+    levels.columns[1].justify = "right"
+    for level, accounts in sorted(summary["levels"].items(), key=lambda item: -item[1]):
+        levels.add_row(level, f"{accounts:,}")
+    console.print(levels)
+    console.print(f"{summary['high_priority']:,} of high priority, {summary['errors']:,} not scored")
+
+
+class _Stages:
+    """What is being done: a bar for each stage for people, a line for each long one where nobody watches."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._told: set[str] = set()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` of a stage; a total of 0 is not known."""
+        if stage not in self._tasks:
+            for before in self._tasks.values():
+                self._bar.stop_task(before)
+            self._tasks[stage] = self._bar.add_task(stage, total=None)
+        self._bar.update(self._tasks[stage], completed=done, total=total or None)
+        passed = time.monotonic() - self._started
+        if self._bar.disable and passed > QUIET_S and stage not in self._told:
+            self._told.add(stage)
+            self._console.print(f"{stage} … ({passed:.0f} s)")
+
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        self._console.print(line)
