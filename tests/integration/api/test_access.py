@@ -36,6 +36,7 @@ MATRIX = {
     "GET /accounts/{account_id}": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /accounts/{account_id}/timeline": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /accounts/{account_id}/workflow": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /worklist": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /debtors": {"acme.admin", "acme.collector", "acme.auditor"},
     "POST /debtors": {"acme.admin"},
     "GET /debtors/high-risk": {"acme.admin", "acme.collector", "acme.auditor"},
