@@ -18,6 +18,7 @@ from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.authentication import AuthenticationService
 from services.debtors import DebtorService
+from services.fairness import FairnessService
 from services.health import HealthService
 from services.imports import ImportService
 from services.lifecycle_view import LifecycleReader
@@ -59,6 +60,7 @@ class Services:
     score_history: ScoreHistoryService
     imports: ImportService
     scoring_runs: ScoringRunService
+    fairness: FairnessService
     health: HealthService
     fingerprint_key: bytes
 
@@ -96,6 +98,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             web_ui,
             upload_max_bytes=settings.upload_max_bytes,
         ),
+        fairness=FairnessService(database, scorecards),
         scoring_runs=ScoringRunService(database, client, web_ui, scorecards),
         health=HealthService(
             database,

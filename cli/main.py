@@ -215,6 +215,16 @@ def generate(
         raise typer.Exit(code)
 
 
+@app.command()
+def fairness(
+    agency: Annotated[str, typer.Option(help="Id or slug of the agency.")], as_json: AsJson = False
+) -> None:
+    """Compare the scorecards with and without the family situation over an agency's accounts."""
+    from cli.fairness import run as report
+
+    report(load_settings(), agency, as_json=as_json)
+
+
 @app.command(name="sftp-upload")
 def sftp_upload(
     file: Annotated[

@@ -20,6 +20,7 @@ from db.commands import CommandStore
 from db.creditors import CreditorStore
 from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
+from db.fairness import FairnessStore
 from db.import_reports import ImportReportStore
 from db.imports import ImportStore
 from db.ledger import LedgerStore
@@ -84,6 +85,7 @@ class Transaction:
     creditors = cached_property(lambda tx: CreditorStore(tx.session, tx.tenant))
     debtor_lists = cached_property(lambda tx: DebtorListStore(tx.session, tx.tenant))
     debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
+    fairness = cached_property(lambda tx: FairnessStore(tx.session, tx.tenant))
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
