@@ -67,7 +67,7 @@ class ScheduleView(View):
 
     id: str
     workflow: str
-    spec: str = Field(examples=["every 15 minutes", "every day at 03:30 America/New_York"])
+    spec: str = Field(examples=["every 15 minutes", "every day at 04:30 America/New_York"])
     next_runs: tuple[datetime, ...]
     paused: bool
     note: str | None
@@ -281,7 +281,7 @@ _HOUR_S = 3600
 
 
 def _at(calendar: ScheduleCalendarSpec) -> str:
-    """A time of every day in words: ``every day at 03:30``; Temporal's comment for what somebody changed."""
+    """A time of every day in words: ``every day at 04:30``; Temporal's comment for what somebody changed."""
     match calendar.hour, calendar.minute:
         case [hour], [minute] if hour.end <= hour.start and minute.end <= minute.start:
             return f"every day at {hour.start:02}:{minute.start:02}"

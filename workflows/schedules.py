@@ -18,9 +18,9 @@ ones are skipped, so that an outage ends in one run."""
 ADMISSION_SWEEP = timedelta(minutes=5)
 """How soon a place that was freed, or an admission that a crash cut short, is noticed at the latest."""
 
-SCORING_AT = time(3, 30)
-"""When the nightly scoring starts, in the agency's own time zone: outside the hours from 01:00 to 03:00,
-which a change to or from daylight saving time skips or repeats in most of the world."""
+SCORING_AT = time(4, 30)
+"""When the nightly scoring starts, in the agency's own time zone: a time that no zone skips or repeats
+when it changes to or from daylight saving time (some do so between 03:00 and 04:00)."""
 
 SCORING_CATCH_UP = timedelta(hours=20)
 """A night that Temporal missed is made up for the same day; the next night is near enough after that."""

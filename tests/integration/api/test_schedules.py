@@ -64,11 +64,11 @@ async def test_all_accounts_are_scored_each_night(world: Any, agency: UUID, temp
     schedule = await described(temporal_client, scoring_schedule_id(agency))
 
     assert nightly["workflow"] == "PortfolioScoring"
-    assert nightly["spec"] == "every day at 03:30 America/New_York"
+    assert nightly["spec"] == "every day at 04:30 America/New_York"
     here = [
         datetime.fromisoformat(at).astimezone(ZoneInfo("America/New_York")) for at in nightly["next_runs"]
     ]
-    assert {(at.hour, at.minute) for at in here} == {(3, 30)}
+    assert {(at.hour, at.minute) for at in here} == {(4, 30)}
     assert {later - earlier for earlier, later in pairwise(here)} == {timedelta(days=1)}
     assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
     assert schedule.policy.catchup_window == SCORING_CATCH_UP
@@ -87,9 +87,9 @@ async def test_the_night_moves_with_the_agency(world: Any, agency: UUID) -> None
     await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/resume")
 
     assert moved.status_code == 200, moved.text
-    assert nightly["spec"] == "every day at 03:30 America/Phoenix"
+    assert nightly["spec"] == "every day at 04:30 America/Phoenix"
     assert (nightly["paused"], nightly["note"]) == (True, "audit")
-    assert (await shown(world))[schedule_id]["spec"] == "every day at 03:30 America/New_York"
+    assert (await shown(world))[schedule_id]["spec"] == "every day at 04:30 America/New_York"
 
 
 async def test_times_that_somebody_has_changed_are_not_told_wrongly(

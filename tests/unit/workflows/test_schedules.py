@@ -37,7 +37,7 @@ def test_agencies_do_not_all_fire_at_once() -> None:
 def test_all_accounts_are_scored_each_night_where_the_agency_is() -> None:
     *_, nightly = declared(UUID(int=1), time_zone="America/Denver", poll_every=EVERY)
 
-    assert nightly.timing == Daily(time(3, 30), "America/Denver")
+    assert nightly.timing == Daily(time(4, 30), "America/Denver")
     assert nightly.argument == ScoringRequest(agency_id=UUID(int=1), origin="schedule")
     # A whole night missed is made up for, but never by two runs.
     assert timedelta(hours=12) < nightly.catch_up < timedelta(days=1)
