@@ -86,7 +86,9 @@ def write(scored: str) -> str:
     compared AS MATERIALIZED (
         SELECT n.*, o.account_id IS NULL OR {DIFFERS} AS rescored,
                COALESCE(o.high_priority AND o.queued, false) AS known_high,
-               CASE WHEN o.account_id IS NULL OR {DIFFERS} THEN now() ELSE o.scored_at END AS scored_at
+               -- Not the transaction's start: one that had to wait for another comes after it.
+               CASE WHEN o.account_id IS NULL OR {DIFFERS} THEN statement_timestamp()
+                    ELSE o.scored_at END AS scored_at
           FROM scored n {PRESENT_SCORE}
          WHERE o.account_id IS NULL OR {DIFFERS} OR o.queued <> n.queued
             OR o.collector_id IS DISTINCT FROM n.collector_id
@@ -114,4 +116,26 @@ def write(scored: str) -> str:
         ON CONFLICT (account_id) WHERE delivered_at IS NULL DO NOTHING)
     SELECT level, count(*) AS scored, count(*) FILTER (WHERE high_priority) AS high_priority,
            (SELECT count(*) FROM compared JOIN written USING (account_id) WHERE rescored) AS changed
+      FROM scored GROUP BY level"""
+
+
+def write_first(scored: str) -> str:
+    """``write`` for accounts that were never scored, which nothing has to be compared with."""
+    return f"""
+    WITH scored AS MATERIALIZED ({scored}),
+    written AS (
+        INSERT INTO account_score (account_id, agency_id, {_ROW_LIST}, scorecard_id, scored_at)
+        SELECT account_id, :agency, {_ROW_LIST}, :card, now() FROM scored),
+    history AS (
+        INSERT INTO account_score_history (agency_id, account_id, scored_at, run_id, scorecard_id, threshold,
+                                           {_SCORE_LIST}, balance, {_FACT_COLUMNS}, inputs_hash)
+        SELECT :agency, account_id, now(), :run, :card, :threshold,
+               {_SCORE_LIST}, balance, {_FACT_COLUMNS}, inputs_hash
+          FROM scored),
+    noticed AS (
+        INSERT INTO high_priority_notice (agency_id, account_id, run_id, rank, total, level)
+        SELECT :agency, account_id, :run, rank, total, level FROM scored
+         WHERE high_priority AND queued)
+    SELECT level, count(*) AS scored, count(*) FILTER (WHERE high_priority) AS high_priority,
+           (SELECT count(*) FROM scored) AS changed
       FROM scored GROUP BY level"""

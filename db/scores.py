@@ -1,6 +1,6 @@
 """Scores: written set-based by a run, or for single accounts when they are made or change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -38,8 +38,13 @@ class Scored:
 class ScoreStore(Store):
     """Current scores of one agency, and the history of those that were."""
 
-    async def score_chunk(self, run: ScoringRun, chunk: ScoringChunk, scorer: Scorer) -> Scored:
-        """Score the accounts of a chunk as they are now. ``ModelFailed`` for a model without an answer."""
+    async def score_chunk(
+        self, run: ScoringRun, chunk: ScoringChunk, scorer: Scorer, *, first: bool = False
+    ) -> Scored:
+        """Score the accounts of a chunk as they are now. ``ModelFailed`` for a model without an answer.
+
+        ``first``: this transaction has made them, so that they have no score yet, which is quicker.
+        """
         threshold = scorer.high_priority_above if run.threshold is None else run.threshold
         values: dict[str, Any] = {"run": run.id}
         if chunk.first_id is None:
@@ -48,7 +53,7 @@ class ScoreStore(Store):
         else:
             accounts = score_statements.ACCOUNTS_IN_RANGE
             values |= {"first": chunk.first_id, "last": chunk.last_id}
-        return await self._score(accounts, values, scorer, run.scorecard_id, threshold)
+        return await self._score(accounts, values, scorer, run.scorecard_id, threshold, first=first)
 
     async def score_accounts(
         self,
@@ -100,8 +105,10 @@ class ScoreStore(Store):
         threshold: Decimal,
         *,
         strict: bool = True,
+        first: bool = False,
     ) -> Scored:
         await self._session.execute(_SETTINGS)
+        write = score_statements.write_first if first else score_statements.write
         bound = {
             "agency": self._agency_id,
             "card": scorecard_id,
@@ -110,13 +117,20 @@ class ScoreStore(Store):
             **values,
         }
         if isinstance(scorer, ModelCard):
-            return await self._score_by_model(accounts, bound, scorer, threshold, strict=strict)
+            return await self._score_by_model(accounts, bound, scorer, threshold, write, strict=strict)
         score = score_sql(scorer, threshold=threshold).replace(":", r"\:")
         scored = score_statements.scored_by_sql(accounts, score, scorer.used_facts)
-        return _summed((await self._session.execute(text(score_statements.write(scored)), bound)).all())
+        return _summed((await self._session.execute(text(write(scored)), bound)).all())
 
     async def _score_by_model(
-        self, accounts: str, values: Mapping[str, Any], model: ModelCard, threshold: Decimal, *, strict: bool
+        self,
+        accounts: str,
+        values: Mapping[str, Any],
+        model: ModelCard,
+        threshold: Decimal,
+        write: Callable[[str], str],
+        *,
+        strict: bool,
     ) -> Scored:
         """Show the accounts to the model, then write what it says as any other score."""
         for statement in model_statements.MAKE_TABLES:
@@ -126,7 +140,7 @@ class ScoreStore(Store):
         )
         told = await self._told(model, threshold, strict=strict)
         written = await self._session.execute(
-            text(score_statements.write(model_statements.SCORED)), dict(values)
+            text(write(model_statements.SCORED)), dict(values)
         )
         if told.errors:
             await self._session.execute(text(model_statements.KEEP_UP), dict(values))

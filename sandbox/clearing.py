@@ -30,6 +30,7 @@ CLEARED = (
     "import_job",
     "account",
     "journal",
+    "debtor_search",
     "debtor",
 )
 """Tables that are emptied of an agency, each before those that it refers to."""
@@ -41,7 +42,7 @@ REASON = "its data is cleared by recoup generate --clear"
 _AT_ONCE = 32
 
 
-async def clear_by_rows(connection: AsyncConnection[Any], agency_id: UUID) -> dict[str, int]:
+async def delete_rows(connection: AsyncConnection[Any], agency_id: UUID) -> dict[str, int]:
     """Delete an agency's rows; how many by table. Foreign keys are set aside by the caller."""
     removed = {}
     for table in CLEARED:
@@ -52,26 +53,28 @@ async def clear_by_rows(connection: AsyncConnection[Any], agency_id: UUID) -> di
     return removed
 
 
-async def clear_by_tables(connection: AsyncConnection[Any], agency_id: UUID) -> dict[str, int]:
-    """The same where most rows are this agency's: the rows of others are put aside, the tables emptied.
+async def begin_afresh(connection: AsyncConnection[Any], agency_id: UUID, *, clear: bool) -> dict[str, int]:
+    """Empty the tables and put back what stays, where that is the lesser part; rows removed, by table.
 
-    The caller has the tables to itself.
+    Without ``clear``, all rows stay. What is written into an emptied table need not be logged first, where
+    the server's ``wal_level`` is minimal. The caller has the tables to itself.
     """
-    removed, others = {}, []
+    removed, staying = {}, []
     for table in CLEARED:
         name = Identifier(table)
         count = SQL("SELECT count(*) FILTER (WHERE agency_id = %s), count(*) FROM {}").format(name)
         found = await (await connection.execute(count, [agency_id])).fetchone()
         mine, everybodys = found or (0, 0)
-        removed[table] = mine
-        if everybodys > mine:
-            others.append(table)
+        removed[table] = mine * clear
+        if everybodys > removed[table]:
+            staying.append(table)
             keep = SQL(
-                "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WHERE agency_id <> %s"
+                "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS"
+                " SELECT {} FROM {} WHERE NOT (%s AND agency_id = %s)"
             ).format(Identifier(f"kept_{table}"), await _columns(connection, table), name)
-            await connection.execute(keep, [agency_id])
+            await connection.execute(keep, [clear, agency_id])
     await connection.execute(SQL("TRUNCATE {}").format(SQL(", ").join(map(Identifier, CLEARED))))
-    for table in others:
+    for table in staying:
         names = await _columns(connection, table)
         await connection.execute(
             SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(

@@ -216,8 +216,8 @@ class _Load:
         in_bulk = moved >= max(MANY, stays)
         if in_bulk or (clear and await store.has_data()):
             asides = await self._take_aside(store, in_bulk=in_bulk)
+            removed = await self._make_room(store, clear=clear, in_bulk=in_bulk)
         if clear:
-            removed = await self._clear(store, in_bulk=in_bulk)
             await tx.audit.record("portfolio.cleared", "agency", self._agency.id, old=removed)
         spans, debtors = await self._copy(store, tx.cipher)
         scored = await self._score(tx, store, spans) if scores else None
@@ -256,12 +256,15 @@ class _Load:
             lambda done: self._report("building indexes, proving foreign keys", done, len(things)),
         )
 
-    async def _clear(self, store: GeneratedStore, *, in_bulk: bool) -> dict[str, int]:
-        self._report("removing what was there", 0, 0)
-        connection = await store.connection()
-        await clearing.drop_staging(connection, self._agency.id)
-        clear = clearing.clear_by_tables if in_bulk else clearing.clear_by_rows
-        return await clear(connection, self._agency.id)
+    async def _make_room(self, store: GeneratedStore, *, clear: bool, in_bulk: bool) -> dict[str, int]:
+        """Remove what the agency has, if asked; how many rows by table."""
+        self._report("removing what was there" if clear else "making room", 0, 0)
+        connection, agency_id = await store.connection(), self._agency.id
+        if clear:
+            await clearing.drop_staging(connection, agency_id)
+        if in_bulk:
+            return await clearing.begin_afresh(connection, agency_id, clear=clear)
+        return await clearing.delete_rows(connection, agency_id)
 
     async def _copy(self, store: GeneratedStore, cipher: ColumnCipher) -> tuple[list[Span], int]:
         """Copy debtors and accounts, and what follows from them; the next block is made meanwhile."""
@@ -312,7 +315,7 @@ class _Load:
         scorer, done = runnable(scorer, known), 0
         for number, span in enumerate(spans):
             _, chunk = await tx.scoring_runs.take(run.id, number)
-            scored = await tx.scores.score_chunk(run, chunk, scorer)
+            scored = await tx.scores.score_chunk(run, chunk, scorer, first=True)
             await tx.scoring_runs.add_errors(run.id, scored.failed)
             await tx.scoring_runs.mark(run.id, number, scored)
             done += span.rows
