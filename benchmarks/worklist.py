@@ -17,7 +17,7 @@ from db.cipher import ColumnCipher, parse_keys
 from db.keyset import Position
 from db.scorecard_files import builtin_scorecards
 from db.session import Database
-from db.worklist import Whose, page_query
+from db.worklist import Whose, page_query, rows_of
 from domain.tenancy import Role
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.postgres import APPLICATION, OWNER
@@ -177,7 +177,8 @@ def _compare(port: int, url: str, agency_id: UUID, requests: int) -> tuple[Laten
         (lambda: api.get(deep_path), []),
     ]
     shown = [row["id"] for row in json.loads(api.get(deep_path))["results"]]
-    if sorted(shown) != sorted(str(row[1]) for row in _page(bare.get(position))):
+    rows = sorted((-row.rank, row.account_id) for row in rows_of(bare.get(position)))
+    if shown != [str(account_id) for _, account_id in rows[:PAGE_SIZE]]:
         raise RuntimeError("the two ways do not read the same page")
     for turn in range(requests + WARM_UP):
         for ask, times in ways:
@@ -189,12 +190,6 @@ def _compare(port: int, url: str, agency_id: UUID, requests: int) -> tuple[Laten
     bare.close()
     bare_first, http_first, bare_deep, http_deep = (tuple(times) for _, times in ways)
     return Latencies(0, http_first, bare_first), Latencies(depth, http_deep, bare_deep)
-
-
-def _page(rows: list[Any]) -> list[Any]:
-    """The rows that a page shows: without the one that tells whether there is another page."""
-    ordered = sorted(rows, key=lambda row: (-row[0], row[1]))
-    return ordered[:PAGE_SIZE]
 
 
 def _walk(api: _Api) -> tuple[int, str, str]:
