@@ -44,6 +44,16 @@ Money = Annotated[
 ]
 """An amount in the account's currency; a JSON string, answered with two decimals, taken with up to two."""
 
+LargeMoney = Annotated[
+    Decimal,
+    PlainSerializer(_two_places, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{2}$", "examples": ["132500000.00"]},
+        mode="serialization",
+    ),
+]
+"""What amounts add up or multiply to, a priority score for one: larger than any one amount may be."""
+
 PositiveMoney = Annotated[Money, Field(gt=0, le=MAX_AMOUNT)]
 """An amount that a caller may ask for: above zero, at most ``MAX_AMOUNT``."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.accounts import AccountStatus, legal_moves
-from domain.money import Money
+from domain.money import LargeMoney, Money
 from domain.scoring import FactorExplanation, RiskLevel
 from services.fields import View
 
@@ -69,7 +69,7 @@ class AccountSummary(View):
     assigned_to_name: str | None
     due_date: date | None
     priority: int | None = Field(description="0 to 3, 3 the most urgent")
-    priority_score: Money | None = Field(description="risk score × balance")
+    priority_score: LargeMoney | None = Field(description="risk score × balance")
     risk_score: int | None
     risk_level: RiskLevel | None
     created_at: datetime
@@ -85,7 +85,7 @@ class ScoreDetail(View):
     total: int
     level: RiskLevel
     priority: int
-    priority_score: Money
+    priority_score: LargeMoney
     high_priority: bool
     points: tuple[int, ...]
     scored_at: datetime

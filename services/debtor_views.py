@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 
 from db.debtor_lists import AccountTotals
 from domain.accounts import AccountStatus
-from domain.money import Money
+from domain.money import LargeMoney, Money
 from domain.scoring import Explanation, FactorExplanation, RiskLevel
 from services.account_views import DebtorDetail, DebtorSummary, priority_score
 from services.fields import View
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from db.debtor_lists import HighRiskDebtor, ScoredAccount
     from db.models import Account, Debtor
 
-Sum = Annotated[Decimal, PlainSerializer("{:.2f}".format, return_type=str, when_used="json")]
-"""A sum of amounts: larger than any one amount may be."""
-
 
 class AccountsTotal(View):
     """What a debtor's accounts come to. ``open`` are neither settled nor closed; ``highest_risk`` is
@@ -29,7 +25,7 @@ class AccountsTotal(View):
 
     count: int
     open: int
-    total_balance: Sum
+    total_balance: LargeMoney
     highest_risk: RiskLevel | None
 
 
@@ -53,7 +49,7 @@ class AccountOfDebtor(View):
     currency: str
     assigned_to: UUID | None
     priority: int | None
-    priority_score: Sum | None
+    priority_score: LargeMoney | None
     risk_score: int | None
     risk_level: RiskLevel | None
 
@@ -81,7 +77,7 @@ class HighRiskListed(DebtorSummary):
     risk_level: RiskLevel
     risk_score: int
     priority: int
-    priority_score: Sum
+    priority_score: LargeMoney
     account: AccountOfDebtor
 
 
@@ -91,7 +87,7 @@ class StoredScore(View):
     total: int
     level: RiskLevel
     priority: int
-    priority_score: Sum
+    priority_score: LargeMoney
     scored_at: datetime
     current: bool
 
@@ -110,7 +106,7 @@ class ExplainedScore(View):
     total: int | None
     level: RiskLevel | None
     priority: int | None
-    priority_score: Sum | None
+    priority_score: LargeMoney | None
     high_priority: bool | None
     factors: tuple[FactorExplanation, ...]
     summary: tuple[str, ...]
@@ -125,7 +121,7 @@ class HighestScore(View):
     total: int
     level: RiskLevel
     priority: int
-    priority_score: Sum
+    priority_score: LargeMoney
 
 
 class DebtorScore(View):

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.errors import NotFound
-from domain.money import Money
+from domain.money import LargeMoney, Money
 from domain.scoring import DebtorFacts, FactorExplanation, RiskLevel, Scorecard
 from domain.scoring.facts import FACT_NAMES, inputs_hash
 from domain.scoring.scorers import explain
@@ -47,7 +47,7 @@ class HistoricScore(View):
     total: int
     level: RiskLevel
     priority: int
-    priority_score: Money
+    priority_score: LargeMoney
     high_priority: bool
     threshold: Money
     scorecard: str
@@ -57,7 +57,7 @@ class HistoricScore(View):
     points: dict[str, int]
 
 
-class ExplainedScore(HistoricScore):
+class ScoreOfDay(HistoricScore):
     """The score of a day in words. ``differences`` names what comes out otherwise today, if anything does."""
 
     at: datetime
@@ -103,7 +103,7 @@ class ScoreHistoryService:
             cards = {card_id: await tx.scorecards.get(card_id) for card_id in {r.scorecard_id for r in rows}}
         return [(row, _historic(row, cards[row.scorecard_id])) for row in rows]
 
-    async def at(self, who: Principal, account_id: UUID, moment: datetime) -> ExplainedScore:
+    async def at(self, who: Principal, account_id: UUID, moment: datetime) -> ScoreOfDay:
         """Why an account scored what it did at a moment. ``NotFound`` as ``page``, or before its first."""
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
@@ -190,11 +190,11 @@ def _historic(row: "AccountScoreHistory", card: "Scorer") -> HistoricScore:
     return HistoricScore.model_validate(_values(row, card))
 
 
-def _explained(row: "AccountScoreHistory", card: "Scorer", moment: datetime) -> ExplainedScore:
+def _explained(row: "AccountScoreHistory", card: "Scorer", moment: datetime) -> ScoreOfDay:
     inputs = _inputs(row)
     words = explain(card, inputs, inputs.balance, total=row.total, threshold=Decimal(row.threshold))
     differs = _differences(row, card) if isinstance(card, Scorecard) else ()
-    return ExplainedScore.model_validate(
+    return ScoreOfDay.model_validate(
         {
             **_values(row, card),
             "at": moment,

@@ -3,25 +3,18 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import Field, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
-from domain.money import Money
+from domain.money import LargeMoney, Money
 from domain.scoring import RiskLevel
 from services.fields import View
 from services.progress import ENDS
 
 if TYPE_CHECKING:
     from db.models import ScoringError, ScoringRun
-
-PriorityScore = Annotated[
-    Decimal,
-    PlainSerializer("{:.2f}".format, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "examples": ["132500000.00"]}, mode="serialization"),
-]
-"""Total × balance in the account's currency; larger than any one amount of money may be."""
 
 
 class ScorecardRef(View):
@@ -36,7 +29,7 @@ class TopAccount(View):
 
     account_id: UUID
     external_ref: str
-    priority_score: PriorityScore
+    priority_score: LargeMoney
     risk_score: int
     risk_level: str
 

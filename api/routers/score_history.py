@@ -10,7 +10,7 @@ from api.deps import ReadsAccounts, ServicesDep
 from api.pagination import Page, Paging
 from api.schemas.accounts import Rank, Until
 from api.schemas.common import READ_ERRORS
-from services.score_history import ExplainedScore, HistoricScore
+from services.score_history import HistoricScore, ScoreOfDay
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
 
@@ -28,9 +28,7 @@ async def list_scores(
 
 
 @router.get("/{account_id}/scores/at", responses=READ_ERRORS)
-async def explain_score(
-    account_id: UUID, at: At, who: ReadsAccounts, services: ServicesDep
-) -> ExplainedScore:
+async def explain_score(account_id: UUID, at: At, who: ReadsAccounts, services: ServicesDep) -> ScoreOfDay:
     """Why the account scored what it did on a day, in words, from what was stored when it was scored.
 
     404 when it had no score yet.

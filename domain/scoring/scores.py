@@ -12,7 +12,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from domain.money import LargeMoney
 
 
 class RiskLevel(StrEnum):
@@ -44,7 +46,7 @@ class Score(BaseModel):
 
     @computed_field  # type: ignore[prop-decorator] # mypy knows no decorated properties
     @property
-    def priority_score(self) -> Annotated[Decimal, PlainSerializer("{:.2f}".format, when_used="json")]:
+    def priority_score(self) -> LargeMoney:
         """In the account's currency: total × balance, or the expected net recovery.
 
         Larger than any one amount of money may be; less than zero when the work costs more than it brings.

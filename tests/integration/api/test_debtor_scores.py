@@ -158,3 +158,29 @@ async def test_many_accounts_are_cut_off_and_said_to_be(world: Any, monkeypatch:
     assert (shown["accounts"]["count"], shown["accounts"]["truncated"]) == (3, True)
     assert shown["accounts"]["total_balance"] == "600.00"
     assert [account["id"] for account in shown["accounts"]["results"]] == wanted
+
+
+async def test_a_priority_score_may_be_larger_than_any_amount(world: Any, module_database: Any) -> None:
+    """A scorecard of one's own may weigh a large balance ten thousand times."""
+    made = await make(world)
+    placed = await place(world, made)
+    huge = "9999999999999.96"
+    async with await psycopg.AsyncConnection.connect(module_database.owner_url) as link:
+        for table in ("account_score", "account_score_history"):
+            changed = await link.execute(
+                f"UPDATE {table} SET rank = 999999999999996 WHERE account_id = %s",  # noqa: S608
+                [placed["id"]],
+            )
+            assert changed.rowcount == 1
+
+    listed = (await read(world, "/accounts", debtor=made["id"], page_size=200))["results"]
+    account = await read(world, f"/accounts/{placed['id']}")
+    history = await read(world, f"/accounts/{placed['id']}/scores")
+    debtor = await read(world, f"/debtors/{made['id']}")
+    waiting = await read(world, "/worklist", page_size=1)
+
+    assert huge in [row["priority_score"] for row in listed]
+    assert account["priority_score"] == account["score"]["priority_score"] == huge
+    assert [score["priority_score"] for score in history["results"]] == [huge]
+    assert [row["priority_score"] for row in debtor["accounts"]["results"]] == [huge]
+    assert waiting["results"][0]["priority_score"] == huge
