@@ -101,7 +101,7 @@ class ScoringActivities:
                 origin=request.origin,
                 requested_by=request.requested_by,
                 scorecard_id=await tx.scorecards.keep(card),
-                threshold=card.high_priority_above if wanted is None else wanted,
+                threshold=card.limit(wanted),
                 batch_size=request.batch_size,
                 import_id=request.import_id,
             )

@@ -34,7 +34,7 @@ def score_sql(
     scorecard's own, at most two decimals, else ``ValueError``.
     """
     held = sql.Identifier(*balance.split("."))
-    limit = cents(card.high_priority_above if threshold is None else threshold)
+    limit = cents(card.limit(threshold))
     names = [sql.Identifier(f"p{i}") for i, _ in enumerate(card.factors)]
     points = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(_points(factor, held, debtor), name)

@@ -45,7 +45,6 @@ class ScoreStore(Store):
 
         ``first``: this transaction has made them, so that they have no score yet, which is quicker.
         """
-        threshold = scorer.high_priority_above if run.threshold is None else run.threshold
         values: dict[str, Any] = {"run": run.id}
         if chunk.first_id is None:
             accounts = score_statements.ACCOUNTS_OF_BUCKET
@@ -53,7 +52,9 @@ class ScoreStore(Store):
         else:
             accounts = score_statements.ACCOUNTS_IN_RANGE
             values |= {"first": chunk.first_id, "last": chunk.last_id}
-        return await self._score(accounts, values, scorer, run.scorecard_id, threshold, first=first)
+        return await self._score(
+            accounts, values, scorer, run.scorecard_id, scorer.limit(run.threshold), first=first
+        )
 
     async def score_accounts(
         self,
@@ -79,7 +80,7 @@ class ScoreStore(Store):
             {"accounts": list(account_ids), "run": None},
             scorer,
             scorecard_id,
-            scorer.high_priority_above if threshold is None else threshold,
+            scorer.limit(threshold),
             strict=False,
         )
 
@@ -139,9 +140,7 @@ class ScoreStore(Store):
             text(model_statements.read_inputs(accounts, model.used_facts)), dict(values)
         )
         told = await self._told(model, threshold, strict=strict)
-        written = await self._session.execute(
-            text(write(model_statements.SCORED)), dict(values)
-        )
+        written = await self._session.execute(text(write(model_statements.SCORED)), dict(values))
         if told.errors:
             await self._session.execute(text(model_statements.KEEP_UP), dict(values))
         return replace(_summed(written.all()), errors=len(told.errors), failed=told.errors)

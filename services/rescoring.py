@@ -21,8 +21,8 @@ def scorer_of(agency: "Agency", scorers: "Mapping[str, Scorer]") -> "Scorer":
     scorer = scorers.get(agency.scorecard)
     if scorer is None:
         raise Conflict(
-            f"the agency's scorecard {agency.scorecard} is not known here; "
-            f"choose one of {', '.join(sorted(scorers))} in the agency's settings"
+            f"the agency names the scorecard {agency.scorecard!r}, which is not known here;"
+            f" choose one of {', '.join(sorted(scorers))} in its settings"
         )
     return scorer
 

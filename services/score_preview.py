@@ -12,7 +12,8 @@ from domain.money import Money
 from domain.scoring import Scorer
 from services.access import Principal, Right, require
 from services.fields import View
-from services.scoring_runs import NewScoringRun, chosen_threshold, known_scorer
+from services.rescoring import scorer_of
+from services.scoring_runs import NewScoringRun, chosen_threshold
 from services.scoring_views import (
     ScorecardRef,
     ScoringErrorView,
@@ -97,7 +98,7 @@ class ScorePreviewService:
         async with self._database.transaction(who.tenant) as tx:
             await tx.score_preview.read_only()
             agency = await tx.agencies.get(who.tenant.agency_id)
-            scorer = known_scorer(self._scorers, agency)
+            scorer = scorer_of(agency, self._scorers)
             threshold = chosen_threshold(form.threshold, agency, scorer)
             scorecard_id = await tx.scorecards.find(scorer)
             total = await tx.score_preview.count()

@@ -14,13 +14,13 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.scoring import BATCH_SIZE, ScoringRequest
-from domain.errors import Conflict
 from domain.money import MAX_AMOUNT, Money
 from domain.tenancy import Tenant
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form
 from services.progress import Progress
+from services.rescoring import scorer_of
 from services.scoring_views import ScoringRunView, TopAccount, run_view, top_account
 from services.web_ui import WebUi
 from workflows import attributes, queues
@@ -78,7 +78,7 @@ class ScoringRunService:
 
         async def effect(tx: "Transaction") -> ScoringRunView:
             agency = await tx.agencies.get(agency_id)
-            scorer = known_scorer(self._scorers, agency)
+            scorer = scorer_of(agency, self._scorers)
             run = await tx.scoring_runs.reserve(
                 id=run_id,
                 origin="manual",
@@ -175,21 +175,9 @@ class ScoringRunService:
         return self._web_ui.workflow(queues.scoring_workflow_id(run.import_id or run.id))
 
 
-def known_scorer(scorers: "Mapping[str, Scorer]", agency: "Agency") -> "Scorer":
-    """What an agency is scored by. ``Conflict`` when it is not known here."""
-    try:
-        return scorers[agency.scorecard]
-    except KeyError:
-        raise Conflict(
-            f"the agency names the scorecard {agency.scorecard!r}, which is not known here;"
-            f" choose one of {', '.join(sorted(scorers))} in its settings"
-        ) from None
-
-
 def chosen_threshold(wanted: Decimal | None, agency: "Agency", scorer: "Scorer") -> Decimal:
     """What a run judges high priority by: as wanted, else the agency's threshold, else the scorer's."""
-    given = agency.high_priority_threshold if wanted is None else wanted
-    return scorer.high_priority_above if given is None else given
+    return scorer.limit(agency.high_priority_threshold if wanted is None else wanted)
 
 
 def _run_id(agency_id: UUID, command: CommandKey) -> UUID:
