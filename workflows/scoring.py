@@ -22,6 +22,10 @@ from workflows import admitting, attributes, policies, queues
 from workflows.failures import cause_of
 
 CHUNKS_AT_ONCE = 2
+CHUNKS_IN_A_HISTORY = 1_000
+"""After so many chunks the workflow goes on in a new history: each adds some six events, and Temporal ends
+a workflow that has more than 51,200."""
+
 TURN_POLL = timedelta(seconds=5)
 
 
@@ -36,7 +40,7 @@ class PortfolioScoring:
             await self._wait_for_turn(ref, request)
         try:
             if not ref.over:
-                await self._score(ref)
+                await self._score(ref, request)
             summary = await workflow.execute_activity_method(
                 ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.BULK_STEP
             )
@@ -77,7 +81,7 @@ class PortfolioScoring:
         )
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
 
-    async def _score(self, ref: ScoringRef) -> None:
+    async def _score(self, ref: ScoringRef, request: ScoringRequest) -> None:
         chunks = await workflow.execute_activity_method(
             ScoringActivities.open_chunks, ref, task_queue=queues.BULK, **policies.BULK_STEP
         )
@@ -93,7 +97,9 @@ class PortfolioScoring:
                     **policies.BULK_STEP,
                 )
 
-        await asyncio.gather(*(score(chunk) for chunk in chunks))
+        await asyncio.gather(*(score(chunk) for chunk in chunks[:CHUNKS_IN_A_HISTORY]))
+        if len(chunks) > CHUNKS_IN_A_HISTORY:
+            workflow.continue_as_new(request.model_copy(update={"run_id": ref.run_id}))
 
 
 async def start(agency_id: UUID, import_id: UUID) -> None:

@@ -6,24 +6,26 @@ from uuid import UUID
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.admission import AdmissionRequest, Admitted
 from activities.scoring import ChunkRef, FailedRun, ScoringRef, ScoringRequest, ScoringSummary
 from workflows import queues
-from workflows.scoring import TURN_POLL, PortfolioScoring
+from workflows.scoring import CHUNKS_IN_A_HISTORY, TURN_POLL, PortfolioScoring
 
 AGENCY, IMPORT, RUN = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
 class Scores:
-    """A run with three chunks, the turn taken by another run for a while."""
+    """A run with some chunks, the turn taken by another run for a while."""
 
     def __init__(self, clock: WorkflowEnvironment) -> None:
         self._clock = clock
         self.others_turns = 0
+        self.chunks = 3
+        self.opened: list[UUID | None] = []
         self.over = False
         self.broken: int | None = None
         self.asked: list[datetime] = []
@@ -33,6 +35,7 @@ class Scores:
 
     @activity.defn(name="scoring.open")
     async def open(self, request: ScoringRequest) -> ScoringRef:
+        self.opened.append(request.run_id)
         return ScoringRef(agency_id=request.agency_id, run_id=RUN, over=self.over)
 
     @activity.defn(name="scoring.begin")
@@ -42,7 +45,7 @@ class Scores:
 
     @activity.defn(name="scoring.open_chunks")
     async def open_chunks(self, ref: ScoringRef) -> list[int]:
-        return [0, 1, 2]
+        return [chunk for chunk in range(self.chunks) if chunk not in self.scored]
 
     @activity.defn(name="scoring.score_chunk")
     async def score_chunk(self, ref: ChunkRef) -> int:
@@ -110,6 +113,24 @@ async def test_a_run_that_cannot_go_on_gives_its_turn_back(
     assert isinstance(failure.value.cause, ApplicationError)
     assert failure.value.cause.type == "not-found"
     assert scores.failed == ["the scorecard is gone"]
+
+
+async def test_a_run_of_very_many_chunks_goes_on_in_a_new_history(
+    time_skipping: WorkflowEnvironment, serving: Any
+) -> None:
+    scores = Scores(time_skipping)
+    scores.chunks = CHUNKS_IN_A_HISTORY + 2
+    async with serving(scores):
+        started = await begin(time_skipping)
+        summary = await started.result()
+        first = await time_skipping.client.get_workflow_handle(
+            started.id, run_id=started.first_execution_run_id
+        ).describe()
+    assert summary.status == "completed"
+    assert sorted(scores.scored) == list(range(scores.chunks))
+    assert first.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    assert scores.opened == [None, RUN], "the second goes on with the run of the first"
+    assert scores.admissions == 1
 
 
 async def test_a_run_that_is_over_waits_for_no_turn(time_skipping: WorkflowEnvironment, serving: Any) -> None:
