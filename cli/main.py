@@ -1,11 +1,13 @@
 """``recoup``: every command of the product. Heavy imports wait until a command needs them."""
 
 import asyncio
+import contextlib
+import os
 import sys
 from collections.abc import Coroutine
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -286,22 +288,37 @@ def _add_groups(wanted: str | None) -> None:
         app.add_typer(group, name=name, help=summary)
 
 
-def main() -> None:
-    """Run a command; expected failures are one line on standard error and exit code 1."""
+def main() -> NoReturn:
+    """Run a command; expected failures are one line on standard error and exit code 1.
+
+    Ends the process without the interpreter's finalisation: threads of the Temporal client may still
+    come back to it then, upon which CPython 3.11 aborts now and then. All is closed by now.
+    """
+    code = _outcome()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _outcome() -> int:
     errors = plain_console(stderr=True)
     _add_groups(next(iter(sys.argv[1:]), None))
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except DomainError as error:
         errors.print(Text(error.message, style="red"))
-        sys.exit(1)
+        return 1
     except ValidationError as error:
         for fault in error.errors():
             name = "RECOUP_" + "_".join(str(part).upper() for part in fault["loc"])
             errors.print(Text(f"{name if fault['loc'] else 'settings'}: {fault['msg']}", style="red"))
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
+    return 0
 
 
 if __name__ == "__main__":
