@@ -183,6 +183,21 @@ async def test_a_run_is_started_refused_a_second_time_and_followed_to_its_end(
     assert record.new == {"batch_size": CHUNK, "threshold": "0.00"}
 
 
+async def test_of_many_started_at_once_one_runs(
+    world: Any, stocked: dict[str, Any], temporal_client: Client
+) -> None:
+    before = {run["id"] for run in (await get(world, "/scoring/runs"))["results"]}
+
+    answers = await asyncio.gather(*(start(world) for _ in range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [202, *[409] * 7]
+    [run] = [answer.json() for answer in answers if answer.status_code == 202]
+    assert {answer.json()["run_id"] for answer in answers if answer.status_code == 409} == {run["id"]}
+    after = {run["id"] for run in (await get(world, "/scoring/runs"))["results"]}
+    assert after - before == {run["id"]}, "who is refused leaves nothing behind"
+    await give_up(world, temporal_client, run)
+
+
 async def test_runs_of_all_origins_at_once_have_their_turns(
     world: Any, stocked: dict[str, Any], temporal_client: Client
 ) -> None:
