@@ -1,12 +1,14 @@
 """Taking away what an agency was given: its rows, and the workflows that run for them."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -131,6 +133,22 @@ async def end_workflows(
         async for account_id in admitted:
             tasks.create_task(end(queues.account_workflow_id(account_id), lifecycle))
     return ended
+
+
+async def forget_imports(client: Client, agency_id: UUID, contents: Sequence[str]) -> None:
+    """Delete the ended workflows of imports, by the SHA-256 of their files.
+
+    A completed one stands for "this file was imported", and would keep the same file out. The server takes
+    up to a minute to do it.
+    """
+    for sha256 in contents:
+        execution = WorkflowExecution(workflow_id=queues.import_workflow_id(agency_id, sha256))
+        request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+        try:
+            await client.workflow_service.delete_workflow_execution(request)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
 
 async def _terminate(client: Client, workflow_id: str) -> bool:

@@ -105,6 +105,10 @@ class GeneratedStore(Store):
         """Whether the agency has accounts or imports."""
         return bool(await self._session.scalar(_HAS_DATA, {"agency": self._agency_id}))
 
+    async def imported(self) -> Sequence[str]:
+        """The SHA-256 of each file that was imported."""
+        return (await self._session.scalars(_IMPORTED, {"agency": self._agency_id})).all()
+
     async def forget_admissions(self) -> None:
         """Mark all accounts as ones without a workflow: whoever is interrupted now leaves none stuck."""
         await self._session.execute(_FORGET_ADMISSIONS, {"agency": self._agency_id})
@@ -148,6 +152,8 @@ _HAS_DATA = text("""
     SELECT EXISTS (SELECT FROM account WHERE agency_id = :agency)
         OR EXISTS (SELECT FROM import_job WHERE agency_id = :agency)
 """)
+
+_IMPORTED = text("SELECT DISTINCT sha256 FROM import_job WHERE agency_id = :agency")
 
 _FORGET_ADMISSIONS = text("""
     UPDATE account SET admitted_at = NULL

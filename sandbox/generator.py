@@ -190,6 +190,7 @@ class _Load:
                 store.admitted(),
                 lambda counts: self._report("ending workflows", sum(counts.values()), 0),
             )
+            await clearing.forget_imports(client, self._agency.id, await store.imported())
             await store.forget_admissions()
         return Counter(ended)
 
