@@ -19,7 +19,8 @@ TOP = 10
 """How many of the best accounts a run keeps in its summary."""
 
 IDLE_MINUTES = 10
-"""After how long without progress a running run is given up, so that others have their turn."""
+"""After how long without progress a running run is given up, so that others have their turn. As long as a
+chunk is being scored there is progress."""
 
 
 class NewRun(TypedDict):
@@ -228,7 +229,14 @@ _EXPIRE = text("""
            completed_at = clock_timestamp(), updated_at = clock_timestamp()
      WHERE agency_id = :agency AND status = 'running' AND id <> :run
        AND updated_at < now() - make_interval(mins => :idle)
+       AND (SELECT count(*) FROM scoring_chunk c
+             WHERE c.agency_id = :agency AND c.run_id = scoring_run.id AND c.scored_at IS NULL)
+         = (SELECT count(*) FROM (
+                SELECT FROM scoring_chunk c
+                 WHERE c.agency_id = :agency AND c.run_id = scoring_run.id AND c.scored_at IS NULL
+                   FOR UPDATE SKIP LOCKED) idle)
 """)
+"""A chunk that is being scored is locked: its run is slow, perhaps by its model, but not left behind."""
 
 _BEGIN = text("""
     UPDATE scoring_run r

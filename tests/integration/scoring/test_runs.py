@@ -177,6 +177,24 @@ async def test_a_run_that_stands_still_is_given_up_for_the_next(books: Books) ->
         await books.score(stuck, chunks[0])
 
 
+async def test_a_run_at_work_on_a_slow_chunk_is_not_given_up(books: Books, database: Any) -> None:
+    slow = await books.open_run()
+    chunks = await books.plan(slow)
+    await books.query(
+        "UPDATE scoring_run SET updated_at = now() - make_interval(mins => %s) WHERE id = %s",
+        IDLE_MINUTES + 1,
+        slow.id,
+    )
+    async with await psycopg.AsyncConnection.connect(database.superuser_url) as worker:
+        await worker.execute(
+            "SELECT FROM scoring_chunk WHERE run_id = %s AND chunk = %s FOR UPDATE", [slow.id, chunks[-1]]
+        )
+        with pytest.raises(RunGoing):
+            await books.open_run()
+        await worker.rollback()
+    assert await books.score(slow, chunks[0])
+
+
 async def test_the_summary_names_the_best_accounts_in_the_order_of_the_worklist(books: Books) -> None:
     run = await books.score_all()
     best = await books.query(
