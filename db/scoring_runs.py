@@ -125,12 +125,20 @@ class ScoringRunStore(Store):
         return list(found)
 
     async def begin(self, run_id: UUID) -> bool:
-        """Take the agency's turn; False while another run has it that still moves."""
+        """Take the agency's turn; False while another run has it that still moves.
+
+        ``RunEnded`` when this one is over, ``NotFound`` when it is gone: it would wait for ever.
+        """
         values = {"agency": self._agency_id, "run": run_id}
         # One transaction at a time looks and takes, or two would both find the place free.
         await self._session.execute(_LOCK, {"agency": str(self._agency_id)})
         await self._session.execute(_EXPIRE, {**values, "idle": IDLE_MINUTES})
-        return await self._session.scalar(_BEGIN, values) is not None
+        if await self._session.scalar(_BEGIN, values) is not None:
+            return True
+        run = await self.get(run_id)
+        if run.status != "pending":
+            raise _ended(run)
+        return False
 
     async def plan(self, run: ScoringRun) -> Sequence[int]:
         """The chunks that are still to be scored, planned when this is first asked.
@@ -154,7 +162,7 @@ class ScoringRunStore(Store):
         """
         run = await self.get(run_id)
         if run.status != "running":
-            raise RunEnded(f"the scoring run has ended ({run.reason or run.status})")
+            raise _ended(run)
         return run, (
             await self._session.scalars(
                 select(ScoringChunk)
@@ -219,6 +227,10 @@ class RunEnded(Conflict):
 
     type = "scoring-run-ended"
     title = "The scoring run has ended"
+
+
+def _ended(run: ScoringRun) -> RunEnded:
+    return RunEnded(f"the scoring run has ended ({run.reason or run.status})")
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('scoring/' || :agency, 0))")

@@ -10,6 +10,7 @@ import pytest
 
 from db.scorecard_files import builtin_scorecards
 from db.scoring_runs import IDLE_MINUTES, RunEnded, RunGoing
+from domain.errors import NotFound
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES, inputs_hash
 from tests.integration.scoring.conftest import Books
@@ -175,6 +176,11 @@ async def test_a_run_that_stands_still_is_given_up_for_the_next(books: Books) ->
     assert "nothing happened" in row["reason"]
     with pytest.raises(RunEnded):
         await books.score(stuck, chunks[0])
+    async with books.db.transaction(books.tenant) as tx:
+        with pytest.raises(RunEnded, match="nothing happened"):
+            await tx.scoring_runs.begin(stuck.id)
+        with pytest.raises(NotFound):
+            await tx.scoring_runs.begin(uuid4())
 
 
 async def test_a_run_at_work_on_a_slow_chunk_is_not_given_up(books: Books, database: Any) -> None:
