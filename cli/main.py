@@ -88,7 +88,7 @@ def api() -> None:
             timeout_graceful_shutdown=5,
         )
     )
-    _run(server.serve())
+    server.run()
     if not server.started:
         raise typer.Exit(1)
 
@@ -173,7 +173,9 @@ def generate(
             " high-risk 3, 17, 80; low-risk 80, 17, 3."
         ),
     ] = Distribution.BALANCED,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same portfolio.", min=0)] = 42,
+    seed: Annotated[
+        int, typer.Option(help="The same seed makes the same portfolio.", min=0, max=999_999_999)
+    ] = 42,
     clear: Annotated[
         bool,
         typer.Option(
