@@ -60,9 +60,20 @@ def run(settings: "Settings", wanted: Wanted, *, as_json: bool) -> int:
         err.print(reason)
         return EXIT_USAGE
     started = time.monotonic()
+    portfolio = Portfolio(wanted.count, wanted.distribution, wanted.seed)
     with _Stages(err) as stages:
-        summary = guarded(_made(settings, wanted, stages))
-    summary["seconds"] = round(time.monotonic() - started, 3)
+        if wanted.csv is None:
+            done = guarded(_generate(settings, portfolio, wanted, stages))
+        else:
+            done = {"file": wanted.csv, "bytes": _write(portfolio, wanted, stages)}
+    summary = {
+        "count": wanted.count,
+        "distribution": wanted.distribution.value,
+        "seed": wanted.seed,
+        "prefix": portfolio.prefix,
+        **done,
+        "seconds": round(time.monotonic() - started, 3),
+    }
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -70,12 +81,9 @@ def run(settings: "Settings", wanted: Wanted, *, as_json: bool) -> int:
     return 0
 
 
-async def _made(settings: "Settings", wanted: Wanted, stages: "_Stages") -> dict[str, Any]:
-    portfolio = Portfolio(wanted.count, wanted.distribution, wanted.seed)
-    about = {"count": wanted.count, "distribution": wanted.distribution.value, "seed": wanted.seed}
-    about["prefix"] = portfolio.prefix
-    if wanted.csv is not None:
-        return about | {"file": wanted.csv, "bytes": _write(portfolio, wanted, stages)}
+async def _generate(
+    settings: "Settings", portfolio: Portfolio, wanted: Wanted, stages: "_Stages"
+) -> dict[str, Any]:
     made = await generate(
         settings,
         portfolio,
@@ -85,7 +93,7 @@ async def _made(settings: "Settings", wanted: Wanted, stages: "_Stages") -> dict
         report=stages.update,
         say=stages.say,
     )
-    return about | _told(made, scored=wanted.scores)
+    return _told(made, scored=wanted.scores)
 
 
 def _told(made: Generated, *, scored: bool) -> dict[str, Any]:
