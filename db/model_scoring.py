@@ -88,7 +88,7 @@ def _ask(model: ModelCard, frame: pl.DataFrame) -> Any:
     try:
         answer = model.predictor(frame)
         return answer.tolist() if hasattr(answer, "tolist") else answer
-    except Exception as error:  # noqa: BLE001 (whatever somebody else's code raises)
+    except BaseException as error:  # noqa: BLE001 (an exit, too, is the model's alone)
         ours, *theirs = traceback.extract_tb(error.__traceback__)
         at = theirs[0] if theirs else ours
         place = f"{Path(at.filename).name}, line {at.lineno}"

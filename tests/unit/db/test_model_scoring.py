@@ -175,13 +175,18 @@ async def test_an_answer_of_another_shape_fails_the_model(answer: Any, fault: st
     assert not failed.value.retryable
 
 
-async def test_a_model_that_raises_is_told_by_type_and_place_never_by_its_words() -> None:
+@pytest.mark.parametrize("error", [LookupError, SystemExit, pl.exceptions.PanicException])
+async def test_a_model_that_raises_is_told_by_type_and_place_never_by_its_words(
+    error: type[BaseException],
+) -> None:
+    """Even what would end a process ends the run only, in which the model was asked."""
+
     def predict(frame: pl.DataFrame) -> list[float]:
-        raise LookupError(SECRET)
+        raise error(SECRET)
 
     with pytest.raises(ModelFailed) as failed:
         await evaluate(model(predict), inputs(HUNDRED), THRESHOLD)
-    assert "raised LookupError (test_model_scoring.py, line " in failed.value.message
+    assert f"raised {error.__name__} (test_model_scoring.py, line " in failed.value.message
     assert SECRET not in failed.value.message
     assert failed.value.__cause__ is None
     assert failed.value.__suppress_context__
