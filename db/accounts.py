@@ -141,7 +141,7 @@ class AccountStore(Store):
         )
         if account_id is None:
             return None
-        await self._session.execute(_ADD_DOCUMENT, {"account": account_id})
+        await self._session.execute(_INDEX_ONE, {"account": account_id})
         return account_id
 
     async def index_debtor(self, debtor_id: UUID) -> None:
@@ -173,11 +173,23 @@ _SEARCH = text(
 
 _WITH_DEBTOR = "FROM account a JOIN debtor d ON d.agency_id = a.agency_id AND d.id = a.debtor_id"
 
-_ADD_DOCUMENT = text(f"""
-    INSERT INTO account_search (account_id, agency_id, document)
-    SELECT a.id, a.agency_id, {SEARCH_DOCUMENT} {_WITH_DEBTOR} WHERE a.id = :account
-""")
-_INDEX_DEBTOR = text(f"""
-    UPDATE account_search s SET document = {SEARCH_DOCUMENT} {_WITH_DEBTOR}
-     WHERE a.debtor_id = :debtor AND s.account_id = a.id
-""")
+INDEX_ACCOUNTS = """
+    INSERT INTO account_search (account_id, agency_id, document, debtor_version)
+    SELECT a.id, a.agency_id, {document}, d.version {accounts} ORDER BY a.id
+    ON CONFLICT (account_id) DO UPDATE
+       SET document = excluded.document, debtor_version = excluded.debtor_version
+     WHERE excluded.debtor_version >= account_search.debtor_version
+       AND account_search.document <> excluded.document
+"""
+"""Writes the search documents of ``accounts`` (a FROM clause with account ``a`` and debtor ``d``).
+
+An import may index an account with the debtor as it read them while somebody corrects that debtor: the newer
+of the two stays, whoever comes last.
+"""
+
+_INDEX_ONE = text(
+    INDEX_ACCOUNTS.format(document=SEARCH_DOCUMENT, accounts=f"{_WITH_DEBTOR} WHERE a.id = :account")
+)
+_INDEX_DEBTOR = text(
+    INDEX_ACCOUNTS.format(document=SEARCH_DOCUMENT, accounts=f"{_WITH_DEBTOR} WHERE a.debtor_id = :debtor")
+)

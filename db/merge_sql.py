@@ -4,7 +4,7 @@ Statements must not rely on statistics: while an agency's first million rows com
 takes it for one row, and a nested loop of its choice would be quadratic.
 """
 
-from db.accounts import SEARCH_DOCUMENT
+from db.accounts import INDEX_ACCOUNTS, SEARCH_DOCUMENT
 
 _MANY_ROWS = 10_000
 _SMALL_TABLE_BYTES = 64 << 20
@@ -257,16 +257,14 @@ COUNT_BUCKET = """
      WHERE agency_id = :agency AND id = :import
 """
 
-INDEX = f"""
-    INSERT INTO account_search (account_id, agency_id, document)
-    SELECT a.id, a.agency_id, {SEARCH_DOCUMENT}
+INDEX = INDEX_ACCOUNTS.format(
+    document=SEARCH_DOCUMENT,
+    accounts="""
       FROM import_bucket b
       CROSS JOIN LATERAL unnest(b.account_ids) AS named(account_id)
       CROSS JOIN LATERAL (
         SELECT * FROM account WHERE agency_id = :agency AND id = named.account_id LIMIT 1) a
       CROSS JOIN LATERAL (
         SELECT * FROM debtor WHERE agency_id = :agency AND id = a.debtor_id LIMIT 1) d
-     WHERE b.agency_id = :agency AND b.import_id = :import AND b.bucket = :bucket
-    ON CONFLICT (account_id) DO UPDATE SET document = excluded.document
-     WHERE account_search.document <> excluded.document
-"""
+     WHERE b.agency_id = :agency AND b.import_id = :import AND b.bucket = :bucket""",
+)

@@ -13,14 +13,14 @@ from db.keyset import Position, newest_first
 from db.models import ScoringChunk, ScoringError, ScoringRun
 from db.scores import Scored
 from db.store import Store
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, Unavailable
 
 TOP = 10
 """How many of the best accounts a run keeps in its summary."""
 
 IDLE_MINUTES = 10
-"""After how long without progress a running run is given up, so that others have their turn. As long as a
-chunk is being scored there is progress."""
+"""After how long without progress a running run loses its turn to one that waits, and goes on later. As long
+as a chunk is being scored there is progress."""
 
 
 class NewRun(TypedDict):
@@ -158,11 +158,12 @@ class ScoringRunStore(Store):
     async def take(self, run_id: UUID, chunk: int) -> tuple[ScoringRun, ScoringChunk]:
         """A run and one of its chunks, locked: whoever comes second finds it scored.
 
-        ``RunEnded`` when the run has ended, for instance because another had to be let by.
+        ``RunEnded`` when the run has ended; ``Unavailable`` while another run has the turn that this one
+        lost because nothing happened for too long.
         """
         run = await self.get(run_id)
-        if run.status != "running":
-            raise _ended(run)
+        if run.status != "running" and not await self.begin(run_id):
+            raise Unavailable("another scoring run of the agency has its turn; this one goes on after it")
         return run, (
             await self._session.scalars(
                 select(ScoringChunk)
@@ -200,9 +201,15 @@ class ScoringRunStore(Store):
             await self._session.execute(upsert(ScoringError).on_conflict_do_nothing(), rows)
 
     async def finish(self, run_id: UUID) -> ScoringRun:
-        """End the run with its sums and the accounts that are now the best; safe to repeat."""
+        """End the run with its sums and the accounts that are now the best; safe to repeat.
+
+        ``RunEnded`` when it has failed.
+        """
         await self._session.execute(_FINISH, {"agency": self._agency_id, "run": run_id, "top": TOP})
-        return await self.get(run_id)
+        run = await self.get(run_id)
+        if run.status == "failed":
+            raise _ended(run)
+        return run
 
     async def fail(self, run_id: UUID, reason: str) -> None:
         """End a run that cannot go on, so that the next may have its turn."""
@@ -223,7 +230,7 @@ class ScoringRunStore(Store):
 
 
 class RunEnded(Conflict):
-    """A scoring run that was given up meanwhile; what it has scored stands."""
+    """A scoring run that has failed or is done; what it has scored stands."""
 
     type = "scoring-run-ended"
     title = "The scoring run has ended"
@@ -236,9 +243,7 @@ def _ended(run: ScoringRun) -> RunEnded:
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('scoring/' || :agency, 0))")
 
 _EXPIRE = text("""
-    UPDATE scoring_run
-       SET status = 'failed', reason = 'left behind: nothing happened for too long',
-           completed_at = clock_timestamp(), updated_at = clock_timestamp()
+    UPDATE scoring_run SET status = 'pending', updated_at = clock_timestamp()
      WHERE agency_id = :agency AND status = 'running' AND id <> :run
        AND updated_at < now() - make_interval(mins => :idle)
        AND (SELECT count(*) FROM scoring_chunk c
@@ -282,8 +287,10 @@ _PLANNED = text("""
        SET chunks = (SELECT count(*) FROM scoring_chunk WHERE agency_id = :agency AND run_id = :run),
            total = CASE WHEN r.import_id IS NULL
                THEN (SELECT count(*) FROM account WHERE agency_id = :agency)
-               ELSE (SELECT COALESCE(sum(cardinality(account_ids)), 0) FROM import_bucket
-                      WHERE agency_id = :agency AND import_id = r.import_id) END,
+               ELSE (SELECT COALESCE(sum(accounts), 0) FROM (
+                       SELECT count(DISTINCT account_id) AS accounts
+                         FROM import_bucket CROSS JOIN unnest(account_ids) account_id
+                        WHERE agency_id = :agency AND import_id = r.import_id GROUP BY bucket) x) END,
            updated_at = clock_timestamp()
      WHERE r.agency_id = :agency AND r.id = :run
 """)

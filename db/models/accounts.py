@@ -117,7 +117,10 @@ class Account(Base):
 
 
 class AccountSearch(Base):
-    """What the free-text search of accounts looks at: reference, name, email and phone, lower case."""
+    """What the free-text search of accounts looks at: reference, name, email and phone, lower case.
+
+    ``debtor_version`` is that of the debtor it was made from: a document never replaces a newer one.
+    """
 
     __tablename__ = "account_search"
     __table_args__ = (
@@ -134,6 +137,7 @@ class AccountSearch(Base):
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
     agency_id: Mapped[UUID]
     document: Mapped[str]
+    debtor_version: Mapped[int] = mapped_column(server_default="0")
 
 
 class DebtorSearch(Base):

@@ -1,4 +1,4 @@
-"""Debtors: found by text, those without accounts as well.
+"""Debtors: found by text, those without accounts as well; search documents that know how new they are.
 
 Revision ID: 0003
 Revises: 0002
@@ -26,6 +26,8 @@ ALTER TABLE debtor_search ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON debtor_search USING
     (agency_id = NULLIF(current_setting('recoup.agency', true), '')::uuid);
 """
+
+DOCUMENTS = "ALTER TABLE account_search ADD COLUMN debtor_version INTEGER DEFAULT 0 NOT NULL"
 
 # Row-level security keeps trigram operators away from their indexes: see search_accounts. A debtor comes
 # once for each way that they are found; as many as at_most of one way mean that there may be more. The
@@ -58,9 +60,11 @@ GRANT EXECUTE ON FUNCTION search_debtors(UUID, TEXT, TEXT, INTEGER) TO recoup_ap
 
 def upgrade() -> None:
     op.execute(TABLE)
+    op.execute(DOCUMENTS)
     op.execute(FUNCTION)
 
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION search_debtors(UUID, TEXT, TEXT, INTEGER)")
+    op.execute("ALTER TABLE account_search DROP COLUMN debtor_version")
     op.execute("DROP TABLE debtor_search")

@@ -159,3 +159,15 @@ async def test_another_debtor_for_a_placed_account_is_reported(shop: Shop) -> No
     assert owner == {"debtor_ref": "D-1"}
     [problem] = await shop.problems(job)
     assert (problem["column"], problem["severity"]) == ("debtor_ref", "warning")
+
+
+async def test_an_import_never_replaces_a_search_document_of_newer_data(shop: Shop) -> None:
+    """Somebody corrects the debtor while the import, which has read the old data, is about to index it."""
+    await shop.import_file(rows(2))
+    await shop.query(
+        "UPDATE account_search SET document = 'corrected', debtor_version = 2 WHERE agency_id = %s",
+        shop.agency_id,
+    )
+    await shop.import_file(rows(2, amount="101.00"))
+    found = await shop.mine("document, debtor_version", "account_search")
+    assert {(row["document"], row["debtor_version"]) for row in found} == {("corrected", 2)}

@@ -10,7 +10,7 @@ import pytest
 
 from db.scorecard_files import builtin_scorecards
 from db.scoring_runs import IDLE_MINUTES, RunEnded, RunGoing
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES, inputs_hash
 from tests.integration.scoring.conftest import Books
@@ -162,23 +162,39 @@ async def test_a_second_run_waits_and_one_by_hand_is_refused(agencies: tuple[Boo
         assert await tx.scoring_runs.begin(waiting.id)
 
 
-async def test_a_run_that_stands_still_is_given_up_for_the_next(books: Books) -> None:
+async def test_a_run_that_stands_still_lets_the_next_by_and_goes_on_after_it(books: Books) -> None:
     stuck = await books.open_run()
     chunks = await books.plan(stuck)
+    await books.score(stuck, chunks[0])
     await books.query(
         "UPDATE scoring_run SET updated_at = now() - make_interval(mins => %s) WHERE id = %s",
         IDLE_MINUTES + 1,
         stuck.id,
     )
-    await books.score_all()
-    [row] = await books.query("SELECT status, reason FROM scoring_run WHERE id = %s", stuck.id)
-    assert row["status"] == "failed"
-    assert "nothing happened" in row["reason"]
-    with pytest.raises(RunEnded):
-        await books.score(stuck, chunks[0])
+    other = await books.open_run()
+    with pytest.raises(Unavailable, match="goes on after it"):
+        await books.score(stuck, chunks[1])
     async with books.db.transaction(books.tenant) as tx:
-        with pytest.raises(RunEnded, match="nothing happened"):
-            await tx.scoring_runs.begin(stuck.id)
+        await tx.scoring_runs.finish(other.id)
+    for chunk in chunks[1:]:
+        await books.score(stuck, chunk)
+    async with books.db.transaction(books.tenant) as tx:
+        run = await tx.scoring_runs.finish(stuck.id)
+    assert (run.status, run.scored) == ("completed", 1050)
+
+
+async def test_a_run_that_has_failed_has_no_turn_and_no_end(books: Books) -> None:
+    run = await books.open_run()
+    chunks = await books.plan(run)
+    async with books.db.transaction(books.tenant) as tx:
+        await tx.scoring_runs.fail(run.id, "the model failed")
+    with pytest.raises(RunEnded):
+        await books.score(run, chunks[0])
+    async with books.db.transaction(books.tenant) as tx:
+        with pytest.raises(RunEnded, match="the model failed"):
+            await tx.scoring_runs.begin(run.id)
+        with pytest.raises(RunEnded):
+            await tx.scoring_runs.finish(run.id)
         with pytest.raises(NotFound):
             await tx.scoring_runs.begin(uuid4())
 
