@@ -6,7 +6,7 @@ from typing import Any
 from db.cipher import ColumnCipher, parse_keys, place
 from db.staging import SSN_COLUMN
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
-from tests.integration.imports.shop import Shop
+from tests.integration.imports.shop import Shop, rows
 
 HEADER = "external_ref,debtor_name,original_amount,debtor_ref,debtor_ssn_last4,debtor_email,due_date\n"
 
