@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -29,6 +30,16 @@ class ScoreHistoryStore(Store):
         found: AccountScoreHistory | None = await self._session.scalar(
             select(AccountScoreHistory)
             .where(AccountScoreHistory.account_id == account_id, AccountScoreHistory.scored_at <= moment)
+            .order_by(AccountScoreHistory.scored_at.desc(), AccountScoreHistory.id.desc())
+            .limit(1)
+        )
+        return found
+
+    async def threshold(self, account_id: UUID) -> Decimal | None:
+        """What the present score of an account was judged by; None when it has none."""
+        found: Decimal | None = await self._session.scalar(
+            select(AccountScoreHistory.threshold)
+            .where(AccountScoreHistory.account_id == account_id)
             .order_by(AccountScoreHistory.scored_at.desc(), AccountScoreHistory.id.desc())
             .limit(1)
         )

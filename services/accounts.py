@@ -124,19 +124,18 @@ async def _detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> 
 
 
 async def _score(tx: "Transaction", view: "AccountView") -> ScoreDetail | None:
-    """The score as it is stored, in the words of the scorecard version that it was made by."""
+    """The score as it is stored, in the words of the scorecard version and threshold that it was made by."""
     row = view.score
     if row is None:
         return None
     card = await tx.scorecards.get(row.scorecard_id)
-    agency = await tx.agencies.get(view.account.agency_id)
     facts = DebtorFacts.model_validate({name: getattr(view.debtor, name) for name in FACT_NAMES})
     words = explain(
         card,
         facts,
         view.account.balance,
         total=row.total,
-        threshold=agency.high_priority_threshold,
+        threshold=await tx.score_history.threshold(row.account_id),
     )
     return ScoreDetail(
         total=int(row.total),

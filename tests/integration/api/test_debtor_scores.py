@@ -143,6 +143,20 @@ async def test_the_score_is_explained_by_the_scorecard_that_the_agency_has_now(w
     assert account["stored"]["current"] is False
 
 
+async def test_the_account_tells_the_threshold_that_its_score_was_judged_by(world: Any) -> None:
+    placed = await place(world, await make(world))
+    agency = f"/agencies/{world.agencies['acme']}"
+    try:
+        changed = await world.call("platform", "PATCH", agency, {"high_priority_threshold": "0.00"})
+        assert changed.status_code == 200, changed.text
+        score = (await read(world, f"/accounts/{placed['id']}"))["score"]
+    finally:
+        await world.call("platform", "PATCH", agency, {"high_priority_threshold": None})
+
+    assert score["high_priority"] is False
+    assert f"not above the threshold of 500,000.00: priority {score['priority']} of 3" in score["summary"][-1]
+
+
 async def test_many_accounts_are_cut_off_and_said_to_be(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.debtors.ACCOUNTS_EXPLAINED", 2)
     monkeypatch.setattr("services.debtors.ACCOUNTS_SHOWN", 2)
