@@ -71,6 +71,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     scorecards = load_scorers(settings.scorecards)
     web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
     schedules = ScheduleService(database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes))
+    scoring_runs = ScoringRunService(database, client, web_ui, scorecards)
     passwords = Passwords()
     return Services(
         authentication=AuthenticationService(
@@ -79,7 +80,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
             timedelta(days=settings.refresh_token_days),
         ),
-        agencies=AgencyService(database, schedules.ensure, tuple(scorecards)),
+        agencies=AgencyService(database, schedules.ensure, scoring_runs.score_all, tuple(scorecards)),
         users=UserService(database, passwords),
         collectors=CollectorService(database),
         creditors=CreditorService(database),
@@ -99,7 +100,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             upload_max_bytes=settings.upload_max_bytes,
         ),
         fairness=FairnessService(database, scorecards),
-        scoring_runs=ScoringRunService(database, client, web_ui, scorecards),
+        scoring_runs=scoring_runs,
         health=HealthService(
             database,
             client,

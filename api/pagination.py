@@ -30,10 +30,11 @@ class Page(BaseModel, Generic[Shown]):
 
 
 class _Cursor(BaseModel):
-    """What a cursor says: the order it was made for, the key of a row, the direction from there."""
+    """What a cursor says: the list and order it was made for, the key of a row, the direction from there."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    path: str
     order: str
     key: list[str | int | None]
     backward: bool
@@ -56,6 +57,7 @@ class PageQuery:
 
     def __init__(self, url: URL, page_size: int, cursor: str | None) -> None:
         self._url = url
+        self._path = url.path.rstrip("/")
         self._cursor = _decode(cursor) if cursor else None
         self.size = page_size
         self.limit = page_size + 1
@@ -63,12 +65,13 @@ class PageQuery:
     def position(self, *types: Any, order: str = "newest") -> Position | None:
         """Where the page starts, its key read as ``types``; None for the first page.
 
-        ``order`` names the ordering: a cursor of another one is ``Invalid``, as is one that does not
-        fit the types.
+        ``order`` names the ordering: a cursor of another one, or of another list, is ``Invalid``, as is
+        one that does not fit the types.
         """
         if self._cursor is None:
             return None
-        if self._cursor.order != order or len(self._cursor.key) != len(types):
+        made_for = (self._cursor.path, self._cursor.order, len(self._cursor.key))
+        if made_for != (self._path, order, len(types)):
             raise _bad_cursor()
         try:
             key = tuple(
@@ -121,7 +124,7 @@ class PageQuery:
 
     def _link(self, order: str, key: tuple[Any, ...], *, backward: bool) -> str:
         plain = [part if isinstance(part, int | str | None) else _text(part) for part in key]
-        cursor = _Cursor(order=order, key=plain, backward=backward)
+        cursor = _Cursor(path=self._path, order=order, key=plain, backward=backward)
         return str(self._url.include_query_params(cursor=_encode(cursor)))
 
 

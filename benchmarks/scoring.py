@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FEW_ACCOUNTS = 100_000
 MOST_RATIO = 2.0
+MOST_GROWTH = 1.1
+"""Memory is flat: for ten times the accounts the worker may hold this many times as much."""
 
 
 @dataclass(frozen=True, slots=True)

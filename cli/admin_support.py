@@ -32,6 +32,7 @@ from services.onboarding.sources import SourceService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
 from services.schedules import ScheduleService
+from services.scoring_runs import ScoringRunService
 from services.web_ui import WebUi
 
 if TYPE_CHECKING:
@@ -120,19 +121,24 @@ async def _work(work: Work) -> Any:
 @asynccontextmanager
 async def _open() -> AsyncIterator[Admin]:
     settings = load_settings()
+    scorers = load_scorers(settings.scorecards)
+    web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
     async with open_database(settings, "recoup-admin") as database:
 
         async def ensure_schedules(agency_id: "UUID") -> None:
             client = await temporal.connect(settings)
-            web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
             schedules = ScheduleService(
                 database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes)
             )
             await schedules.ensure(agency_id)
 
+        async def score_all(agency_id: "UUID", requested_by: str) -> None:
+            client = await temporal.connect(settings)
+            await ScoringRunService(database, client, web_ui, scorers).score_all(agency_id, requested_by)
+
         yield Admin(
             database=database,
-            agencies=AgencyService(database, ensure_schedules, tuple(load_scorers(settings.scorecards))),
+            agencies=AgencyService(database, ensure_schedules, score_all, tuple(scorers)),
             users=UserService(database, Passwords()),
             collectors=CollectorService(database),
             creditors=CreditorService(database),

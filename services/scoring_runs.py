@@ -95,6 +95,13 @@ class ScoringRunService:
 
         return await carry_out(self._database, who.tenant, command, effect, status=202)
 
+    async def score_all(self, agency_id: UUID, requested_by: str) -> None:
+        """Have all accounts of an agency scored when it is their turn: what they are scored by has changed.
+
+        Raises ``RPCError`` while Temporal is away.
+        """
+        await self._start(agency_id, uuid4(), requested_by, NewScoringRun())
+
     async def _start(self, agency_id: UUID, run_id: UUID, requested_by: str, form: NewScoringRun) -> None:
         """Start the workflow of a run before its row is committed.
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 EnsureSchedules = Callable[[UUID], Awaitable[None]]
 """Makes an agency's Temporal schedules fit its row: there while it is active. Safe to repeat."""
 
+ScoreAll = Callable[[UUID, str], Awaitable[None]]
+"""Has all accounts of an agency scored, on behalf of a user, when it is their turn."""
+
+_SCORED_BY = frozenset({"scorecard", "high_priority_threshold"})
+
 MAX_LIFECYCLE_CAPACITY = 1_000_000
 _IDS = uuid.UUID("6d8f6b62-5f0b-5b7e-9f0e-6a2a4f8f7c31")
 
@@ -86,10 +91,15 @@ class AgencyService:
     """What a platform administrator does to agencies, and what an agency sees of itself."""
 
     def __init__(
-        self, database: "Database", ensure_schedules: EnsureSchedules, scorecards: Sequence[str]
+        self,
+        database: "Database",
+        ensure_schedules: EnsureSchedules,
+        score_all: ScoreAll,
+        scorecards: Sequence[str],
     ) -> None:
         self._database = database
         self._ensure_schedules = ensure_schedules
+        self._score_all = score_all
         self._scorecards = tuple(scorecards)
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewAgency) -> Answer:
@@ -118,7 +128,11 @@ class AgencyService:
     async def change(
         self, principal: "Principal", command: CommandKey, agency_id: UUID, form: AgencyChange
     ) -> Answer:
-        """Change an agency. A deactivated one lets nobody in and is worked no more."""
+        """Change an agency. A deactivated one lets nobody in and is worked no more.
+
+        What its accounts are scored by is changed for all of them: they are scored anew at once. Sent again
+        with the same key after ``Unavailable``, it sees to the schedules and the scores again.
+        """
         if form.scorecard is not None:
             self._check_scorecard(form.scorecard)
 
@@ -130,6 +144,8 @@ class AgencyService:
 
         answer = await carry_out(self._database, Tenant(agency_id, principal.actor), command, effect)
         await self._ensure_schedules(agency_id)
+        if _SCORED_BY & form.given().keys():
+            await self._score_all(agency_id, principal.username)
         return answer
 
     async def get(self, principal: "Principal", agency_id: UUID) -> AgencyView:

@@ -390,3 +390,23 @@ async def test_scorecards_are_shown_as_a_regulator_asks(world: Any) -> None:
     assert {factor["name"]: factor["weight"] for factor in card["factors"]}["debt_ratio"] == 9
     assert [level["level"] for level in card["levels"]] == ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
     assert "recovery-v1-ecoa" in cards
+
+
+async def test_another_scorecard_scores_all_accounts_anew_at_once(
+    world: Any, stocked: dict[str, Any], temporal_client: Client
+) -> None:
+    path = f"/agencies/{world.agencies['acme']}"
+    async with working(world, temporal_client):
+        for name in ("recovery-v1-ecoa", "recovery-v1"):
+            known = {run["id"] for run in (await get(world, "/scoring/runs?page_size=500"))["results"]}
+            answer = await world.call("platform", "PATCH", path, {"scorecard": name})
+            assert answer.status_code == 200, answer.text
+
+            async def scored(known: set[str] = known) -> bool:
+                runs = (await get(world, "/scoring/runs?status=completed"))["results"]
+                return bool(runs) and runs[0]["id"] not in known
+
+            await until(scored, within_s=30, what="the accounts to be scored anew")
+            run = (await get(world, "/scoring/runs?page_size=1"))["results"][0]
+            assert (run["scorecard"]["name"], run["requested_by"]) == (name, "platform")
+            assert run["scored"] == run["changed"] == run["total"] >= ACCOUNTS

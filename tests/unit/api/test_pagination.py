@@ -17,8 +17,13 @@ from db.keyset import Position
 from domain.errors import Invalid
 
 
-def _query(cursor: str | None = None, size: int = 3, query: str = "status=new&status=open") -> PageQuery:
-    scope = {"type": "http", "path": "/api/v1/things", "query_string": query.encode(), "headers": []}
+def _query(
+    cursor: str | None = None,
+    size: int = 3,
+    query: str = "status=new&status=open",
+    path: str = "/api/v1/things",
+) -> PageQuery:
+    scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": []}
     return PageQuery(Request({**scope, "server": ("test", 80), "scheme": "http"}).url, size, cursor)
 
 
@@ -86,17 +91,24 @@ def _encoded(value: Any) -> str:
         "\x00",
         "a",
         _encoded([]),
-        _encoded({"order": "newest"}),
-        _encoded({"order": "newest", "key": ["x"], "backward": False}),
-        _encoded({"order": "newest", "key": [], "backward": False}),
-        _encoded({"order": "newest", "key": [1, 2], "backward": False}),
-        _encoded({"order": "newest", "key": [{}], "backward": False}),
-        _encoded({"order": "other", "key": [1], "backward": False}),
-        _encoded({"order": "newest", "key": [1], "backward": "yes"}),
-        _encoded({"order": "newest", "key": [1], "backward": False, "more": 1}),
+        _encoded({"path": "/api/v1/things", "order": "newest"}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": ["x"], "backward": False}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": [], "backward": False}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": [1, 2], "backward": False}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": [{}], "backward": False}),
+        _encoded({"path": "/api/v1/things", "order": "other", "key": [1], "backward": False}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": [1], "backward": "yes"}),
+        _encoded({"path": "/api/v1/things", "order": "newest", "key": [1], "backward": False, "more": 1}),
+        _encoded({"path": "/api/v1/others", "order": "newest", "key": [1], "backward": False}),
+        _encoded({"order": "newest", "key": [1], "backward": False}),
     ],
 )
 def test_a_cursor_of_something_else_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
         _query(cursor).position(int)
     assert refused.value.field == "cursor"
+
+
+def test_a_cursor_serves_with_and_without_the_slash_at_the_end() -> None:
+    page = _query(path="/api/v1/things/").page([3, 2, 1, 0], key=lambda row: (row,), render=lambda row: row)
+    assert _query(_cursor(page.next)).position(int) == Position((1,))
