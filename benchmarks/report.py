@@ -185,7 +185,7 @@ def scoring_tables(figures: ScoringFigures) -> "Iterator[RenderableType]":
     )
     few, many = figures.few, figures.peak_bytes
     yield _promise(
-        f"the worker held at most {_mib(many)} ({_mib(few.peak_bytes)} for {few.changed:,} accounts), promised"
-        f" at most {MOST_GROWTH:g} × as much",
+        f"the worker held at most {_mib(many)} ({_mib(few.peak_bytes)} for {few.changed:,} accounts),"
+        f" promised at most {MOST_GROWTH:g} × as much",
         kept=many <= MOST_GROWTH * few.peak_bytes,
     )
