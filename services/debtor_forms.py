@@ -18,6 +18,10 @@ Version = Annotated[int, Field(strict=True, ge=1)]
 """The version of a debtor that the caller has seen: another one by now is a conflict."""
 
 
+Count = Annotated[int, Field(strict=True)]
+"""A whole number as JSON writes one: ``true`` is no count of late payments, though Python takes it for 1."""
+
+
 class DebtorData(Form):
     """Everything but the name of who owes."""
 
@@ -32,7 +36,7 @@ class DebtorData(Form):
     postal_code: str | None = None
     country: str | None = None
     monthly_income: Money | None = None
-    late_payments_count: int | None = None
+    late_payments_count: Count | None = None
     employment_status: str | None = None
     contract_type: str | None = None
     industry_sector: str | None = None
@@ -108,9 +112,11 @@ def judge(values: Mapping[str, object], names: Mapping[str, str]) -> PlacementRo
     cells = {name: _cell(value) for name, value in values.items() if value is not None}
     placement, problems = judge_row(cells, ImportProfile(), line=1, columns=names)
     if problems or placement is None:
-        errors = [{"field": problem.column, "message": problem.error} for problem in problems]
-        first = problems[0]
-        raise Invalid(first.error.replace("and was left out; ", "; "), field=first.column, errors=errors)
+        errors = [
+            {"field": problem.column, "message": problem.error.replace(" and was left out; ", "; ")}
+            for problem in problems
+        ]
+        raise Invalid(errors[0]["message"], field=problems[0].column, errors=errors)
     return placement
 
 

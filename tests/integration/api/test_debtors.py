@@ -195,6 +195,8 @@ async def test_the_reference_of_a_debtor_cannot_change(world: Any) -> None:
         ({"late_payments_count": -1}, "late_payments_count"),
         ({"late_payments_count": 10_000}, "late_payments_count"),
         ({"late_payments_count": "many"}, "late_payments_count"),
+        ({"late_payments_count": True}, "late_payments_count"),
+        ({"late_payments_count": "3"}, "late_payments_count"),
         ({"employment_status": "E" * 51}, "employment_status"),
     ],
     ids=str,
@@ -244,7 +246,7 @@ async def test_what_a_debtor_needs_cannot_be_cleared(world: Any, body: dict[str,
     answer = await world.call("acme.admin", "PATCH", f"/debtors/{made['id']}", body)
 
     assert answer.status_code == 422
-    assert next(iter(body)) in answer.json()["detail"]
+    assert answer.json()["field"] == next(iter(body))
 
 
 async def test_of_two_changes_at_once_one_wins(world: Any) -> None:

@@ -58,8 +58,9 @@ def test_a_change_is_what_was_given(body: dict[str, Any], values: dict[str, Any]
 
 @pytest.mark.parametrize("name", ["full_name", "debtor_ref", "version"])
 def test_what_a_debtor_needs_is_not_cleared_by_a_change(name: str) -> None:
-    with pytest.raises(ValidationError, match=f"{name} must not be null"):
+    with pytest.raises(ValidationError, match="must not be null") as refused:
         DebtorChange.model_validate({name: None})
+    assert [error["loc"] for error in refused.value.errors()] == [(name,)]
 
 
 def test_a_replacement_is_everything_but_what_only_the_sender_of_it_knows() -> None:
@@ -69,3 +70,11 @@ def test_a_replacement_is_everything_but_what_only_the_sender_of_it_knows() -> N
     assert set(bare) == set(ROW_FIELDS) - {"ssn_last4", "debtor_ref"}
     assert {name for name, value in bare.items() if value is not None} == {"full_name"}
     assert set(whole.values()) == set(ROW_FIELDS)
+
+
+def test_an_unusable_address_is_told_in_one_clean_sentence() -> None:
+    with pytest.raises(Invalid) as refused:
+        judged_debtor({"email": "nowhere"})
+    told = "email is not an email address; write it like name@example.com"
+    assert refused.value.message == told
+    assert refused.value.details["errors"] == [{"field": "email", "message": told}]
