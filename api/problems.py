@@ -1,5 +1,6 @@
 """Every error as ``application/problem+json`` (RFC 9457), saying what to do and leaking nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
@@ -19,6 +20,7 @@ NOT_JSON = "the body is not valid JSON"
 _FASTAPI_UNREADABLE = "There was an error parsing the body"
 """FastAPI's answer to bytes that are no UTF-8, or are nested too deep to be read."""
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+_SHOWN_BY_PYTHON = re.compile(r"<\w+\.\w+: ('[^']*')>|Decimal\('([^']*)'\)")
 _TEMPORAL_DOWN = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -127,7 +129,7 @@ async def _validation_error(request: Request, error: Exception) -> ProblemRespon
         # FastAPI leaves a body of another media type, or of none, as the bytes that it came in.
         refusal = "send JSON with content-type: application/json"
         return await _http_error(request, HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, refusal))
-    errors = [{"field": field_path(item["loc"]), "message": _sentence(item["msg"])} for item in found]
+    errors = [{"field": field_path(item["loc"]), "message": sentence(item["msg"])} for item in found]
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return of_domain_error(
@@ -158,8 +160,9 @@ def field_path(location: Sequence[int | str]) -> str:
     return path
 
 
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def sentence(message: str) -> str:
+    """A validation message in its reader's words: values as they are typed, not as Python shows them."""
+    return _SHOWN_BY_PYTHON.sub(r"\1\2", message.removeprefix("Value error, "))
 
 
 def install(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from temporalio.service import RPCError
 
 from api.composition import open_database
-from api.problems import field_path
+from api.problems import field_path, sentence
 from cli.consoles import plain_console
 from db.scorecard_files import load_scorers
 from domain.errors import DomainError, NotFound
@@ -84,8 +84,7 @@ def guarded(work: Coroutine[Any, Any, Returned]) -> Returned:
         return asyncio.run(work)
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False):
-            message = item["msg"].removeprefix("Value error, ")
-            _complain(f"{_option(field_path(item['loc']))}: {message}")
+            _complain(f"{_option(field_path(item['loc']))}: {sentence(item['msg'])}")
         raise typer.Exit(EXIT_USAGE) from None
     except DomainError as error:
         _complain(error.message)

@@ -55,11 +55,14 @@ class ChangeForm(Form):
 
     @model_validator(mode="after")
     def _no_null_where_a_value_is_needed(self) -> Self:
-        empty = [
-            name for name in sorted(self.model_fields_set - self.nullable) if getattr(self, name) is None
+        error = PydanticCustomError("null", "must not be null; leave out what is not to change")
+        found = [
+            InitErrorDetails(type=error, loc=(name,), input=None)
+            for name in sorted(self.model_fields_set - self.nullable)
+            if getattr(self, name) is None
         ]
-        if empty:
-            raise ValueError(f"{', '.join(empty)} must not be null; leave out what is not to change")
+        if found:
+            raise ValidationError.from_exception_data(type(self).__name__, found, hide_input=True)
         return self
 
 

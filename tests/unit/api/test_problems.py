@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.problems import field_path, incident, of_domain_error, problem
+from api.problems import field_path, incident, of_domain_error, problem, sentence
 from domain.errors import Conflict, Invalid, TooManyRequests, Unauthenticated, Unavailable
 
 
@@ -23,6 +23,19 @@ from domain.errors import Conflict, Invalid, TooManyRequests, Unauthenticated, U
 )
 def test_field_paths(location: tuple[int | str, ...], path: str) -> None:
     assert field_path(location) == path
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Value error, must be a day", "must be a day"),
+        ("Input should be at most Decimal('999.99')", "Input should be at most 999.99"),
+        ("Input should be <Level.LOW: 'LOW'> or <Level.HIGH: 'HIGH'>", "Input should be 'LOW' or 'HIGH'"),
+        ("Input should be 'a' or 'b'", "Input should be 'a' or 'b'"),
+    ],
+)
+def test_messages_show_values_as_they_are_typed(message: str, told: str) -> None:
+    assert sentence(message) == told
 
 
 def test_details_are_members_and_replace_none() -> None:
