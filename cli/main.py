@@ -19,6 +19,8 @@ from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
 from sandbox.portfolio_tables import Distribution
 
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h: something does not answer, trying again may help."""
 INTERRUPTED = 130
 GROUPS = {
     "admin": "Set up agencies, users, creditors and SFTP sources.",
@@ -291,7 +293,7 @@ def _add_groups(wanted: str | None) -> None:
 
 
 def main() -> NoReturn:
-    """Run a command; expected failures are one line on standard error and exit code 1.
+    """Run a command; expected failures are one line on standard error and exit code 1, or 75.
 
     Ends the process without the interpreter's finalisation: threads of the Temporal client may still
     come back to it then, upon which CPython 3.11 aborts now and then. All is closed by now.
@@ -312,7 +314,7 @@ def _outcome() -> int:
         return ended.code if isinstance(ended.code, int) else 0
     except DomainError as error:
         errors.print(Text(error.message, style="red"))
-        return 1
+        return TRY_AGAIN if error.retryable else 1
     except ValidationError as error:
         for fault in error.errors():
             name = "RECOUP_" + "_".join(str(part).upper() for part in fault["loc"])

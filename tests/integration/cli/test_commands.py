@@ -9,6 +9,7 @@ import pytest
 from rich.table import Table
 
 from cli.consoles import plain_console
+from sandbox.ports import free_port
 
 
 async def run(*words: str, **settings: str) -> tuple[int, str, str]:
@@ -37,6 +38,17 @@ async def test_production_refuses_the_sandbox_before_all_else(command: str) -> N
     assert (code, out) == (1, "")
     assert "refused in production" in err
     assert "JWT" not in err
+
+
+@pytest.mark.parametrize("command", ["ledger", "scores"])
+async def test_an_audit_that_reaches_no_database_is_told_from_one_that_finds_a_breach(
+    command: str,
+) -> None:
+    nowhere = f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none"
+    code, out, err = await run("audit", command, "--json", RECOUP_DATABASE_URL=nowhere)
+    assert (code, out) == (75, "")
+    assert "the database does not answer" in err
+    assert "secret" not in err
 
 
 def test_data_is_printed_as_it_is_and_whole(
