@@ -137,6 +137,8 @@ def _read(text: str, source: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise BadScorecard(f"{source}, line {line}: not YAML: {error.problem}") from None
+    except RecursionError:
+        raise BadScorecard(f"{source}: nested too deep, or an alias that holds itself") from None
     finally:
         loader.dispose()
 
