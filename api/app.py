@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import RedirectResponse
 
 from api import docs, problems
 from api.composition import Services, open_services
 from api.edge import BodyLimit, Edge
+from api.parameters import refuse_unknown
 from api.routers import (
     accounts,
     agencies,
@@ -90,8 +91,9 @@ def create_app(settings: "Settings", *, services: Services | None = None) -> Fas
     docs.install(app)
     app.include_router(_root)
     app.include_router(health.router)
+    checks = [Depends(refuse_unknown(PREFIX))]
     for module in _ROUTERS:
-        app.include_router(module.router, prefix=PREFIX)
+        app.include_router(module.router, prefix=PREFIX, dependencies=checks)
     # The last added is the outermost.
     upload = settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions={UPLOAD_PATH: upload})

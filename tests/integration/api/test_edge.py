@@ -148,9 +148,9 @@ async def test_a_database_that_is_away_is_503(world: Any, temporal_client: Clien
 
 async def test_logs_name_routes_and_no_values(world: Any) -> None:
     with structlog.testing.capture_logs() as logs:
-        await world.call("acme.admin", "GET", "/creditors?page_size=7&search=jane.doe")
+        await world.call("acme.admin", "GET", "/accounts?page_size=7&search=jane.doe")
     [event] = [event for event in logs if event["event"] == "request"]
-    assert (event["method"], event["route"], event["status"]) == ("GET", "/creditors", 200)
+    assert (event["method"], event["route"], event["status"]) == ("GET", "/accounts", 200)
     assert event["duration_ms"] > 0
     assert "jane" not in str(logs)
 
@@ -250,3 +250,19 @@ async def test_metrics_count_by_route_template(world: Any) -> None:
 def test_production_refuses_the_built_in_secrets() -> None:
     with pytest.raises(ValueError, match="RECOUP_JWT_SECRET"):
         Settings(_env_file=None, env="production")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/accounts?stauts=new", "stauts"),
+        ("/accounts/?page_size=1&collectr=x", "collectr"),
+        ("/worklist?nonsense=", "nonsense"),
+        ("/auth/me?verbose=1", "verbose"),
+    ],
+)
+async def test_a_parameter_that_is_not_known_is_refused_by_name(world: Any, path: str, named: str) -> None:
+    answer = await world.call("acme.admin", "GET", path)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == named
+    assert "no such parameter" in answer.json()["detail"]
