@@ -220,7 +220,7 @@ _TABLES = {
     "refusals": "SELECT line FROM import_refusal WHERE agency_id = %s ORDER BY line",
     "runs": """
         SELECT status, total, scored, errors, levels::text, high_priority FROM scoring_run
-         WHERE agency_id = %s ORDER BY id""",
+         WHERE agency_id = %s ORDER BY created_at""",
     "audit": "SELECT action, entity FROM audit_record WHERE agency_id = %s ORDER BY action, entity",
 }
 
