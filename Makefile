@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Much of a test is waiting for servers: two files at a time, each process with servers of its own.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -27,13 +29,13 @@ demo: $(STAMP) ## The same, then stop and exit 0
 	@$(BIN)/recoup demo
 
 test: $(STAMP) ## Every test, against real servers that it starts itself
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-unit: $(STAMP) ## The tests that need no server
 	@$(BIN)/python -m pytest tests/unit
 
 test-integration: $(STAMP) ## The tests against PostgreSQL, Temporal and SFTP
-	@$(BIN)/python -m pytest tests/integration tests/e2e
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/e2e
 
 lint: $(STAMP) ## Style, imports, types
 	@$(BIN)/ruff check .

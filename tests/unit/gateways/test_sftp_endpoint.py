@@ -57,6 +57,7 @@ def test_host_keys_are_read_bare_commented_or_as_ssh_keyscan_prints_them() -> No
         ("nonsense", "line 1"),
         (f"@cert-authority * {public(KEY)}", "line 1"),
     ],
+    ids=["nothing", "a comment", "half a key", "nonsense", "an authority"],
 )
 def test_a_host_key_that_is_none_names_its_line(text: str, says: str) -> None:
     with pytest.raises(SftpEndpointInvalid, match=says) as caught:
