@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from sqlalchemy.util import greenlet_spawn
+
 from db.users import StandingStore
 from db.worklist import WorklistStore
 
@@ -23,12 +25,13 @@ class Readings:
     The tenant and the statement are sent together, without waiting for answers between. What a pipeline
     sends up to its end is one transaction, done in this order and only as far as all succeeds
     (PostgreSQL, Message Flow, Pipelining); were it not, the tenant would be forgotten and no row seen.
+    ``engine``'s connections commit by themselves.
     """
 
     def __init__(
         self, engine: "AsyncEngine", tenant: "Tenant", faults: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._faults = faults
         self.tenant = tenant
 
@@ -38,10 +41,16 @@ class Readings:
     async def rows(self, statement: bytes, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of ``statement``, in psycopg's notation: ``%(name)s`` for a value."""
         with self._faults():
-            async with self._engine.connect() as connection:
-                raw = await connection.get_raw_connection()
-                driver = cast("AsyncConnection[tuple[Any, ...]]", raw.driver_connection)
+            pooled = await self._engine.raw_connection()
+            try:
+                driver = cast("AsyncConnection[tuple[Any, ...]]", pooled.driver_connection)
                 async with driver.pipeline():
                     await driver.execute(_TENANT, [str(self.tenant.agency_id)])
                     cursor = await driver.execute(statement, values)
-                return await cursor.fetchall()
+                found = await cursor.fetchall()
+            except BaseException as error:
+                # In what state it is nobody can say: cancelled, or broken off.
+                await greenlet_spawn(pooled.invalidate, error)
+                raise
+            await greenlet_spawn(pooled.close)
+            return found

@@ -77,9 +77,10 @@ def write(scored: str) -> str:
     """Write the rows of ``scored`` that say something new; one row comes back for each risk level.
 
     Its columns: ``level``, ``scored`` and ``high_priority`` (accounts), and, the same in each row,
-    ``changed``: accounts whose score was written. Values: ``agency``, ``card``, ``threshold``, ``run`` (or
-    null) and those of ``scored``. A score made from older rows than the one that is there is left out; for
-    that the versions of the rows are written even where the score stays the same.
+    ``changed``: accounts whose score was written, and ``outrun``: accounts left out because another
+    transaction has scored them meanwhile from rows of which at least one is newer. Values: ``agency``,
+    ``card``, ``threshold``, ``run`` (or null) and those of ``scored``. To tell which rows are newer,
+    their versions are written even where the score stays the same.
     """
     return f"""
     WITH scored AS MATERIALIZED ({scored}),
@@ -115,7 +116,8 @@ def write(scored: str) -> str:
          ORDER BY c.account_id
         ON CONFLICT (account_id) WHERE delivered_at IS NULL DO NOTHING)
     SELECT level, count(*) AS scored, count(*) FILTER (WHERE high_priority) AS high_priority,
-           (SELECT count(*) FROM compared JOIN written USING (account_id) WHERE rescored) AS changed
+           (SELECT count(*) FROM compared JOIN written USING (account_id) WHERE rescored) AS changed,
+           (SELECT count(*) FROM compared) - (SELECT count(*) FROM written) AS outrun
       FROM scored GROUP BY level"""
 
 
@@ -137,5 +139,5 @@ def write_first(scored: str) -> str:
         SELECT :agency, account_id, :run, rank, total, level FROM scored
          WHERE high_priority AND queued)
     SELECT level, count(*) AS scored, count(*) FILTER (WHERE high_priority) AS high_priority,
-           (SELECT count(*) FROM scored) AS changed
+           (SELECT count(*) FROM scored) AS changed, 0 AS outrun
       FROM scored GROUP BY level"""

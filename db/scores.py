@@ -23,12 +23,14 @@ from domain.scoring import ModelCard, Scorer
 class Scored:
     """What scoring some accounts came to, in accounts; ``levels`` counts them by risk level.
 
-    ``changed`` are those whose score was written, because it was new or another than before; ``failed`` are
-    the accounts that ``errors`` counts, each with the reason.
+    ``changed`` are those whose score was written, because it was new or another than before; ``outrun`` those
+    that another transaction scored at the same time. ``failed`` are the accounts that ``errors`` counts,
+    each with the reason.
     """
 
     scored: int = 0
     changed: int = 0
+    outrun: int = 0
     errors: int = 0
     high_priority: int = 0
     levels: Mapping[str, int] | None = None
@@ -118,10 +120,22 @@ class ScoreStore(Store):
             **values,
         }
         if isinstance(scorer, ModelCard):
-            return await self._score_by_model(accounts, bound, scorer, threshold, write, strict=strict)
-        score = score_sql(scorer, threshold=threshold).replace(":", r"\:")
-        scored = score_statements.scored_by_sql(accounts, score, scorer.used_facts)
-        return _summed((await self._session.execute(text(write(scored)), bound)).all())
+
+            async def once() -> Scored:
+                return await self._score_by_model(accounts, bound, scorer, threshold, write, strict=strict)
+        else:
+            score = score_sql(scorer, threshold=threshold).replace(":", r"\:")
+            statement = text(write(score_statements.scored_by_sql(accounts, score, scorer.used_facts)))
+
+            async def once() -> Scored:
+                return _summed((await self._session.execute(statement, bound)).all())
+
+        done = await once()
+        while done.outrun:
+            # Neither score need be of all the newest rows; the next statement sees what both have written.
+            again = await once()
+            done = replace(again, changed=done.changed + again.changed)
+        return done
 
     async def _score_by_model(
         self,
@@ -168,6 +182,7 @@ def _summed(rows: Sequence[Any]) -> Scored:
     return Scored(
         scored=sum(levels.values()),
         changed=int(rows[0].changed) if rows else 0,
+        outrun=int(rows[0].outrun) if rows else 0,
         high_priority=sum(int(row.high_priority) for row in rows),
         levels=levels,
     )

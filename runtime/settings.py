@@ -49,7 +49,9 @@ class Settings(Stage):
 
     database_url: str = Field("", description="the application role; cannot bypass row-level security")
     database_owner_url: str = Field("", description="the owner role, for migrations only")
-    database_pool_size: int = Field(20, ge=1, description="connections of one process")
+    database_pool_size: int = Field(
+        20, ge=1, description="connections of one process, and as many again for single reads"
+    )
 
     temporal_address: str = ""
     temporal_namespace: str = "default"

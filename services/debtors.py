@@ -8,6 +8,7 @@ from uuid import UUID
 
 from db.debtor_lists import AccountTotals, DebtorFilter, HighRiskFilter
 from db.debtors import SEARCHED_FIELDS
+from db.rescoring import rescore, scorer_of
 from domain.errors import Conflict, Invalid
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES
@@ -25,7 +26,6 @@ from services.debtor_views import (
     listed,
 )
 from services.explaining import explain_now
-from services.rescoring import rescore, scorer_of
 from services.ssn import SEES_SSN, shown_ssn
 
 if TYPE_CHECKING:

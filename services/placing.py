@@ -8,13 +8,13 @@ from pydantic import Field, StringConstraints, model_validator
 
 from db.accounts import NewAccount
 from db.debtors import SEARCHED_FIELDS, natural_key
+from db.rescoring import rescore
 from domain.accounts import AccountStatus
 from domain.errors import Conflict, Invalid, NotFound
 from domain.money import PositiveMoney
 from domain.scoring.facts import FACT_NAMES
 from services.debtor_forms import DEBTOR_FIELDS, NewDebtor, judge
 from services.fields import Day, Form
-from services.rescoring import rescore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

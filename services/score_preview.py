@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from db.rescoring import scorer_of
 from domain.money import Money
 from domain.scoring import Scorer
 from services.access import Principal, Right, require
 from services.fields import View
-from services.rescoring import scorer_of
 from services.scoring_runs import NewScoringRun, chosen_threshold
 from services.scoring_views import (
     ScorecardRef,

@@ -14,13 +14,13 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.scoring import BATCH_SIZE, ScoringRequest
+from db.rescoring import scorer_of
 from domain.money import MAX_AMOUNT, Money
 from domain.tenancy import Tenant
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form
 from services.progress import Progress
-from services.rescoring import scorer_of
 from services.scoring_views import ScoringRunView, TopAccount, run_view, top_account
 from services.web_ui import WebUi
 from workflows import attributes, queues

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from db.rescoring import rescore
 from domain.tenancy import Tenant
-from services.rescoring import rescore
 from tests.integration.api.people import (
     PERSON,
     assert_scores_are_fresh,

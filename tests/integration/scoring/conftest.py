@@ -90,11 +90,10 @@ class Books:
         async with self.db.transaction(self.tenant) as tx:
             return await tx.scoring_runs.finish(run.id)
 
-    async def until_somebody_waits_for(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Wait until another session waits for a lock that this one holds."""
+    async def until_somebody_waits_for(self, pid: int) -> None:
+        """Wait until another session waits for a lock that the one of this server process holds."""
 
         async def waits() -> bool:
-            pid = connection.info.backend_pid
             found = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
             return bool(await self.query(found, pid))
 

@@ -96,7 +96,7 @@ async def kill_in_chunk(database: Any, books: Books, run_id: UUID, kill: int) ->
         await lock.execute(hold.encode(), values)
         process = await carry_out(database.app_url, books, run_id)
         try:
-            await books.until_somebody_waits_for(lock)
+            await books.until_somebody_waits_for(lock.info.backend_pid)
         finally:
             process.kill()
             assert await process.wait() == -signal.SIGKILL, "it ended before it was held"

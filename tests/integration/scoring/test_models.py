@@ -14,11 +14,11 @@ from temporalio.testing import ActivityEnvironment
 from activities.scoring import ChunkRef, ScoringActivities, ScoringRef
 from db.model_scoring import ModelFailed
 from db.models import ScoringRun
+from db.rescoring import rescore
 from db.scorecard_files import builtin_scorecards
 from db.scores import Scored
 from domain.scoring import DebtorFacts, ModelCard, ModelChanged, Scorecard
 from domain.scoring.facts import FACT_NAMES, inputs_hash
-from services.rescoring import rescore
 from tests.integration.scoring.conftest import Books
 
 DEFINITION: dict[str, Any] = {

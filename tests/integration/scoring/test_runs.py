@@ -3,13 +3,16 @@
 import asyncio
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
+from db.rescoring import rescore
 from db.scorecard_files import builtin_scorecards
 from db.scoring_runs import IDLE_MINUTES, RunEnded, RunGoing
+from db.session import Transaction
 from domain.errors import NotFound, Unavailable
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES, inputs_hash
@@ -105,31 +108,78 @@ async def test_who_is_not_to_be_worked_is_not_queued(books: Books, change: str) 
     assert len([row for row in await books.mine("queued", "account_score") if row["queued"]]) == 1049
 
 
-async def test_a_score_of_older_facts_never_replaces_one_of_newer_facts(books: Books, database: Any) -> None:
+async def late_payments(tx: Transaction, account: UUID, count: int) -> None:
+    """Change the debtor of an account, as a command does, and score the account."""
+    await tx.session.execute(
+        text(
+            "UPDATE debtor SET late_payments_count = :count, version = version + 1"
+            " WHERE id = (SELECT debtor_id FROM account WHERE id = :account)"
+        ),
+        {"count": count, "account": account},
+    )
+    await rescore(tx, builtin_scorecards(), [account])
+
+
+async def test_a_score_of_older_facts_never_replaces_one_of_newer_facts(books: Books) -> None:
     """The run reads an account, a command changes and scores it, then the run comes to write."""
     await books.score_all()
     account = await books.account("5")
     # Another threshold makes every score new, so that the run wants to write this one, too.
     run = await books.open_run(batch_size=2000, threshold=Decimal(1))
     await books.plan(run)
-    async with await psycopg.AsyncConnection.connect(database.superuser_url) as command:
-        await command.execute(
-            "UPDATE debtor SET late_payments_count = 12, version = version + 1"
-            " WHERE id = (SELECT debtor_id FROM account WHERE id = %s)",
-            [account],
-        )
-        await command.execute(
-            "UPDATE account_score SET total = 449, debtor_version = debtor_version + 1 WHERE account_id = %s",
-            [account],
-        )
+    async with books.db.transaction(books.tenant) as command:
+        await late_payments(command, account, 12)
         work = asyncio.create_task(books.score(run, 0))
-        await books.until_somebody_waits_for(command)
-        await command.commit()
-        await work
-    [score] = await books.query("SELECT total FROM account_score WHERE account_id = %s", account)
-    assert score["total"] == 449
-    history = await books.query("SELECT id FROM account_score_history WHERE account_id = %s", account)
-    assert len(history) == 1, "what was not written is no part of the history"
+        await books.until_somebody_waits_for(await backend_pid(command))
+    await work
+    assert (await history_of(books, account))[1:] == [12, 12], "the command's, then the run's"
+    [score] = await books.query("SELECT debtor_version FROM account_score WHERE account_id = %s", account)
+    assert score["debtor_version"] == 2
+
+
+async def test_two_first_scores_at_once_end_in_one_of_both_changes(books: Books) -> None:
+    """One changes the account, the other its debtor: neither has seen the other's row, neither is newer."""
+    account = await books.account("6")
+    async with books.db.transaction(books.tenant) as tx:
+        await tx.scorecards.keep(RECOVERY)
+    async with books.db.transaction(books.tenant) as one:
+        await one.session.execute(
+            text("UPDATE account SET status = 'disputed', version = version + 1 WHERE id = :account"),
+            {"account": account},
+        )
+        await rescore(one, builtin_scorecards(), [account])
+
+        async def other() -> None:
+            async with books.db.transaction(books.tenant) as tx:
+                await late_payments(tx, account, 12)
+
+        work = asyncio.create_task(other())
+        await books.until_somebody_waits_for(await backend_pid(one))
+    await work
+    [score] = await books.query(
+        "SELECT queued, account_version, debtor_version FROM account_score WHERE account_id = %s", account
+    )
+    assert score == {"queued": False, "account_version": 2, "debtor_version": 2}
+    history = await books.query(
+        "SELECT late_payments_count FROM account_score_history WHERE account_id = %s ORDER BY scored_at",
+        account,
+    )
+    assert [row["late_payments_count"] for row in history][-1] == 12
+
+
+async def history_of(books: Books, account: UUID) -> list[int]:
+    """The counts of late payments that the scores of an account were made from, oldest first."""
+    rows = await books.query(
+        "SELECT late_payments_count FROM account_score_history WHERE account_id = %s ORDER BY scored_at",
+        account,
+    )
+    return [row["late_payments_count"] for row in rows]
+
+
+async def backend_pid(tx: Transaction) -> int:
+    """The server process of a transaction."""
+    pid: int = await tx.session.scalar(text("SELECT pg_backend_pid()"))
+    return pid
 
 
 async def test_high_priority_is_noticed_once_until_it_is_delivered(books: Books) -> None:
