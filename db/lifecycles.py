@@ -1,5 +1,6 @@
 """Accounts as their lifecycles see them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -47,12 +48,26 @@ class LifecycleStore(Store):
         await self._session.execute(_LOCK, values)
         return await self._session.scalar(_FOLLOW_UP, values) is not None
 
+    async def notify(self, account_ids: Sequence[UUID]) -> None:
+        """Note that these accounts were changed beside their lifecycles, which are to be told of it.
+
+        In the transaction of the change, so that none is forgotten.
+        """
+        if account_ids:
+            await self._session.execute(_NOTIFY, {"agency": self._agency_id, "accounts": sorted(account_ids)})
+
 
 _VIEW = text("""
     SELECT a.status, a.version,
            COALESCE((SELECT max(e.at) FROM timeline_event e
                       WHERE e.agency_id = :agency AND e.account_id = a.id), a.created_at) AS last_event_at
       FROM account a WHERE a.agency_id = :agency AND a.id = :account
+""")
+
+_NOTIFY = text("""
+    INSERT INTO lifecycle_notice (agency_id, account_id)
+    SELECT :agency, account_id FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
+    ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at
 """)
 
 _LOCK = text("SELECT FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE")

@@ -5,6 +5,19 @@ from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToke
 from db.models.base import Base
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
 from db.models.ledger import Journal, Posting
+from db.models.lifecycles import (
+    AccountMilestone,
+    ComplianceChain,
+    ComplianceDecision,
+    ComplianceRuleSet,
+    Contact,
+    ContactPreference,
+    Dispute,
+    Hold,
+    LifecycleNotice,
+    Promise,
+    SettlementOffer,
+)
 from db.models.operations import AuditRecord, Command
 from db.models.scoring import (
     AccountScore,
@@ -17,37 +30,48 @@ from db.models.scoring import (
 
 TENANT_TABLES = (
     "account",
+    "account_milestone",
     "account_score",
     "account_score_history",
     "account_search",
     "audit_record",
     "collector",
     "command",
+    "compliance_chain",
+    "compliance_decision",
+    "contact",
+    "contact_preference",
     "creditor",
     "debtor",
     "debtor_search",
+    "dispute",
     "high_priority_notice",
+    "hold",
     "import_bucket",
     "import_error",
     "import_job",
     "import_refusal",
     "journal",
+    "lifecycle_notice",
     "posting",
+    "promise",
     "scoring_chunk",
     "scoring_error",
     "scoring_run",
+    "settlement_offer",
     "sftp_source",
     "timeline_event",
 )
 """Tables with row-level security: one agency's rows are all that a transaction can see."""
 
-EXEMPT_TABLES = ("agency", "app_user", "refresh_token", "scorecard")
+EXEMPT_TABLES = ("agency", "app_user", "compliance_rule_set", "refresh_token", "scorecard")
 """Tables that are read before a tenant is known, or that belong to nobody. Staging is exempt too."""
 
 __all__ = [
     "EXEMPT_TABLES",
     "TENANT_TABLES",
     "Account",
+    "AccountMilestone",
     "AccountScore",
     "AccountScoreHistory",
     "AccountSearch",
@@ -57,21 +81,31 @@ __all__ = [
     "Base",
     "Collector",
     "Command",
+    "ComplianceChain",
+    "ComplianceDecision",
+    "ComplianceRuleSet",
+    "Contact",
+    "ContactPreference",
     "Creditor",
     "Debtor",
     "DebtorSearch",
+    "Dispute",
     "HighPriorityNotice",
+    "Hold",
     "ImportBucket",
     "ImportJob",
     "ImportProblem",
     "ImportRefusal",
     "Journal",
+    "LifecycleNotice",
     "Posting",
+    "Promise",
     "RefreshToken",
     "Scorecard",
     "ScoringChunk",
     "ScoringError",
     "ScoringRun",
+    "SettlementOffer",
     "SftpSource",
     "TimelineEvent",
 ]

@@ -25,6 +25,7 @@ class Agency(Base):
     currency: Mapped[str] = mapped_column(server_default="USD")
     scorecard: Mapped[str] = mapped_column(server_default="recovery-v1")
     high_priority_threshold: Mapped[Amount | None]
+    rule_set: Mapped[str] = mapped_column(server_default="federal")
     lifecycle_capacity: Mapped[int | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[Now]

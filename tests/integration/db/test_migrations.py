@@ -20,6 +20,9 @@ APPEND_ONLY = {
     "audit_record": "action",
     "scorecard": "name",
     "account_score_history": "level",
+    "compliance_rule_set": "name",
+    "compliance_decision": "answer",
+    "contact": "note",
 }
 """Tables that the application may only add to, and a column of each."""
 

@@ -12,7 +12,15 @@ from psycopg.sql import SQL, Identifier, Placeholder
 from db.models import EXEMPT_TABLES, TENANT_TABLES
 
 OURS, THEIRS = uuid.uuid4(), uuid.uuid4()
-APPEND_ONLY = {"account_score_history", "audit_record", "journal", "posting", "timeline_event"}
+APPEND_ONLY = {
+    "account_score_history",
+    "audit_record",
+    "compliance_decision",
+    "contact",
+    "journal",
+    "posting",
+    "timeline_event",
+}
 
 # A value for each type, and the columns whose checks want a certain one.
 BY_TYPE: dict[str, Any] = {
@@ -27,9 +35,15 @@ BY_TYPE: dict[str, Any] = {
     "jsonb": "{}",
     "ARRAY": [],
     "timestamp with time zone": "now",
+    "date": "today",
 }
 BY_COLUMN = {
     ("account_score", "level"): "LOW",
+    ("contact", "channel"): "call",
+    ("contact", "direction"): "outbound",
+    ("promise", "status"): "open",
+    ("dispute", "status"): "open",
+    ("settlement_offer", "status"): "open",
     ("posting", "debit"): "a",
     ("import_bucket", "stage"): "debtors",
     ("import_error", "severity"): "error",
