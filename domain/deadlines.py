@@ -1,0 +1,72 @@
+"""What an account waits for: deadlines, derived from the facts, each by itself."""
+
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict
+
+PROMISE_GRACE_DAYS = 3
+"""A promise to pay is given this many days after its due date to arrive: banks take them."""
+
+DISPUTE_ANSWER_DAYS = 30
+"""A dispute that is not answered for this many days after it came in is escalated."""
+
+
+class DeadlineKind(StrEnum):
+    """What happens when its time has come."""
+
+    FOLLOW_UP = "follow_up"
+    VALIDATION_END = "validation_end"
+    PROMISE_DUE = "promise_due"
+    OFFER_EXPIRY = "offer_expiry"
+    DISPUTE_ANSWER = "dispute_answer"
+    HOLD_END = "hold_end"
+    LIMITATION = "limitation"
+
+    @property
+    def words(self) -> str:
+        """For people: what is waited for."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    DeadlineKind.FOLLOW_UP: "follow-up: nothing has happened for a while",
+    DeadlineKind.VALIDATION_END: "validation period over",
+    DeadlineKind.PROMISE_DUE: "promise due, with grace",
+    DeadlineKind.OFFER_EXPIRY: "settlement offer expires",
+    DeadlineKind.DISPUTE_ANSWER: "dispute to be answered, or escalated",
+    DeadlineKind.HOLD_END: "hold ends",
+    DeadlineKind.LIMITATION: "statute of limitations reached",
+}
+
+
+class Deadline(BaseModel):
+    """A moment at which something happens by itself; ``subject_id`` is the promise, offer, … it is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: DeadlineKind
+    at: datetime
+    subject_id: UUID | None = None
+
+
+def end_of_day(day: date, zone: str) -> datetime:
+    """The first instant after ``day`` in an IANA time zone."""
+    return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
+
+
+def start_of_day(day: date, zone: str) -> datetime:
+    """The first instant of ``day`` in an IANA time zone."""
+    return datetime.combine(day, time(), ZoneInfo(zone))
+
+
+def promise_deadline(due_date: date, zone: str) -> datetime:
+    """When a promise is judged: after its last day of grace, in the agency's zone."""
+    return end_of_day(due_date + timedelta(days=PROMISE_GRACE_DAYS), zone)
+
+
+def dispute_deadline(received_on: date, zone: str) -> datetime:
+    """When a dispute that is still open is escalated."""
+    return end_of_day(received_on + timedelta(days=DISPUTE_ANSWER_DAYS), zone)
