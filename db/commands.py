@@ -37,7 +37,19 @@ class CommandStore(Store):
         with another body raises ``KeyReused``. The claim holds until ``answer`` fills it in; both
         are one transaction with the effect.
         """
-        digest = body_hash(body)
+        return await self.claim_digest(operation, key, body_hash(body))
+
+    async def known(self, operation: str, key: str, digest: bytes) -> Answer | None:
+        """The answer that a key has, if it has one. ``KeyReused`` as ``claim``."""
+        row = (
+            await self._session.execute(
+                _READ, {"agency": self._agency_id, "operation": operation, "key": key}
+            )
+        ).one_or_none()
+        return None if row is None else _same(row, key, digest)
+
+    async def claim_digest(self, operation: str, key: str, digest: bytes) -> Answer | None:
+        """``claim`` for a body that is known by its hash (``body_hash``) only."""
         row = (
             await self._session.execute(
                 _CLAIM, {"agency": self._agency_id, "operation": operation, "key": key, "hash": digest}
@@ -50,12 +62,7 @@ class CommandStore(Store):
                 _READ, {"agency": self._agency_id, "operation": operation, "key": key}
             )
         ).one()
-        if bytes(known.body_hash) != digest:
-            raise KeyReused(
-                f"the idempotency key {key!r} was used with another body; send a new key",
-                field="Idempotency-Key",
-            )
-        return Answer(known.status, known.response)
+        return _same(known, key, digest)
 
     async def answer(self, operation: str, key: str, answer: Answer) -> None:
         """Store the answer of a command that was claimed in this transaction."""
@@ -69,6 +76,15 @@ class CommandStore(Store):
                 "response": json.dumps(answer.body),
             },
         )
+
+
+def _same(known: Any, key: str, digest: bytes) -> Answer:
+    if bytes(known.body_hash) != digest:
+        raise KeyReused(
+            f"the idempotency key {key!r} was used with another body; send a new key",
+            field="Idempotency-Key",
+        )
+    return Answer(known.status, known.response)
 
 
 _CLAIM = text("""

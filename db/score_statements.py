@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from domain.scoring.facts import FACT_NAMES, NUMERIC_FACTS
 
-QUEUED = "a.status = ANY(:workable) AND a.balance > 0 AND NOT a.held"
-"""Whether an account ``a`` is to be worked: settled, closed, disputed and held accounts are not."""
+QUEUED = "a.status = ANY(:workable) AND a.balance > 0 AND NOT a.held AND NOT a.promised"
+"""Whether an account ``a`` is to be worked: settled, closed, disputed and held accounts are not, nor those
+whose debtor has promised to pay, until the promise is kept or broken."""
 
 ACCOUNTS_IN_RANGE = """(
     SELECT * FROM account WHERE agency_id = :agency AND id BETWEEN :first AND :last) a"""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from db.account_changes import AccountChangeStore
 from db.accounts import AccountStore
 from db.admission import AdmissionStore
 from db.agencies import AgencyStore
@@ -20,13 +21,16 @@ from db.commands import CommandStore
 from db.creditors import CreditorStore
 from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
+from db.disputes import DisputeStore
 from db.fairness import FairnessStore
+from db.holds import HoldStore
 from db.import_reports import ImportReportStore
 from db.imports import ImportStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.placements import PlacementStore
 from db.pool import check_before_use
+from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
 from db.rotation import RotationStore
 from db.score_history import ScoreHistoryStore
@@ -76,6 +80,11 @@ class Transaction:
         self.tenant = tenant
         self.cipher = cipher
 
+    account_changes = cached_property(lambda tx: AccountChangeStore(tx.session, tx.tenant))
+    disputes = cached_property(lambda tx: DisputeStore(tx.session, tx.tenant))
+    holds = cached_property(lambda tx: HoldStore(tx.session, tx.tenant))
+    offers = cached_property(lambda tx: OfferStore(tx.session, tx.tenant))
+    promises = cached_property(lambda tx: PromiseStore(tx.session, tx.tenant))
     accounts = cached_property(lambda tx: AccountStore(tx.session, tx.tenant))
     admission = cached_property(lambda tx: AdmissionStore(tx.session, tx.tenant))
     agencies = cached_property(lambda tx: AgencyStore(tx.session))

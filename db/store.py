@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import AsyncConnection
+from sqlalchemy import func
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +24,11 @@ class Store:
     @property
     def _agency_id(self) -> "UUID":
         return self._tenant.agency_id
+
+    async def _now(self) -> "datetime":
+        """The time of this transaction."""
+        now: datetime = await self._session.scalar(func.now())
+        return now
 
     async def _driver(self) -> AsyncConnection[Any]:
         """psycopg's own connection, inside this transaction: for COPY and set-based statements."""

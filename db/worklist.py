@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from db.account_json import ACCOUNT_FIELDS
+
 if TYPE_CHECKING:
     from db.keyset import Position
     from db.readings import Readings
@@ -114,8 +116,6 @@ _REASON = """
            to_char(s.rank * 0.01, 'FM999,999,999,999,999,990.00'),
            CASE WHEN s.high_priority THEN '; high priority' END)"""
 
-_INSTANT = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
-
 
 def _shown(scores: str) -> bytes:
     """Scores as whole accounts. Each is looked up by key: there are few, however many the tables hold.
@@ -125,19 +125,7 @@ def _shown(scores: str) -> bytes:
     """
     return f"""
     SELECT array_agg(rank), array_agg(account_id), string_agg(line, E'\\n') FROM (
-    SELECT s.rank, s.account_id, json_build_object(
-        'id', a.id, 'external_ref', a.external_ref, 'agency_id', a.agency_id,
-        'creditor', json_build_object('id', c.id, 'name', c.name),
-        'debtor', json_build_object(
-            'id', d.id, 'full_name', d.full_name, 'debtor_ref', d.debtor_ref, 'email', d.email,
-            'phone', d.phone, 'city', d.city, 'state', d.state),
-        'status', a.status, 'original_amount', a.original_amount::text, 'current_balance', a.balance::text,
-        'currency', a.currency, 'account_type', a.account_type,
-        'assigned_to', a.assigned_to, 'assigned_to_name', k.full_name,
-        'due_date', a.due_date, 'priority', s.priority, 'priority_score', (s.rank * 0.01)::text,
-        'risk_score', s.total, 'risk_level', s.level,
-        'created_at', to_char(a.created_at AT TIME ZONE 'UTC', {_INSTANT}),
-        'updated_at', to_char(a.updated_at AT TIME ZONE 'UTC', {_INSTANT}),
+    SELECT s.rank, s.account_id, json_build_object({ACCOUNT_FIELDS},
         'reason', {_REASON})::text AS line
       FROM ({scores}) s
       CROSS JOIN LATERAL (

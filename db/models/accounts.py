@@ -58,7 +58,7 @@ class Debtor(Base):
 
 class Account(Base):
     """A debt placed with an agency. ``balance`` equals its postings at all times; ``held`` when a hold
-    forbids to work it."""
+    forbids to work it, ``promised`` while a promise to pay is open: both keep it off the worklist."""
 
     __tablename__ = "account"
     __table_args__ = (
@@ -106,6 +106,7 @@ class Account(Base):
     itemization_date: Mapped[date | None]
     assigned_to: Mapped[UUID | None]
     held: Mapped[bool] = mapped_column(server_default=text("false"))
+    promised: Mapped[bool] = mapped_column(server_default=text("false"))
     closed_reason: Mapped[str | None]
     admitted_at: Mapped[Instant | None] = mapped_column(
         comment="when its AccountLifecycle was started; null: no workflow was ever needed"

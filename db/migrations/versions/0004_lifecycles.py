@@ -13,6 +13,7 @@ depends_on = None
 
 TENANT_TABLES = (
     "account_milestone",
+    "assignment_run",
     "compliance_chain",
     "compliance_decision",
     "contact",
@@ -25,7 +26,10 @@ TENANT_TABLES = (
 )
 APPEND_ONLY = ("compliance_rule_set", "compliance_decision", "contact")
 
-ALTERATIONS = "ALTER TABLE agency ADD COLUMN rule_set TEXT DEFAULT 'federal' NOT NULL"
+ALTERATIONS = """
+ALTER TABLE agency ADD COLUMN rule_set TEXT DEFAULT 'federal' NOT NULL;
+ALTER TABLE account ADD COLUMN promised BOOLEAN DEFAULT false NOT NULL;
+"""
 
 TABLES = """
 CREATE TABLE compliance_rule_set (
@@ -150,6 +154,29 @@ CREATE TABLE lifecycle_notice (
 );
 CREATE INDEX ix_lifecycle_notice_agency_id_noted_at ON lifecycle_notice (agency_id, noted_at);
 
+CREATE TABLE assignment_run (
+    id UUID DEFAULT uuidv7() NOT NULL,
+    agency_id UUID NOT NULL,
+    origin TEXT NOT NULL,
+    requested_by TEXT NOT NULL,
+    status TEXT DEFAULT 'pending' NOT NULL,
+    assigned BIGINT DEFAULT 0 NOT NULL,
+    left_over BIGINT,
+    shares JSONB DEFAULT '{}'::jsonb NOT NULL,
+    after_rank BIGINT,
+    after_id UUID,
+    reason TEXT,
+    started_at TIMESTAMP WITH TIME ZONE,
+    completed_at TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_assignment_run PRIMARY KEY (id),
+    CONSTRAINT fk_assignment_run_agency_id_agency FOREIGN KEY (agency_id) REFERENCES agency (id),
+    CONSTRAINT ck_assignment_run_status CHECK (status IN ('pending', 'running', 'completed', 'failed')),
+    CONSTRAINT ck_assignment_run_origin CHECK (origin IN ('manual', 'schedule'))
+);
+CREATE INDEX ix_assignment_run_newest ON assignment_run (agency_id, created_at DESC, id DESC);
+
 CREATE TABLE contact (
     id UUID DEFAULT uuidv7() NOT NULL,
     agency_id UUID NOT NULL,
@@ -245,4 +272,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (*TENANT_TABLES, "compliance_rule_set"):
         op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE account DROP COLUMN promised")
     op.execute("ALTER TABLE agency DROP COLUMN rule_set")

@@ -1,0 +1,137 @@
+"""Changing one account: locked first, then written where status and version are still what was judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text, update
+
+from db.account_json import ACCOUNT_FIELDS
+from db.models import Account
+from db.store import Store
+from domain.accounts import AccountStatus, legal_moves
+from domain.errors import Conflict, NotFound
+from domain.holds import OF_THE_PERSON, STOPS_WORK
+
+
+@dataclass(frozen=True, slots=True)
+class LockedAccount:
+    """An account that this transaction alone may change, and its debtor, too."""
+
+    id: UUID
+    debtor_id: UUID
+    status: AccountStatus
+    version: int
+    balance: Decimal
+    currency: str
+    assigned_to: UUID | None
+    held: bool
+    promised: bool
+
+
+class AccountChangeStore(Store):
+    """Changes of single accounts of one agency."""
+
+    async def lock(self, account_id: UUID) -> LockedAccount:
+        """Lock an account, its debtor first, as everywhere; ``NotFound``."""
+        values = {"agency": self._agency_id, "account": account_id}
+        await self._session.execute(_LOCK_DEBTOR, values)
+        row = (await self._session.execute(_LOCK_ACCOUNT, values)).mappings().one_or_none()
+        if row is None:
+            raise NotFound("there is no such account")
+        return _locked(row)
+
+    async def change(self, account: LockedAccount, **values: Any) -> LockedAccount:
+        """Write ``values`` and the next version. ``Conflict`` when the account is not as it was judged."""
+        statement = (
+            update(Account)
+            .where(
+                Account.agency_id == self._agency_id,
+                Account.id == account.id,
+                Account.status == account.status.value,
+                Account.version == account.version,
+            )
+            .values(**values, version=Account.version + 1, updated_at=text("now()"))
+            .returning(*(getattr(Account, field.name) for field in fields(LockedAccount)))
+        )
+        changed = (await self._session.execute(statement)).mappings().one_or_none()
+        if changed is None:
+            raise Conflict("the account was changed by somebody else at the same moment; look at it again")
+        return _locked(changed)
+
+    async def hold_person(self, debtor_id: UUID, account_id: UUID) -> list[UUID]:
+        """Bring ``held`` of the debtor's other accounts in line with the holds in force; which changed."""
+        rows = await self._session.scalars(
+            _HOLD_OTHERS,
+            {
+                "agency": self._agency_id,
+                "debtor": debtor_id,
+                "account": account_id,
+                "stopping": sorted(STOPS_WORK),
+                "personal": sorted(OF_THE_PERSON),
+            },
+        )
+        return list(rows)
+
+    async def today(self) -> date:
+        """The date where the agency is."""
+        found: date = await self._session.scalar(_TODAY, {"agency": self._agency_id})
+        return found
+
+    async def json(self, account_id: UUID) -> dict[str, Any]:
+        """The account as callers see it after a change: ``services.account_views.ChangedAccount``."""
+        shown: dict[str, Any] = await self._session.scalar(
+            _JSON, {"agency": self._agency_id, "account": account_id}
+        )
+        shown["legal_moves"] = [move.value for move in legal_moves(AccountStatus(shown["status"]))]
+        return shown
+
+
+def _locked(row: Mapping[Any, Any]) -> LockedAccount:
+    return LockedAccount(**{**row, "status": AccountStatus(row["status"])})
+
+
+_LOCK_DEBTOR = text("""
+    SELECT FROM debtor d
+     WHERE d.agency_id = :agency
+       AND d.id = (SELECT debtor_id FROM account WHERE agency_id = :agency AND id = :account)
+       FOR NO KEY UPDATE
+""")
+
+_LOCK_ACCOUNT = text("""
+    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised
+      FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE
+""")
+
+_HOLD_OTHERS = text("""
+    WITH others AS (
+        SELECT a.id, EXISTS (
+                 SELECT FROM hold h
+                  WHERE h.agency_id = :agency AND h.debtor_id = :debtor AND h.released_at IS NULL
+                    AND h.kind = ANY(:stopping) AND (h.account_id = a.id OR h.kind = ANY(:personal))) AS held
+          FROM account a
+         WHERE a.agency_id = :agency AND a.debtor_id = :debtor AND a.id <> :account
+         ORDER BY a.id FOR NO KEY UPDATE OF a)
+    UPDATE account a SET held = others.held, version = version + 1, updated_at = now()
+      FROM others WHERE a.agency_id = :agency AND a.id = others.id AND a.held <> others.held
+    RETURNING a.id
+""")
+
+_TODAY = text("SELECT CAST(now() AT TIME ZONE time_zone AS date) FROM agency WHERE id = :agency")
+
+COLON = r"\:"
+"""A colon that is none of a parameter, to SQLAlchemy."""
+
+_JSON = text(f"""
+    SELECT json_build_object({ACCOUNT_FIELDS.replace(":", COLON)},
+        'version', a.version, 'held', a.held, 'promised', a.promised, 'closed_reason', a.closed_reason)
+      FROM account a
+      JOIN creditor c ON c.agency_id = a.agency_id AND c.id = a.creditor_id
+      JOIN debtor d ON d.agency_id = a.agency_id AND d.id = a.debtor_id
+      LEFT JOIN collector k ON k.agency_id = a.agency_id AND k.id = a.assigned_to
+      LEFT JOIN account_score s ON s.agency_id = a.agency_id AND s.account_id = a.id
+     WHERE a.agency_id = :agency AND a.id = :account
+""")

@@ -1,0 +1,141 @@
+"""Promises to pay and offers to settle: at most one of each is open on an account."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from db.account_changes import LockedAccount
+from db.keyset import Position, newest_first
+from db.models import Promise, SettlementOffer
+from db.store import Store
+from domain.errors import Conflict, NotFound
+
+PromiseEnd = Literal["kept", "broken", "cancelled"]
+OfferEnd = Literal["accepted", "expired", "cancelled"]
+
+
+class PromiseStore(Store):
+    """Promises of one agency's accounts."""
+
+    async def make(self, account: LockedAccount, amount: Decimal, due_date: date) -> Promise:
+        """Record a promise. The caller has ended the one before it."""
+        promise = Promise(
+            agency_id=self._agency_id,
+            account_id=account.id,
+            amount=amount,
+            currency=account.currency,
+            due_date=due_date,
+            made_by=self._tenant.actor.name,
+        )
+        self._session.add(promise)
+        await self._session.flush()
+        await self._session.refresh(promise)
+        return promise
+
+    async def open_on(self, account_id: UUID) -> Promise | None:
+        """The promise that is open on an account."""
+        return await self._session.scalar(
+            select(Promise).where(
+                Promise.agency_id == self._agency_id,
+                Promise.account_id == account_id,
+                Promise.status == "open",
+            )
+        )
+
+    async def end(self, promise: Promise, status: PromiseEnd) -> None:
+        """Say what became of an open promise."""
+        promise.status, promise.resolved_at = status, await self._now()
+        await self._session.flush()
+
+    async def received(self, promise: Promise, until: datetime) -> Decimal:
+        """What was paid on the account since the promise was made and before ``until``, less reversals."""
+        found = await self._session.scalar(
+            _RECEIVED,
+            {
+                "agency": self._agency_id,
+                "account": promise.account_id,
+                "since": promise.made_at,
+                "until": until,
+            },
+        )
+        return Decimal(found)
+
+    async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Promise]:
+        """Promises of one account, newest first, keyed by ``(id,)``."""
+        query = select(Promise).where(Promise.agency_id == self._agency_id, Promise.account_id == account_id)
+        return (await self._session.scalars(newest_first(query, (Promise.id,), position, limit))).all()
+
+
+class OfferStore(Store):
+    """Settlement offers of one agency's accounts."""
+
+    async def make(self, account: LockedAccount, **values: Any) -> SettlementOffer:
+        """Record an offer: ``amount``, ``percent`` (or None), ``instalments``, ``expires_on``."""
+        offer = SettlementOffer(
+            agency_id=self._agency_id,
+            account_id=account.id,
+            currency=account.currency,
+            made_by=self._tenant.actor.name,
+            **values,
+        )
+        self._session.add(offer)
+        await self._session.flush()
+        await self._session.refresh(offer)
+        return offer
+
+    async def open_on(self, account_id: UUID) -> SettlementOffer | None:
+        """The offer that is open on an account."""
+        return await self._session.scalar(
+            select(SettlementOffer).where(
+                SettlementOffer.agency_id == self._agency_id,
+                SettlementOffer.account_id == account_id,
+                SettlementOffer.status == "open",
+            )
+        )
+
+    async def to_accept(self, account_id: UUID, offer_id: UUID) -> SettlementOffer:
+        """An open offer of an account. ``NotFound``, or ``Conflict`` when it is open no more."""
+        offer = await self._session.scalar(
+            select(SettlementOffer).where(
+                SettlementOffer.agency_id == self._agency_id,
+                SettlementOffer.account_id == account_id,
+                SettlementOffer.id == offer_id,
+            )
+        )
+        if offer is None:
+            raise NotFound("the account has no such offer")
+        if offer.status != "open":
+            raise Conflict(f"the offer is {offer.status}; make a new one", offer_status=offer.status)
+        return offer
+
+    async def end(self, offer: SettlementOffer, status: OfferEnd) -> None:
+        """Say what became of an open offer."""
+        offer.status, offer.resolved_at = status, await self._now()
+        await self._session.flush()
+
+    async def page(
+        self, account_id: UUID, position: Position | None, limit: int
+    ) -> Sequence[SettlementOffer]:
+        """Offers of one account, newest first, keyed by ``(id,)``."""
+        query = select(SettlementOffer).where(
+            SettlementOffer.agency_id == self._agency_id, SettlementOffer.account_id == account_id
+        )
+        return (
+            await self._session.scalars(newest_first(query, (SettlementOffer.id,), position, limit))
+        ).all()
+
+
+_RECEIVED = text("""
+    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
+      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
+      LEFT JOIN journal reversed ON reversed.agency_id = :agency AND reversed.id = j.reverses_id
+     WHERE p.agency_id = :agency AND p.account_id = :account
+       AND 'receivable' IN (p.credit, p.debit)
+       AND COALESCE(reversed.kind, j.kind) = 'payment'
+       AND COALESCE(reversed.occurred_at, j.occurred_at) >= :since
+       AND COALESCE(reversed.occurred_at, j.occurred_at) < :until
+""")
