@@ -27,6 +27,7 @@ class Right(StrEnum):
     CREATE_ACCOUNTS = auto()
     READ_DEBTORS = auto()
     MANAGE_DEBTORS = auto()
+    CONTACT_DEBTORS = auto()
     READ_IMPORTS = auto()
     RUN_IMPORTS = auto()
     READ_SCORING = auto()
@@ -49,6 +50,7 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.MANAGE_SETTINGS,
     Right.CREATE_ACCOUNTS,
     Right.MANAGE_DEBTORS,
+    Right.CONTACT_DEBTORS,
     Right.RUN_IMPORTS,
     Right.RUN_SCORING,
     Right.MANAGE_SCHEDULES,
@@ -58,7 +60,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
     {
         Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
         Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
-        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS, Right.READ_DEBTORS}),
+        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS, Right.READ_DEBTORS, Right.CONTACT_DEBTORS}),
         Role.AUDITOR: _READ_EVERYTHING,
     }
 )

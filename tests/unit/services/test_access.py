@@ -22,6 +22,7 @@ WHO_MAY = {
     Right.CREATE_ACCOUNTS: {PLATFORM, ADMIN},
     Right.READ_DEBTORS: {PLATFORM, ADMIN, AUDITOR, COLLECTOR},
     Right.MANAGE_DEBTORS: {PLATFORM, ADMIN},
+    Right.CONTACT_DEBTORS: {PLATFORM, ADMIN, COLLECTOR},
     Right.READ_IMPORTS: {PLATFORM, ADMIN, AUDITOR},
     Right.RUN_IMPORTS: {PLATFORM, ADMIN},
     Right.READ_SCORING: {PLATFORM, ADMIN, AUDITOR},
@@ -47,7 +48,7 @@ def test_an_auditor_changes_nothing() -> None:
     assert not [
         right
         for right in Right
-        if right.startswith(("manage", "create", "run")) and AUDITOR in WHO_MAY[right]
+        if right.startswith(("manage", "create", "run", "contact")) and AUDITOR in WHO_MAY[right]
     ]
 
 
