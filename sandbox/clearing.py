@@ -21,6 +21,7 @@ CLEARED = (
     "scoring_error",
     "scoring_chunk",
     "scoring_run",
+    "assignment_run",
     "account_score_history",
     "account_score",
     "account_search",

@@ -2,6 +2,7 @@
 
 from db.models.accounts import Account, AccountSearch, Debtor, DebtorSearch, TimelineEvent
 from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
+from db.models.assignment import AssignmentRun
 from db.models.base import Base
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
 from db.models.ledger import Journal, Posting
@@ -34,6 +35,7 @@ TENANT_TABLES = (
     "account_score",
     "account_score_history",
     "account_search",
+    "assignment_run",
     "audit_record",
     "collector",
     "command",
@@ -77,6 +79,7 @@ __all__ = [
     "AccountSearch",
     "Agency",
     "AppUser",
+    "AssignmentRun",
     "AuditRecord",
     "Base",
     "Collector",

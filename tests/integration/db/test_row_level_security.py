@@ -39,6 +39,7 @@ BY_TYPE: dict[str, Any] = {
 }
 BY_COLUMN = {
     ("account_score", "level"): "LOW",
+    ("assignment_run", "origin"): "manual",
     ("contact", "channel"): "call",
     ("contact", "direction"): "outbound",
     ("promise", "status"): "open",
