@@ -62,22 +62,21 @@ class ContactStore(Store):
 
         ``channels`` and ``days``, before and after, bound the contacts with the person that are read.
         """
-        row = (
-            await self._session.execute(
-                _CIRCUMSTANCES,
-                {
-                    "agency": self._agency_id,
-                    "account": account_id,
-                    "debtor": debtor_id,
-                    "at": at,
-                    "zone": zone,
-                    "channels": sorted(channels),
-                    "days": days,
-                    "personal": sorted(OF_THE_PERSON),
-                },
-            )
-        ).one()
-        return Circumstances(**{**row._mapping, "preference": row.preference or dict(UNTOLD)})
+        found = await self._session.execute(
+            _CIRCUMSTANCES,
+            {
+                "agency": self._agency_id,
+                "account": account_id,
+                "debtor": debtor_id,
+                "at": at,
+                "zone": zone,
+                "channels": sorted(channels),
+                "days": days,
+                "personal": sorted(OF_THE_PERSON),
+            },
+        )
+        row = found.mappings().one()
+        return Circumstances(**{**row, "preference": row["preference"] or dict(UNTOLD)})
 
     async def add(self, values: Mapping[str, Any]) -> Contact:
         """Log a contact by the tenant's actor; ``values`` are columns."""

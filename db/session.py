@@ -1,6 +1,6 @@
 """Transactions: opened for one tenant, committed by their context manager, never by hand."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from db.agencies import AgencyStore
 from db.audit import AuditStore
 from db.collectors import CollectorStore
 from db.commands import CommandStore
+from db.compliance_log import ComplianceLog
+from db.contacts import ContactStore
 from db.creditors import CreditorStore
 from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
@@ -32,7 +34,9 @@ from db.placements import PlacementStore
 from db.pool import check_before_use
 from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
+from db.rescoring import rescore
 from db.rotation import RotationStore
+from db.rule_sets import RuleSetStore
 from db.score_history import ScoreHistoryStore
 from db.score_preview import ScorePreviewStore
 from db.scorecards import ScorecardStore
@@ -47,7 +51,10 @@ from db.users import UserStore
 from domain.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from db.cipher import ColumnCipher
+    from domain.scoring import Scorer
     from domain.tenancy import Tenant
 
 
@@ -91,6 +98,8 @@ class Transaction:
     audit = cached_property(lambda tx: AuditStore(tx.session, tx.tenant))
     collectors = cached_property(lambda tx: CollectorStore(tx.session, tx.tenant))
     commands = cached_property(lambda tx: CommandStore(tx.session, tx.tenant))
+    compliance_log = cached_property(lambda tx: ComplianceLog(tx.session, tx.tenant))
+    contacts = cached_property(lambda tx: ContactStore(tx.session, tx.tenant))
     creditors = cached_property(lambda tx: CreditorStore(tx.session, tx.tenant))
     debtor_lists = cached_property(lambda tx: DebtorListStore(tx.session, tx.tenant))
     debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
@@ -101,6 +110,7 @@ class Transaction:
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
+    rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     score_preview = cached_property(lambda tx: ScorePreviewStore(tx.session, tx.tenant))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     scores = cached_property(lambda tx: ScoreStore(tx.session, tx.tenant))
@@ -111,6 +121,10 @@ class Transaction:
     timeline = cached_property(lambda tx: TimelineStore(tx.session, tx.tenant))
     tokens = cached_property(lambda tx: TokenStore(tx.session))
     users = cached_property(lambda tx: UserStore(tx.session))
+
+    async def rescore(self, scorers: "Mapping[str, Scorer]", account_ids: "Sequence[UUID]") -> None:
+        """``db.rescoring.rescore`` in this transaction, for those who must not import ``db``."""
+        await rescore(self, scorers, account_ids)
 
 
 class PlatformTransaction:
@@ -125,6 +139,7 @@ class PlatformTransaction:
         return revision
 
     agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     tokens = cached_property(lambda tx: TokenStore(tx.session))
     users = cached_property(lambda tx: UserStore(tx.session))
