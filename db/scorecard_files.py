@@ -4,18 +4,18 @@ The rules of a scorecard are in ``domain.scoring``, which parses no files; this 
 the store of scorecards because that is who needs both.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from db.predictors import find_predictor
+from db.yaml_files import locate, read_mapping
 from domain.errors import Invalid
 from domain.scoring import ModelCard, Scorecard, Scorer
 from domain.scoring.factors import DefinitionError
@@ -68,7 +68,7 @@ def load_scorers(folder: Path | None) -> Mapping[str, Scorer]:
     for path in _files(folder):
         scorer, root = _load(path)
         if scorer.name in known:
-            line = _locate(root, ["name"])[0]
+            line = locate(root, ["name"])[0]
             raise BadScorecard(
                 f"{path.name}, line {line}: name: {scorer.name} is taken by {origin[scorer.name]}; "
                 "give it another name"
@@ -96,17 +96,23 @@ def _load(path: Path) -> tuple[Scorer, yaml.MappingNode]:
         try:
             scorer.bind(find_predictor(scorer, path.parent))
         except DefinitionError as error:
-            line, known = _locate(root, error.path)
+            line, known = locate(root, error.path)
             place = ".".join(map(str, known))
             raise BadScorecard(f"{path.name}, line {line}: {place}: {error}") from None
     return scorer, root
 
 
 def _parse(text: str, source: str) -> tuple[Scorer, yaml.MappingNode]:
-    root, data = _read(text, source)
+    root, data = read_mapping(
+        text,
+        source,
+        _ExactLoader,
+        refusal=BadScorecard,
+        expected="a scorecard is a mapping that starts with name, version, title",
+    )
     kind = data.get("kind")
     if kind not in {None, "model"}:
-        line = _locate(root, ["kind"])[0]
+        line = locate(root, ["kind"])[0]
         raise BadScorecard(f"{source}, line {line}: kind: must be model, or left out for a scorecard")
     wanted: type[Scorecard | ModelCard] = Scorecard if kind is None else ModelCard
     try:
@@ -114,52 +120,6 @@ def _parse(text: str, source: str) -> tuple[Scorer, yaml.MappingNode]:
     except ValidationError as error:
         faults = [_fault(root, detail) for detail in error.errors()]
         raise BadScorecard("; ".join(f"{source}, {fault}" for fault in faults)) from None
-
-
-def _read(text: str, source: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
-    try:
-        loader = _ExactLoader(text)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise BadScorecard(
-            f"{source}, line {line}: holds a control character; save it as plain text"
-        ) from None
-    try:
-        root = loader.get_single_node()
-        if not isinstance(root, yaml.MappingNode):
-            raise BadScorecard(
-                f"{source}, line 1: a scorecard is a mapping that starts with name, version, title"
-            )
-        if doubled := next(_doubled_keys(root), None):
-            raise BadScorecard(f"{source}, line {_line(doubled)}: {doubled.value} is given twice")
-        return root, loader.construct_document(root)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise BadScorecard(f"{source}, line {line}: not YAML: {error.problem}") from None
-    except RecursionError:
-        raise BadScorecard(f"{source}: nested too deep, or an alias that holds itself") from None
-    finally:
-        loader.dispose()
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _doubled_keys(node: yaml.Node) -> Iterator[yaml.Node]:
-    """Keys that occur twice in one mapping: YAML would silently keep the last."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _doubled_keys(item)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    yield key
-                seen.add(key.value)
-            yield from _doubled_keys(value)
 
 
 def _fault(root: yaml.Node, detail: ErrorDetails) -> str:
@@ -171,22 +131,5 @@ def _fault(root: yaml.Node, detail: ErrorDetails) -> str:
         path = (*path, "kind")
     elif detail["type"] == "missing":
         message = f"{path[-1]} is missing"
-    line, known = _locate(root, path)
+    line, known = locate(root, path)
     return f"line {line}: {'.'.join(map(str, known))}: {message}" if known else f"line {line}: {message}"
-
-
-def _locate(root: yaml.Node, path: Sequence[str | int]) -> tuple[int, list[str | int]]:
-    """The line that ``path`` leads to, and the part of the path that the file really has."""
-    node, line, known = root, _line(root), list[str | int]()
-    for part in path:
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = _line(node)
-        elif isinstance(node, yaml.MappingNode) and (
-            entry := next((kv for kv in node.value if kv[0].value == part), None)
-        ):
-            line, node = _line(entry[0]), entry[1]
-        else:
-            continue
-        known.append(part)
-    return line, known
