@@ -1,0 +1,115 @@
+"""Commands to accounts, on their way to the accounts' workflows and back."""
+
+import asyncio
+import contextlib
+import hashlib
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+
+from activities.account_messages import AccountCommand, CommandIdentity, Done
+from domain.errors import Unavailable
+from services.failures import application_error, domain_error
+from services.lifecycle_start import lifecycle_input, start_options
+from workflows.accounts import AccountLifecycle
+
+RETRY_AFTER_S = 5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+PASSING_FAILURES = frozenset({"Draining", "AcceptedUpdateCompletedWorkflow"})
+"""What a lifecycle says when it continues in another run, or ended while the command was on its way."""
+
+_PASSING = frozenset({RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED})
+"""Too many commands to one account at once, or its lifecycle ended just then: soon it works."""
+
+_AWAY = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
+
+
+def update_id(identity: CommandIdentity) -> str:
+    """The same for the same command: sent twice, it is one update of the workflow's run."""
+    parts = (identity.operation, identity.key, identity.body_hash)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class LifecycleCommander:
+    """Has commands carried out by ``AccountLifecycle``, which is started where it does not run.
+
+    ``patience``: how long a caller is kept waiting.
+    """
+
+    def __init__(self, client: Client, patience: timedelta) -> None:
+        self._client = client
+        self._patience = patience
+
+    async def carry_out(self, update: str, command: AccountCommand, *, priority: int, status: str) -> Done:
+        """Send ``command`` to the account's update ``update`` and wait until it was carried out.
+
+        ``priority`` (0–3) and ``status`` are the account's. Raises the domain error with which it was
+        refused, and ``Unavailable`` when nobody answered in time: it may be carried out all the same,
+        and is found by its key when it is sent again.
+        """
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(_passes),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                return await attempts(self._send, update, command, priority, status)
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            raise _no_answer() from None
+        except RPCError as error:
+            if error.status not in _AWAY:
+                raise
+            raise _no_answer() from error
+        except WorkflowUpdateFailedError as error:
+            failure = application_error(error)
+            refusal = failure and domain_error(failure)
+            if refusal is None:
+                raise
+            raise refusal from None
+
+    async def _send(self, update: str, command: AccountCommand, priority: int, status: str) -> Done:
+        ref = command.account
+        start = WithStartWorkflowOperation(
+            AccountLifecycle.run, lifecycle_input(ref), **start_options(ref, priority, status)
+        )
+        try:
+            done: Done = await self._client.execute_update_with_start_workflow(
+                update,
+                command,
+                start_workflow_operation=start,
+                id=update_id(command.identity),
+                result_type=Done,
+            )
+        except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowAlreadyStartedError):
+            # The start failed with it; asyncio complains of a failure that nobody looked at.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await start.workflow_handle()
+            raise
+        return done
+
+
+def _passes(error: BaseException) -> bool:
+    if isinstance(error, RPCError):
+        return error.status in _PASSING
+    if isinstance(error, WorkflowUpdateFailedError):
+        failure = application_error(error)
+        return failure is not None and failure.type in PASSING_FAILURES
+    return False
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable(
+        "the account's workflow did not answer in time; the command may still be carried out: send it again"
+        " with the same Idempotency-Key and you get its answer, or without one look at the account first",
+        retry_after_s=RETRY_AFTER_S,
+    )
