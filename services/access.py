@@ -25,6 +25,8 @@ class Right(StrEnum):
     MANAGE_SETTINGS = auto()
     READ_ACCOUNTS = auto()
     CREATE_ACCOUNTS = auto()
+    WORK_ACCOUNTS = auto()
+    MANAGE_ACCOUNTS = auto()
     READ_DEBTORS = auto()
     MANAGE_DEBTORS = auto()
     CONTACT_DEBTORS = auto()
@@ -49,6 +51,8 @@ _READ_EVERYTHING = frozenset(
 _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.MANAGE_SETTINGS,
     Right.CREATE_ACCOUNTS,
+    Right.WORK_ACCOUNTS,
+    Right.MANAGE_ACCOUNTS,
     Right.MANAGE_DEBTORS,
     Right.CONTACT_DEBTORS,
     Right.RUN_IMPORTS,
@@ -60,7 +64,9 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
     {
         Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
         Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
-        Role.COLLECTOR: frozenset({Right.READ_ACCOUNTS, Right.READ_DEBTORS, Right.CONTACT_DEBTORS}),
+        Role.COLLECTOR: frozenset(
+            {Right.READ_ACCOUNTS, Right.WORK_ACCOUNTS, Right.READ_DEBTORS, Right.CONTACT_DEBTORS}
+        ),
         Role.AUDITOR: _READ_EVERYTHING,
     }
 )
