@@ -15,6 +15,8 @@ from db.account_changes import AccountChangeStore
 from db.accounts import AccountStore
 from db.admission import AdmissionStore
 from db.agencies import AgencyStore
+from db.assignment import AssignmentStore
+from db.assignment_runs import AssignmentRunStore
 from db.audit import AuditStore
 from db.collectors import CollectorStore
 from db.commands import CommandStore
@@ -30,6 +32,7 @@ from db.import_reports import ImportReportStore
 from db.imports import ImportStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
+from db.notices import NoticeStore
 from db.placements import PlacementStore
 from db.pool import check_before_use
 from db.promises import OfferStore, PromiseStore
@@ -95,6 +98,8 @@ class Transaction:
     accounts = cached_property(lambda tx: AccountStore(tx.session, tx.tenant))
     admission = cached_property(lambda tx: AdmissionStore(tx.session, tx.tenant))
     agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    assignment = cached_property(lambda tx: AssignmentStore(tx.session, tx.tenant))
+    assignment_runs = cached_property(lambda tx: AssignmentRunStore(tx.session, tx.tenant))
     audit = cached_property(lambda tx: AuditStore(tx.session, tx.tenant))
     collectors = cached_property(lambda tx: CollectorStore(tx.session, tx.tenant))
     commands = cached_property(lambda tx: CommandStore(tx.session, tx.tenant))
@@ -108,6 +113,7 @@ class Transaction:
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
+    notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))

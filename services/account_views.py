@@ -76,6 +76,19 @@ class AccountSummary(View):
     updated_at: datetime
 
 
+class ChangedAccount(AccountSummary):
+    """An account as a command has left it (``db.account_changes`` gives it as JSON already).
+
+    ``held``: it must not be worked now; ``promised``: it waits for a promise to pay.
+    """
+
+    version: int
+    held: bool
+    promised: bool
+    closed_reason: str | None
+    legal_moves: tuple[AccountStatus, ...] = Field(description="where a person can move it from here")
+
+
 class ScoreDetail(View):
     """Why an account ranks as it does. ``factors`` and ``summary`` are the score in words.
 

@@ -43,7 +43,7 @@ ADMISSION: ActivityPolicy = {
     "heartbeat_timeout": timedelta(seconds=20),
     "retry_policy": _PATIENT,
 }
-"""Some dozens of workflow starts."""
+"""Some dozens of workflow starts, or some hundreds of signals."""
 
 REMOTE_FILES: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=1),

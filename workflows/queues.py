@@ -42,6 +42,21 @@ def nightly_scoring_workflow_id(agency_id: UUID) -> str:
     return f"scoring/nightly/{agency_id}"
 
 
+def assignment_workflow_id(agency_id: UUID) -> str:
+    """``AutoAssignment`` of one agency; there is never a second one at work."""
+    return f"assignment/{agency_id}"
+
+
+def daily_assignment_workflow_id(agency_id: UUID) -> str:
+    """``AutoAssignment`` as an agency's schedule starts it; Temporal appends the time."""
+    return f"assignment/daily/{agency_id}"
+
+
 def admission_workflow_id(agency_id: UUID) -> str:
     """``Admission`` of one agency; there is never a second one at work."""
     return f"admission/{agency_id}"
+
+
+def notice_workflow_id(agency_id: UUID) -> str:
+    """``NoticeDelivery`` of one agency; a schedule appends a timestamp."""
+    return f"notices/{agency_id}"

@@ -1,0 +1,124 @@
+"""What callers send with commands to an account."""
+
+import unicodedata
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from activities.account_messages import MAX_TEXT, DisputeOutcome
+from domain.accounts import AccountStatus
+from domain.holds import HoldKind
+from domain.money import Money, PositiveMoney
+from services.fields import Day, Form
+
+MAX_INSTALMENTS = 120
+_LINE_BREAKS_AND_TABS = frozenset("\n\t")
+
+
+def _plain_line_breaks(value: object) -> object:
+    return value.replace("\r\n", "\n") if isinstance(value, str) else value
+
+
+def _readable(value: str) -> str:
+    for place, character in enumerate(value):
+        if unicodedata.category(character) == "Cc" and character not in _LINE_BREAKS_AND_TABS:
+            raise ValueError(
+                "must not contain control characters other than line breaks and tabs;"
+                f" character {place + 1} is one"
+            )
+    return value
+
+
+Words = Annotated[
+    str,
+    BeforeValidator(_plain_line_breaks),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT),
+    AfterValidator(_readable),
+]
+"""What a person writes: 1 to 2,000 characters, with line breaks."""
+
+YesOrNo = Annotated[bool, Field(strict=True)]
+Instalments = Annotated[int, Field(strict=True, ge=1, le=MAX_INSTALMENTS)]
+Percent = Annotated[Money, Field(gt=0, le=100)]
+
+
+class AssignForm(Form):
+    """Who is to work the account."""
+
+    collector_id: UUID
+
+
+class TransitionForm(Form):
+    """Where the account is to go."""
+
+    new_status: AccountStatus
+    note: Words | None = None
+
+
+class NoteForm(Form):
+    """Something worth remembering about an account."""
+
+    text: Words
+
+
+class HoldForm(Form):
+    """Why the account, or one way of contact, is to be left alone; ``until`` is the last day of it."""
+
+    kind: HoldKind
+    reason: Words
+    until: Day | None = None
+
+
+class DisputeForm(Form):
+    """What the debtor disputes. ``new_information``: more than an earlier dispute said that was answered."""
+
+    reason: Words
+    received_on: Day
+    in_writing: YesOrNo
+    new_information: YesOrNo = False
+
+
+class DisputeAnswerForm(Form):
+    """What a dispute came to; ``verification_sent_on`` where the debt was verified or corrected."""
+
+    outcome: DisputeOutcome
+    verification_sent_on: Day | None = None
+
+
+class PromiseForm(Form):
+    """What the debtor promises to pay, and by when."""
+
+    amount: PositiveMoney
+    due_date: Day
+
+
+class OfferForm(Form):
+    """For what the debt could be settled: an amount, or percent of the balance as it is now."""
+
+    amount: PositiveMoney | None = None
+    percent: Percent | None = None
+    instalments: Instalments = 1
+    expires_on: Day
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.amount is None) == (self.percent is None):
+            error = PydanticCustomError("one_of", "give either an amount or a percent of the balance")
+            found = InitErrorDetails(type=error, loc=("amount",), input=None)
+            raise ValidationError.from_exception_data(type(self).__name__, [found], hide_input=True)
+        return self
+
+
+class ReasonForm(Form):
+    """Why an account ends."""
+
+    reason: Words

@@ -1,0 +1,92 @@
+"""Telling running lifecycles that their accounts were changed beside them."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import Unavailable
+from domain.tenancy import Tenant
+from workflows.accounts import AccountLifecycle
+from workflows.queues import account_workflow_id
+
+if TYPE_CHECKING:
+    from db.notices import Notice
+    from db.session import Database
+
+PATIENCE_S = 1.0
+"""How long the caller may be kept waiting for what is only a favour."""
+
+SIGNAL_PATIENCE = timedelta(seconds=5)
+AT_ONCE = 16
+AT_MOST = 500
+"""Accounts that are told on the spot; a schedule tells the others."""
+
+_AWAY = frozenset(
+    {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
+)
+_log = structlog.stdlib.get_logger("notices")
+
+
+class Signaller:
+    """Signals ``account_changed`` to lifecycles; the change itself notes whom (``LifecycleStore.notify``)."""
+
+    def __init__(self, database: "Database", client: Client) -> None:
+        self._database = database
+        self._client = client
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def tell(self, agency_id: UUID, account_ids: Sequence[UUID]) -> None:
+        """Tell the lifecycles of these accounts, which were noted, after the commit of what changed them.
+
+        Does its best and never raises: a schedule tells what is left within minutes. Waits for
+        ``PATIENCE_S`` at most; what takes longer goes on behind the caller's back.
+        """
+        telling = asyncio.create_task(self._tell(agency_id, account_ids[:AT_MOST]))
+        self._under_way.add(telling)
+        telling.add_done_callback(self._under_way.discard)
+        await asyncio.wait({telling}, timeout=PATIENCE_S)
+
+    async def _tell(self, agency_id: UUID, account_ids: Sequence[UUID]) -> None:
+        tenant = Tenant.system(agency_id, "notices")
+        try:
+            async with self._database.transaction(tenant) as tx:
+                notices = await tx.notices.of(account_ids)
+            told = await self.signal(notices)
+            async with self._database.transaction(tenant) as tx:
+                await tx.notices.remove(told)
+        except Unavailable as error:
+            _log.warning("lifecycles were not told", agency_id=str(agency_id), error_type=error.type)
+
+    async def signal(self, notices: "Sequence[Notice]") -> "list[Notice]":
+        """Signal the lifecycles of these notices, a few at once; answers those that need no repetition.
+
+        Where none runs there is none to tell. ``Unavailable`` when Temporal is away.
+        """
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def refusal(notice: "Notice") -> RPCStatusCode | None:
+            async with gate:
+                return await self._refusal(notice.account_id)
+
+        refusals = await asyncio.gather(*(refusal(notice) for notice in notices))
+        told = [notice for notice, status in zip(notices, refusals, strict=True) if status is None]
+        if not told and _AWAY.intersection(refusals):
+            raise Unavailable("Temporal takes no signals at the moment; the notices are kept")
+        return told
+
+    async def _refusal(self, account_id: UUID) -> RPCStatusCode | None:
+        lifecycle = self._client.get_workflow_handle(account_workflow_id(account_id))
+        try:
+            await lifecycle.signal(AccountLifecycle.account_changed, rpc_timeout=SIGNAL_PATIENCE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            _log.warning("a lifecycle was not told", account_id=str(account_id), status=error.status.name)
+            return error.status
+        return None
