@@ -83,7 +83,7 @@ def is_consented(facts: ContactFacts, rules: RuleSet) -> bool:
     """Whether the contact is one that the person consented to: 12 CFR 1006.14(b)(3)(i).
 
     The consent counts for seven consecutive days, its own date being the first, and a telephone
-    conversation after it uses it up (comment 14(b)(3)(i)-2). Without a consent that counts, ``consented``
+    conversation after it uses it up (comments to 14(b)(3)(i)). Without a consent that counts, ``consented``
     is a word: the contact is like any other.
     """
     given = facts.consent_at

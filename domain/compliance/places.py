@@ -150,7 +150,7 @@ def zones_of(
     """Every zone (IANA names, sorted) that any of the facts points to; empty when none does.
 
     12 CFR 1006.6(b)(1)(i) asks for the time "at the consumer's location"; where facts point to different
-    zones, comment 6(b)(1)(i)-2 lets a collector rely on times that are convenient in all of them.
+    zones, its comments let a collector rely on times that are convenient in all of them.
     ``phone`` in E.164: numbers without a place (toll-free and the like) say nothing. ``state`` and
     ``postal_code`` count for addresses in the United States. ``known`` is a zone that was told or found out.
     """

@@ -13,8 +13,8 @@ def contact_hours(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
     """Not before 8:00 a.m. nor after 9:00 p.m. local time: 12 CFR 1006.6(b)(1)(i).
 
     In every zone where the person may be. The rule says "before" and "after": 08:00:00 and 21:00:00 are
-    allowed, 07:59:59 and 21:00:01 are not. An electronic message counts by when it is sent (comment
-    6(b)(1)-1), a letter by nothing: it arrives by day.
+    allowed, 07:59:59 and 21:00:01 are not. An electronic message counts by when it is sent, a letter by
+    nothing: it arrives by day.
     """
     if facts.channel not in AT_ONCE:
         return None
