@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from activities.messages import AccountRef, Message
-from domain.accounts import AccountStatus
+from domain.accounts import AccountStatus, check_move, check_not_closed, check_open, check_workable
 from domain.deadlines import Deadline
 from domain.holds import HoldKind
 from domain.money import PositiveMoney
@@ -40,6 +40,10 @@ class AccountCommand(Message):
     ip: str | None = None
     only_for: UUID | None = None
 
+    def check(self, status: AccountStatus) -> None:
+        """``IllegalMove`` when an account of this status cannot be told so: asked of what a lifecycle knows,
+        and again of the row under its lock."""
+
     @property
     def tenant(self) -> Tenant:
         """In whose name the change is written."""
@@ -51,6 +55,9 @@ class Assign(AccountCommand):
 
     collector_id: UUID
 
+    def check(self, status: AccountStatus) -> None:
+        check_open(status, "to assign it")
+
 
 class Transition(AccountCommand):
     """Move the account by hand."""
@@ -58,12 +65,18 @@ class Transition(AccountCommand):
     new_status: AccountStatus
     note: Text | None = None
 
+    def check(self, status: AccountStatus) -> None:
+        check_move(status, self.new_status)
+
 
 class MakePromise(AccountCommand):
     """The debtor promises to pay ``amount`` by ``due_date``."""
 
     amount: PositiveMoney
     due_date: date
+
+    def check(self, status: AccountStatus) -> None:
+        check_workable(status, "a promise to pay")
 
 
 class PlaceHold(AccountCommand):
@@ -73,6 +86,9 @@ class PlaceHold(AccountCommand):
     reason: Text
     until: date | None = None
 
+    def check(self, status: AccountStatus) -> None:
+        check_not_closed(status, "a hold")
+
 
 class ReleaseHold(AccountCommand):
     """End a hold that is in force."""
@@ -81,12 +97,15 @@ class ReleaseHold(AccountCommand):
 
 
 class RecordDispute(AccountCommand):
-    """The debtor disputes the debt. ``new_information``: it says more than an earlier one that was answered."""
+    """The debtor disputes the debt. ``new_information``: more than an earlier one said that was answered."""
 
     reason: Text
     received_on: date
     in_writing: bool
     new_information: bool = False
+
+    def check(self, status: AccountStatus) -> None:
+        check_open(status, "a dispute")
 
 
 DisputeOutcome = Literal["verified", "corrected", "invalid", "withdrawn"]
@@ -108,11 +127,17 @@ class OfferSettlement(AccountCommand):
     instalments: Annotated[int, Field(ge=1, le=120)] = 1
     expires_on: date
 
+    def check(self, status: AccountStatus) -> None:
+        check_workable(status, "a settlement offer")
+
 
 class AcceptOffer(AccountCommand):
     """The debtor accepts an offer."""
 
     offer_id: UUID
+
+    def check(self, status: AccountStatus) -> None:
+        check_workable(status, "to accept an offer")
 
 
 class Recall(AccountCommand):
@@ -120,11 +145,17 @@ class Recall(AccountCommand):
 
     reason: Text
 
+    def check(self, status: AccountStatus) -> None:
+        check_not_closed(status, "a recall")
+
 
 class Close(AccountCommand):
     """Close the account by hand, with a reason."""
 
     reason: Text
+
+    def check(self, status: AccountStatus) -> None:
+        check_move(status, AccountStatus.CLOSED)
 
 
 class Done(Message):
@@ -161,3 +192,12 @@ class DeadlineReached(Message):
 
     account: AccountRef
     deadline: Deadline
+
+
+class RefusedTransition(Message):
+    """A transition that was signalled and could not be made, in the words of the refusal."""
+
+    account: AccountRef
+    new_status: AccountStatus
+    reason: str
+    asked_by: str

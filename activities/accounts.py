@@ -1,59 +1,109 @@
-"""Reading and changing one account on behalf of its lifecycle."""
+"""The steps of an account's lifecycle that nobody commands: reading, deadlines, money that came or went."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from temporalio import activity
 
-from activities.messages import AccountRef, Message
-from domain.accounts import FOLLOW_UP_DAYS, OPEN_STATUSES, AccountStatus
+from activities.account_change import AccountChange
+from activities.account_messages import (
+    AccountSnapshot,
+    DeadlineReached,
+    FollowUp,
+    RefusedTransition,
+)
+from activities.account_snapshot import snapshot
+from activities.messages import AccountRef
+from domain.accounts import FOLLOW_UP_DAYS, OPEN_STATUSES, PAID, AccountStatus
+from domain.deadlines import Deadline, DeadlineKind, promise_deadline
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from db.models import Promise
     from db.session import Database
+    from domain.compliance import RuleSet
+    from domain.scoring import Scorer
 
 ACTOR = "account-lifecycle"
+S = AccountStatus
 
-
-class AccountSnapshot(Message):
-    """What a lifecycle needs to know of its account: a cursor, never an amount of money.
-
-    ``follow_up_at`` is when the account has been left alone for too long.
-    """
-
-    status: AccountStatus
-    version: int
-    is_open: bool
-    follow_up_at: datetime
-
-
-class FollowUp(Message):
-    """An account that nothing has happened on until ``due_at``."""
-
-    agency_id: UUID
-    account_id: UUID
-    due_at: datetime
+_NOTED = {
+    DeadlineKind.VALIDATION_END: ("validation", "The validation period is over"),
+    DeadlineKind.DISPUTE_ANSWER: ("dispute", "The dispute is not answered yet: escalated"),
+    DeadlineKind.LIMITATION: (
+        "limitation",
+        "The statute of limitations is reached: no suit, no threat of one",
+    ),
+}
+"""Deadlines whose coming is put on the timeline, once; kind of the event and words."""
 
 
 class AccountActivities:
-    """The steps of ``AccountLifecycle``."""
+    """The steps of ``AccountLifecycle``; each answers with the account as it is then. ``NotFound``."""
 
-    def __init__(self, db: "Database") -> None:
+    def __init__(
+        self, db: "Database", scorers: "Mapping[str, Scorer]", rule_sets: "Mapping[str, RuleSet]"
+    ) -> None:
         self._db = db
+        self._scorers = scorers
+        self._rule_sets = rule_sets
 
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
-        """The account as it is now. Raises ``NotFound``."""
+        """The account as it is now."""
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-            account = await tx.lifecycles.view(ref.account_id)
-        status = AccountStatus(account.status)
-        return AccountSnapshot(
-            status=status,
-            version=account.version,
-            is_open=status in OPEN_STATUSES,
-            follow_up_at=account.last_event_at + timedelta(days=FOLLOW_UP_DAYS),
-        )
+            return await snapshot(tx, ref.account_id, self._rule_sets)
+
+    @activity.defn(name="accounts.deadline_reached")
+    async def deadline_reached(self, reached: DeadlineReached) -> AccountSnapshot:
+        """Do what a deadline brings; nothing when it is over, moved or was done before."""
+        ref, deadline = reached.account, reached.deadline
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            change = await AccountChange.begin(tx, ref.account_id, self._scorers)
+            now = await snapshot(tx, ref.account_id, self._rule_sets)
+            if deadline in now.deadlines:
+                await self._do(change, deadline)
+                await change.settle()
+            return await snapshot(tx, ref.account_id, self._rule_sets)
+
+    @activity.defn(name="accounts.payment_posted")
+    async def payment_posted(self, ref: AccountRef) -> AccountSnapshot:
+        """Money came in: it may keep a promise; an account that owes nothing is settled and closed."""
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            change = await AccountChange.begin(tx, ref.account_id, self._scorers)
+            promise = await tx.promises.open_on(ref.account_id)
+            if promise is not None and await self._is_kept(change, promise):
+                await _end_promise(change, promise, kept=True)
+            if change.account.balance == 0 and change.account.status in OPEN_STATUSES:
+                await change.move(S.SETTLED, "Nothing is owed any more", reason=PAID)
+            if change.account.balance == 0 and change.account.status is S.SETTLED:
+                await change.move(S.CLOSED, "Paid in full", reason=PAID)
+            await change.settle()
+            return await snapshot(tx, ref.account_id, self._rule_sets)
+
+    @activity.defn(name="accounts.payment_reversed")
+    async def payment_reversed(self, ref: AccountRef) -> AccountSnapshot:
+        """Money went back: an account that was settled or closed as paid is worked again."""
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            change = await AccountChange.begin(tx, ref.account_id, self._scorers)
+            if change.account.balance > 0 and change.account.status not in OPEN_STATUSES:
+                await change.move(S.IN_CONTACT, "A payment was reversed: a balance is left")
+            await change.settle()
+            return await snapshot(tx, ref.account_id, self._rule_sets)
+
+    @activity.defn(name="accounts.note_refusal")
+    async def note_refusal(self, refused: RefusedTransition) -> None:
+        """A transition that nobody waited for could not be made: people shall see it."""
+        ref, to = refused.account, refused.new_status.value
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            await tx.timeline.add(
+                ref.account_id,
+                "refused",
+                f"Not moved to {to}: {refused.reason}",
+                details={"new_status": to, "asked_by": refused.asked_by},
+            )
 
     @activity.defn(name="accounts.note_follow_up")
     async def note_follow_up(self, follow_up: FollowUp) -> bool:
@@ -64,3 +114,56 @@ class AccountActivities:
                 due_at=follow_up.due_at,
                 idle_since=follow_up.due_at - timedelta(days=FOLLOW_UP_DAYS),
             )
+
+    async def _do(self, change: AccountChange, deadline: Deadline) -> None:
+        kind, tx, account_id = deadline.kind, change.tx, change.account.id
+        if kind is DeadlineKind.FOLLOW_UP:
+            await tx.lifecycles.note_follow_up(
+                account_id, due_at=deadline.at, idle_since=deadline.at - timedelta(days=FOLLOW_UP_DAYS)
+            )
+        elif kind is DeadlineKind.PROMISE_DUE:
+            promise = await tx.promises.open_on(account_id)
+            if promise is not None:
+                await _end_promise(change, promise, kept=await self._is_kept(change, promise))
+        elif kind is DeadlineKind.OFFER_EXPIRY:
+            offer = await tx.offers.open_on(account_id)
+            if offer is not None:
+                await tx.offers.end(offer, "expired")
+                await change.record("offer.expired", "settlement_offer", offer.id, {})
+                await change.event("offer", "The offer has expired", old="open", new="expired")
+        elif kind is DeadlineKind.HOLD_END:
+            await _end_hold(change, deadline)
+        elif await tx.lifecycles.note_milestone(account_id, kind.value, deadline.at):
+            event, words = _NOTED[kind]
+            await change.event(event, words, deadline=kind.value, due_at=deadline.at.isoformat())
+
+    async def _is_kept(self, change: AccountChange, promise: "Promise") -> bool:
+        """Whether what was paid in the promise's window reaches what was promised."""
+        view = await change.tx.lifecycles.view(change.account.id)
+        until = promise_deadline(promise.due_date, view.zone)
+        return await change.tx.promises.received(promise, until) >= promise.amount
+
+
+async def _end_promise(change: AccountChange, promise: "Promise", *, kept: bool) -> None:
+    """A promise that was kept or broken is over; either way the account goes back to the worklist."""
+    status = "kept" if kept else "broken"
+    await change.tx.promises.end(promise, "kept" if kept else "broken")
+    if change.account.promised:
+        await change.write("account.promised", {"promised": False}, old={"promised": True}, new={})
+    await change.record(f"promise.{status}", "promise", promise.id, {})
+    await change.event(
+        "promise",
+        f"The promise to pay {promise.amount:,.2f} {promise.currency} by {promise.due_date} was {status}",
+        old="open",
+        new=status,
+        promise_id=str(promise.id),
+    )
+
+
+async def _end_hold(change: AccountChange, deadline: Deadline) -> None:
+    holds = [h for h in await change.tx.holds.in_force(change.account) if h.id == deadline.subject_id]
+    for hold in holds:
+        await change.tx.holds.release(hold)
+        await change.record("hold.released", "hold", hold.id, {"kind": hold.kind, "until": hold.until})
+        await change.event("hold", f"Ended: {hold.kind}", old=hold.kind, hold_id=str(hold.id))
+        await change.bring_holds_in_line()

@@ -64,6 +64,10 @@ class CommandStore(Store):
         ).one()
         return _same(known, key, digest)
 
+    async def keep(self, operation: str, key: str, status: int, body: Any) -> None:
+        """``answer`` for those who must not import ``db``."""
+        await self.answer(operation, key, Answer(status, body))
+
     async def answer(self, operation: str, key: str, answer: Answer) -> None:
         """Store the answer of a command that was claimed in this transaction."""
         await self._session.execute(
@@ -75,6 +79,12 @@ class CommandStore(Store):
                 "status": answer.status,
                 "response": json.dumps(answer.body),
             },
+        )
+
+    async def release(self, operation: str, key: str) -> None:
+        """Give back a key that was claimed in this transaction: it stays unused."""
+        await self._session.execute(
+            _RELEASE, {"agency": self._agency_id, "operation": operation, "key": key}
         )
 
 
@@ -99,4 +109,7 @@ _READ = text("""
 _ANSWER = text("""
     UPDATE command SET status = :status, response = CAST(:response AS jsonb)
      WHERE agency_id = :agency AND operation = :operation AND key = :key
+""")
+_RELEASE = text("""
+    DELETE FROM command WHERE agency_id = :agency AND operation = :operation AND key = :key
 """)

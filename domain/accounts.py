@@ -93,6 +93,12 @@ def check_open(status: AccountStatus, what: str) -> None:
         raise _refusal(status, f"{what} is not possible while the account is {status.value}")
 
 
+def check_not_closed(status: AccountStatus, what: str) -> None:
+    """``IllegalMove`` when ``what`` (in words) is asked of a closed account."""
+    if status is S.CLOSED:
+        raise _refusal(status, f"{what} is not possible: the account is closed")
+
+
 def check_workable(status: AccountStatus, what: str) -> None:
     """``IllegalMove`` when ``what`` (in words) is asked of an account that nobody may work now."""
     if status not in WORKABLE_STATUSES:

@@ -5,16 +5,22 @@ from uuid import UUID
 
 from pydantic import Field
 
-from activities.accounts import AccountSnapshot
+from activities.account_messages import AccountSnapshot, Transition
 from activities.messages import Message
 
 
 class LifecycleInput(Message):
-    """The account, and what an earlier run of its lifecycle knew of it."""
+    """The account, and what an earlier run of its lifecycle knew of it and had yet to do.
+
+    ``posted`` and ``reversed_``: money came in, or went back; ``transitions`` were asked for by signal.
+    """
 
     agency_id: UUID
     account_id: UUID
     snapshot: AccountSnapshot | None = None
+    posted: bool = False
+    reversed_: bool = False
+    transitions: tuple[Transition, ...] = ()
 
 
 class Expected(Message):
@@ -28,4 +34,5 @@ class LifecycleDescription(Message):
     """Where an account's process stands, as the API shows it."""
 
     state: str
+    holds: tuple[str, ...] = ()
     next: list[Expected] = Field(default_factory=list)

@@ -1,6 +1,23 @@
-"""What lies beneath a failed activity."""
+"""What lies beneath a failed activity, and domain errors as Temporal carries them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from temporalio.exceptions import ActivityError, ApplicationError
+
+from domain.errors import DomainError
+
+DRAINING = "Draining"
+"""A run that takes no more commands: the next one does, so send it again with the same id."""
+
+
+@contextmanager
+def told_to_the_caller() -> Iterator[None]:
+    """In a validator or handler of an update: what the domain refuses fails the update, not the workflow."""
+    try:
+        yield
+    except DomainError as error:
+        raise ApplicationError(error.message, error.details, type=error.type, non_retryable=True) from None
 
 
 def cause_of(error: ActivityError) -> ApplicationError:

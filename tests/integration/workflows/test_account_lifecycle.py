@@ -10,9 +10,10 @@ from temporalio.common import WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
 
-from activities.accounts import AccountSnapshot
+from activities.account_messages import AccountSnapshot
 from activities.messages import AccountRef
 from domain.accounts import AccountStatus
+from domain.deadlines import Deadline, DeadlineKind
 from workers.deployment import DEPLOYMENT, ensure_search_attributes, make_current
 from workers.worker import workflow_runner
 from workflows import queues
@@ -31,7 +32,13 @@ class Account:
 
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
-        return AccountSnapshot(status=AccountStatus.NEW, version=1, is_open=True, follow_up_at=self.due)
+        return AccountSnapshot(
+            status=AccountStatus.NEW,
+            version=1,
+            is_open=True,
+            follow_up_at=self.due,
+            deadlines=(Deadline(kind=DeadlineKind.FOLLOW_UP, at=self.due),),
+        )
 
 
 async def test_it_continues_as_new_and_forgets_no_signal(temporal_client: Client) -> None:

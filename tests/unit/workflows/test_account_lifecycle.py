@@ -10,10 +10,11 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from activities.accounts import AccountSnapshot, FollowUp
+from activities.account_messages import AccountSnapshot, DeadlineReached
 from activities.admission import AdmissionRequest, Admitted
 from activities.messages import AccountRef
 from domain.accounts import OPEN_STATUSES, AccountStatus
+from domain.deadlines import Deadline, DeadlineKind
 from workflows import queues
 from workflows.account_messages import LifecycleDescription, LifecycleInput
 from workflows.accounts import AccountLifecycle
@@ -37,20 +38,18 @@ class Books:
 
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
+        follow_up_at, is_open = self.last_event_at + MONTH, self.status in OPEN_STATUSES
+        deadlines = (Deadline(kind=DeadlineKind.FOLLOW_UP, at=follow_up_at),) if is_open else ()
         return AccountSnapshot(
-            status=self.status,
-            version=1,
-            is_open=self.status in OPEN_STATUSES,
-            follow_up_at=self.last_event_at + MONTH,
+            status=self.status, version=1, is_open=is_open, follow_up_at=follow_up_at, deadlines=deadlines
         )
 
-    @activity.defn(name="accounts.note_follow_up")
-    async def note_follow_up(self, follow_up: FollowUp) -> bool:
-        if follow_up.due_at < self.last_event_at + MONTH:
-            return False
-        self.followed_up.append(follow_up.due_at)
-        self.last_event_at = await self._clock.get_current_time()
-        return True
+    @activity.defn(name="accounts.deadline_reached")
+    async def deadline_reached(self, reached: DeadlineReached) -> AccountSnapshot:
+        if reached.deadline.at >= self.last_event_at + MONTH:
+            self.followed_up.append(reached.deadline.at)
+            self.last_event_at = await self._clock.get_current_time()
+        return await self.load(reached.account)
 
     @activity.defn(name="admission.release")
     async def release(self, ref: AccountRef) -> None:
