@@ -12,8 +12,10 @@ from api.composition import Services, open_services
 from api.edge import BodyLimit, Edge
 from api.parameters import refuse_unknown
 from api.routers import (
+    account_commands,
     accounts,
     agencies,
+    assignments,
     auth,
     collectors,
     creditors,
@@ -41,12 +43,14 @@ MULTIPART_OVERHEAD_BYTES = 64 << 10
 _ROUTERS = (
     auth,
     accounts,
+    account_commands,
     score_history,
     debtors,
     worklist,
     imports,
     fairness,
     scoring,
+    assignments,
     schedules,
     agencies,
     users,

@@ -14,14 +14,19 @@ from db.scorecard_files import load_scorers
 from db.session import Database
 from gateways.storage import ObjectStorage
 from runtime import temporal
+from services.account_commands import AccountCommandService
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
+from services.assignment import AssignmentService
 from services.authentication import AuthenticationService
 from services.debtors import DebtorService
 from services.fairness import FairnessService
 from services.health import HealthService
 from services.imports import ImportService
+from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_view import LifecycleReader
+from services.notes import NoteService
+from services.notices import Signaller
 from services.onboarding.agencies import AgencyService
 from services.onboarding.collectors import CollectorService
 from services.onboarding.creditors import CreditorService
@@ -55,11 +60,14 @@ class Services:
     sources: SourceService
     schedules: ScheduleService
     accounts: AccountService
+    account_commands: AccountCommandService
+    notes: NoteService
     debtors: DebtorService
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
     scoring_runs: ScoringRunService
+    assignments: AssignmentService
     fairness: FairnessService
     health: HealthService
     fingerprint_key: bytes
@@ -72,6 +80,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
     schedules = ScheduleService(database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes))
     scoring_runs = ScoringRunService(database, client, web_ui, scorecards)
+    commander = LifecycleCommander(client, timedelta(seconds=settings.command_patience_seconds))
+    signaller = Signaller(database, client)
     passwords = Passwords()
     return Services(
         authentication=AuthenticationService(
@@ -89,6 +99,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
         ),
+        account_commands=AccountCommandService(database, commander),
+        notes=NoteService(database, signaller.tell),
         debtors=DebtorService(database, scorecards),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),
@@ -101,6 +113,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         ),
         fairness=FairnessService(database, scorecards),
         scoring_runs=scoring_runs,
+        assignments=AssignmentService(database, client, web_ui),
         health=HealthService(
             database,
             client,

@@ -91,6 +91,8 @@ ReadsImports = Annotated[Principal, may(Right.READ_IMPORTS)]
 RunsImports = Annotated[Principal, may(Right.RUN_IMPORTS)]
 ReadsScoring = Annotated[Principal, may(Right.READ_SCORING)]
 RunsScoring = Annotated[Principal, may(Right.RUN_SCORING)]
+ReadsAssignments = Annotated[Principal, may(Right.READ_ASSIGNMENTS)]
+RunsAssignments = Annotated[Principal, may(Right.RUN_ASSIGNMENTS)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
 

@@ -136,6 +136,8 @@ _GIVE_UP = text("""
        SET status = 'failed', reason = 'it was cut off; another run has begun since',
            completed_at = clock_timestamp(), updated_at = clock_timestamp()
      WHERE agency_id = :agency AND id <> :run AND status IN ('pending', 'running')
+       AND EXISTS (SELECT FROM assignment_run b
+                    WHERE b.agency_id = :agency AND b.id = :run AND b.status IN ('pending', 'running'))
 """)
 
 _BEGIN = text("""

@@ -34,6 +34,8 @@ class Right(StrEnum):
     RUN_IMPORTS = auto()
     READ_SCORING = auto()
     RUN_SCORING = auto()
+    READ_ASSIGNMENTS = auto()
+    RUN_ASSIGNMENTS = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
 
@@ -45,6 +47,7 @@ _READ_EVERYTHING = frozenset(
         Right.READ_DEBTORS,
         Right.READ_IMPORTS,
         Right.READ_SCORING,
+        Right.READ_ASSIGNMENTS,
         Right.READ_SCHEDULES,
     }
 )
@@ -57,6 +60,7 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.CONTACT_DEBTORS,
     Right.RUN_IMPORTS,
     Right.RUN_SCORING,
+    Right.RUN_ASSIGNMENTS,
     Right.MANAGE_SCHEDULES,
 }
 

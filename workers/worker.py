@@ -15,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
+from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
 from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
@@ -29,6 +30,7 @@ from workers.starters import lifecycle_starter
 from workflows import queues
 from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
+from workflows.assignment import AutoAssignment
 from workflows.portfolio import PortfolioImport, PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -53,7 +55,14 @@ PASSED_THROUGH = (
 )
 """Pure modules that workflows share with the worker; never the workflows' own modules."""
 
-WORKFLOWS: Sequence[type] = (PortfolioPoll, PortfolioImport, PortfolioScoring, Admission, AccountLifecycle)
+WORKFLOWS: Sequence[type] = (
+    PortfolioPoll,
+    PortfolioImport,
+    PortfolioScoring,
+    AutoAssignment,
+    Admission,
+    AccountLifecycle,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,9 @@ def activities_of(
     sources = PortfolioSources(db, SftpGateway(), storage)
     imports = ImportActivities(db, sources, PortfolioStager(db, sources))
     polling = PollActivities(db, sources, settle_s=settings.poll_settle_seconds)
-    scoring = ScoringActivities(db, load_scorers(settings.scorecards))
+    scorecards = load_scorers(settings.scorecards)
+    scoring = ScoringActivities(db, scorecards)
+    assignment = AssignmentActivities(db, scorecards)
     accounts = AccountActivities(db)
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
@@ -92,7 +103,7 @@ def activities_of(
     return {
         queues.LIFECYCLE: [*_methods(accounts), *_methods(admission)],
         queues.MONEY: [],
-        queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring)],
+        queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],
     }
 
 

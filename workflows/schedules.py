@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from uuid import UUID
 
+from activities.assignment import AssignmentRequest
 from activities.messages import AgencyRef
 from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
+from workflows.assignment import AutoAssignment
 from workflows.portfolio import PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -24,6 +26,14 @@ when it changes to or from daylight saving time (some do so between 03:00 and 04
 
 SCORING_CATCH_UP = timedelta(hours=20)
 """A night that Temporal missed is made up for the same day; the next night is near enough after that."""
+
+
+ASSIGNMENT_AT = time(5, 30)
+"""When the accounts that nobody works are spread over the collectors: before they come, with the scores
+of the night."""
+
+ASSIGNMENT_CATCH_UP = timedelta(hours=12)
+"""A morning that Temporal missed is made up for while people still work that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class DeclaredSchedule:
     id: str
     workflow: str
     workflow_id: str
-    argument: AgencyRef | ScoringRequest
+    argument: AgencyRef | ScoringRequest | AssignmentRequest
     timing: Every | Daily
     task_queue: str
     summary: str
@@ -77,9 +87,19 @@ def scoring_schedule_id(agency_id: UUID) -> str:
     return f"portfolio-scoring/{agency_id}"
 
 
+def assignment_schedule_id(agency_id: UUID) -> str:
+    """The schedule that spreads an agency's unassigned accounts over its collectors each morning."""
+    return f"auto-assignment/{agency_id}"
+
+
 def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
     """The ids of all schedules of an agency."""
-    return (poll_schedule_id(agency_id), sweep_schedule_id(agency_id), scoring_schedule_id(agency_id))
+    return (
+        poll_schedule_id(agency_id),
+        sweep_schedule_id(agency_id),
+        scoring_schedule_id(agency_id),
+        assignment_schedule_id(agency_id),
+    )
 
 
 def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple[DeclaredSchedule, ...]:
@@ -113,5 +133,15 @@ def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple
             task_queue=queues.LIFECYCLE,
             summary="nightly scoring of all accounts",
             catch_up=SCORING_CATCH_UP,
+        ),
+        DeclaredSchedule(
+            id=assignment_schedule_id(agency_id),
+            workflow=AutoAssignment.__name__,
+            workflow_id=queues.daily_assignment_workflow_id(agency_id),
+            argument=AssignmentRequest(agency_id=agency_id),
+            timing=Daily(ASSIGNMENT_AT, time_zone),
+            task_queue=queues.LIFECYCLE,
+            summary="assignment of accounts to collectors",
+            catch_up=ASSIGNMENT_CATCH_UP,
         ),
     )
