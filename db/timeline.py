@@ -24,10 +24,11 @@ class TimelineStore(Store):
         old: str | None = None,
         new: str | None = None,
         details: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> TimelineEvent:
         """Add an event by the tenant's actor, at the transaction's time."""
-        await self._session.execute(
-            insert(TimelineEvent).values(
+        added = await self._session.scalars(
+            insert(TimelineEvent)
+            .values(
                 agency_id=self._agency_id,
                 account_id=account_id,
                 kind=kind,
@@ -37,7 +38,9 @@ class TimelineStore(Store):
                 new=new,
                 details=dict(details) if details else None,
             )
+            .returning(TimelineEvent)
         )
+        return added.one()
 
     async def add_to_accounts_of(
         self, debtor_id: UUID, kind: str, description: str, *, details: Mapping[str, Any]

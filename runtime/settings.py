@@ -71,8 +71,14 @@ class Settings(Stage):
     scorecards: Path | None = Field(
         None, description="folder with scorecards and models of one's own (*.yaml), loaded at start"
     )
+    rules: Path | None = Field(
+        None, description="folder with compliance rule sets of one's own (*.yaml), loaded at start"
+    )
     lifecycle_capacity: int = Field(
         200, ge=0, description="accounts worked at once, per agency, unless it says"
+    )
+    command_patience_seconds: float = Field(
+        15, gt=0, description="how long a caller waits for an account's workflow to answer a command"
     )
     admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
     upload_max_bytes: int = Field(2 << 30, ge=1)

@@ -1,0 +1,215 @@
+"""What a user may tell an account, and what is on record of promises, holds, disputes and offers."""
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from activities.account_messages import (
+    AcceptOffer,
+    AccountCommand,
+    AnswerDispute,
+    Assign,
+    Close,
+    CommandIdentity,
+    MakePromise,
+    OfferSettlement,
+    PlaceHold,
+    Recall,
+    RecordDispute,
+    ReleaseHold,
+    Transition,
+)
+from activities.messages import AccountRef
+from db.commands import Answer, body_hash
+from domain.accounts import AccountStatus, check_move, check_not_closed
+from domain.holds import HoldKind
+from domain.tenancy import Role
+from services.access import Principal, Right, require
+from services.account_command_forms import (
+    AssignForm,
+    DisputeAnswerForm,
+    DisputeForm,
+    HoldForm,
+    OfferForm,
+    PromiseForm,
+    ReasonForm,
+    TransitionForm,
+)
+from services.accounts import visible_account
+from services.commands import CommandKey
+from services.lifecycle_commands import LifecycleCommander
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from db.accounts import AccountView
+    from db.keyset import Position
+    from db.models import Dispute, Hold, Promise, SettlementOffer
+    from db.session import Database, Transaction
+
+UNSCORED_PRIORITY = 0
+
+
+class AccountCommandService:
+    """Commands to accounts of the principal's agency; a collector's are those assigned to them.
+
+    Each is carried out by the account's workflow, which is started where it does not run, and answered
+    by what that has kept with the command. A key that was used with the same body gets the first answer,
+    whether or not Temporal is there. Raises ``Forbidden``, ``NotFound`` (not there, or not theirs),
+    ``KeyReused``, ``IllegalMove`` and ``Conflict`` (the account is not in a state for it), ``Invalid``,
+    and ``Unavailable`` when nobody answered in time.
+    """
+
+    def __init__(self, database: "Database", commander: LifecycleCommander) -> None:
+        self._database = database
+        self._commander = commander
+
+    async def assign(self, who: Principal, command: CommandKey, account_id: UUID, form: AssignForm) -> Answer:
+        """Give an account to a collector of the agency; a new one becomes assigned."""
+        require(who, Right.MANAGE_ACCOUNTS)
+        return await self._tell(who, command, account_id, "assign", Assign, form.given())
+
+    async def transition(
+        self, who: Principal, command: CommandKey, account_id: UUID, form: TransitionForm
+    ) -> Answer:
+        """Move an account by hand."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "transition", Transition, form.given())
+
+    async def promise(
+        self, who: Principal, command: CommandKey, account_id: UUID, form: PromiseForm
+    ) -> Answer:
+        """Record a promise to pay (201)."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "promise", MakePromise, form.given())
+
+    async def hold(self, who: Principal, command: CommandKey, account_id: UUID, form: HoldForm) -> Answer:
+        """Put a hold in force (201): collectors, too, for they are who hears of it."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "hold", PlaceHold, form.given())
+
+    async def release(self, who: Principal, command: CommandKey, account_id: UUID, kind: HoldKind) -> Answer:
+        """End a hold that is in force."""
+        require(who, Right.MANAGE_ACCOUNTS)
+        return await self._tell(who, command, account_id, "release", ReleaseHold, {"kind": kind})
+
+    async def dispute(
+        self, who: Principal, command: CommandKey, account_id: UUID, form: DisputeForm
+    ) -> Answer:
+        """Record a dispute (201)."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "dispute", RecordDispute, form.given())
+
+    async def answer_dispute(
+        self,
+        who: Principal,
+        command: CommandKey,
+        account_id: UUID,
+        dispute_id: UUID,
+        form: DisputeAnswerForm,
+    ) -> Answer:
+        """Answer a dispute."""
+        require(who, Right.MANAGE_ACCOUNTS)
+        values = {"dispute_id": dispute_id, **form.given()}
+        return await self._tell(who, command, account_id, "answer_dispute", AnswerDispute, values)
+
+    async def offer(self, who: Principal, command: CommandKey, account_id: UUID, form: OfferForm) -> Answer:
+        """Offer a settlement (201)."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "offer_settlement", OfferSettlement, form.given())
+
+    async def accept_offer(
+        self, who: Principal, command: CommandKey, account_id: UUID, offer_id: UUID
+    ) -> Answer:
+        """Note that the debtor accepts an offer."""
+        require(who, Right.WORK_ACCOUNTS)
+        return await self._tell(who, command, account_id, "accept_offer", AcceptOffer, {"offer_id": offer_id})
+
+    async def recall(self, who: Principal, command: CommandKey, account_id: UUID, form: ReasonForm) -> Answer:
+        """Give an account back to its creditor."""
+        require(who, Right.MANAGE_ACCOUNTS)
+        return await self._tell(who, command, account_id, "recall", Recall, form.given())
+
+    async def close(self, who: Principal, command: CommandKey, account_id: UUID, form: ReasonForm) -> Answer:
+        """Close an account for a reason."""
+        require(who, Right.MANAGE_ACCOUNTS)
+        return await self._tell(who, command, account_id, "close", Close, form.given())
+
+    async def holds(
+        self, who: Principal, account_id: UUID, position: "Position | None", limit: int
+    ) -> "Sequence[Hold]":
+        """Holds that were placed on an account, next to ``position`` (id), nearest first."""
+        async with self._reading(who, account_id) as tx:
+            return await tx.holds.page(account_id, position, limit)
+
+    async def promises(
+        self, who: Principal, account_id: UUID, position: "Position | None", limit: int
+    ) -> "Sequence[Promise]":
+        """Promises to pay on an account, next to ``position`` (id), nearest first."""
+        async with self._reading(who, account_id) as tx:
+            return await tx.promises.page(account_id, position, limit)
+
+    async def disputes(
+        self, who: Principal, account_id: UUID, position: "Position | None", limit: int
+    ) -> "Sequence[Dispute]":
+        """Disputes of an account, next to ``position`` (id), nearest first."""
+        async with self._reading(who, account_id) as tx:
+            return await tx.disputes.page(account_id, position, limit)
+
+    async def offers(
+        self, who: Principal, account_id: UUID, position: "Position | None", limit: int
+    ) -> "Sequence[SettlementOffer]":
+        """Settlement offers on an account, next to ``position`` (id), nearest first."""
+        async with self._reading(who, account_id) as tx:
+            return await tx.offers.page(account_id, position, limit)
+
+    @asynccontextmanager
+    async def _reading(self, who: Principal, account_id: UUID) -> "AsyncIterator[Transaction]":
+        require(who, Right.READ_ACCOUNTS)
+        async with self._database.transaction(who.tenant) as tx:
+            await visible_account(tx, who, account_id)
+            yield tx
+
+    async def _tell(
+        self,
+        who: Principal,
+        command: CommandKey,
+        account_id: UUID,
+        update: str,
+        kind: type[AccountCommand],
+        values: "Mapping[str, Any]",
+    ) -> Answer:
+        """Have the account's workflow carry out a command of ``kind`` by its update, unless it was before."""
+        key, digest = command.key or uuid4().hex, body_hash(command.body)
+        async with self._database.transaction(who.tenant) as tx:
+            known = await tx.commands.known(command.operation, key, digest)
+            if known is not None:
+                return known
+            view = await visible_account(tx, who, account_id)
+        _check_not_closed(view, values.get("new_status"))
+        identity = CommandIdentity(operation=command.operation, key=key, body_hash=digest.hex())
+        told = kind(
+            account=AccountRef(agency_id=who.tenant.agency_id, account_id=account_id),
+            identity=identity,
+            actor_kind=who.actor.kind,
+            actor=who.actor.name,
+            actor_id=who.actor.id,
+            ip=who.actor.ip,
+            only_for=who.collector_id if who.role is Role.COLLECTOR else None,
+            **values,
+        )
+        priority = view.score.priority if view.score else UNSCORED_PRIORITY
+        await self._commander.carry_out(update, told, priority=priority, status=view.account.status)
+        async with self._database.transaction(who.tenant) as tx:
+            answer = await tx.commands.known(command.operation, key, digest)
+        if answer is None:
+            raise LookupError(f"the update {update} of account {account_id} has kept no answer")
+        return answer
+
+
+def _check_not_closed(view: "AccountView", new_status: AccountStatus | None) -> None:
+    """A closed account takes no commands, so none starts a workflow for it: ``IllegalMove``."""
+    status = AccountStatus(view.account.status)
+    if status is AccountStatus.CLOSED and new_status is not None:
+        check_move(status, new_status)
+    check_not_closed(status, "this command")
