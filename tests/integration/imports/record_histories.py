@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from activities.assignment import AssignmentRequest
 from activities.messages import AgencyRef
 from tests.integration.imports.shop import Shop, eventually, rows
 from workflows import queues
 from workflows.accounts import AccountLifecycle
+from workflows.assignment import AutoAssignment
 from workflows.portfolio import PortfolioPoll
 
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"
@@ -38,6 +40,24 @@ async def test_record(shop: Shop) -> None:
     await save(shop, queues.account_workflow_id(waiting), "account-lifecycle-waiting")
     await close(shop, over)
     await save(shop, queues.account_workflow_id(over), "account-lifecycle-closed")
+
+
+async def test_record_assignment(shop: Shop) -> None:
+    await shop.import_file(rows(3))
+    await shop.scored()
+    await shop.query(
+        "WITH u AS (INSERT INTO app_user (agency_id, username, full_name, role, password_hash)"
+        " VALUES (%s, 'cole', 'Cole Lector', 'collector', '!') RETURNING *)"
+        " INSERT INTO collector (agency_id, user_id, full_name, max_accounts)"
+        " SELECT agency_id, id, full_name, 2 FROM u",
+        shop.agency_id,
+    )
+    request = AssignmentRequest(agency_id=shop.agency_id)
+    scheduled = f"{queues.daily_assignment_workflow_id(shop.agency_id)}-2026-11-20T05:30:00Z"
+    await shop.client.execute_workflow(AutoAssignment.run, request, id=scheduled, task_queue=queues.LIFECYCLE)
+    the_run = queues.assignment_workflow_id(shop.agency_id)
+    await shop.ended(the_run)
+    await save(shop, the_run, "auto-assignment-completed")
 
 
 async def poll(shop: Shop, name: str) -> None:
