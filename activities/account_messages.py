@@ -118,6 +118,9 @@ class AnswerDispute(AccountCommand):
     outcome: DisputeOutcome
     verification_sent_on: date | None = None
 
+    def check(self, status: AccountStatus) -> None:
+        check_not_closed(status, "to answer a dispute")
+
 
 class OfferSettlement(AccountCommand):
     """Offer to settle for an amount, or for percent of the balance."""

@@ -21,7 +21,7 @@ from activities.account_messages import (
 )
 from activities.messages import AccountRef
 from db.commands import Answer, body_hash
-from domain.accounts import AccountStatus, check_move, check_not_closed
+from domain.accounts import AccountStatus
 from domain.holds import HoldKind
 from domain.tenancy import Role
 from services.access import Principal, Right, require
@@ -42,7 +42,6 @@ from services.lifecycle_commands import LifecycleCommander
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from db.accounts import AccountView
     from db.keyset import Position
     from db.models import Dispute, Hold, Promise, SettlementOffer
     from db.session import Database, Transaction
@@ -186,7 +185,6 @@ class AccountCommandService:
             if known is not None:
                 return known
             view = await visible_account(tx, who, account_id)
-        _check_not_closed(view, values.get("new_status"))
         identity = CommandIdentity(operation=command.operation, key=key, body_hash=digest.hex())
         told = kind(
             account=AccountRef(agency_id=who.tenant.agency_id, account_id=account_id),
@@ -198,18 +196,14 @@ class AccountCommandService:
             only_for=who.collector_id if who.role is Role.COLLECTOR else None,
             **values,
         )
+        status = AccountStatus(view.account.status)
+        if status is AccountStatus.CLOSED:
+            # What a closed account cannot be told starts no workflow; releasing a hold can be.
+            told.check(status)
         priority = view.score.priority if view.score else UNSCORED_PRIORITY
-        await self._commander.carry_out(update, told, priority=priority, status=view.account.status)
+        await self._commander.carry_out(update, told, priority=priority, status=status.value)
         async with self._database.transaction(who.tenant) as tx:
             answer = await tx.commands.known(command.operation, key, digest)
         if answer is None:
             raise LookupError(f"the update {update} of account {account_id} has kept no answer")
         return answer
-
-
-def _check_not_closed(view: "AccountView", new_status: AccountStatus | None) -> None:
-    """A closed account takes no commands, so none starts a workflow for it: ``IllegalMove``."""
-    status = AccountStatus(view.account.status)
-    if status is AccountStatus.CLOSED and new_status is not None:
-        check_move(status, new_status)
-    check_not_closed(status, "this command")

@@ -20,11 +20,12 @@ from domain.errors import Unavailable
 from services.failures import application_error, domain_error
 from services.lifecycle_start import lifecycle_input, start_options
 from workflows.accounts import AccountLifecycle
+from workflows.failures import DRAINING
 
 RETRY_AFTER_S = 5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
-PASSING_FAILURES = frozenset({"Draining", "AcceptedUpdateCompletedWorkflow"})
+PASSING_FAILURES = frozenset({DRAINING, "AcceptedUpdateCompletedWorkflow"})
 """What a lifecycle says when it continues in another run, or ended while the command was on its way."""
 
 _PASSING = frozenset({RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED})

@@ -13,17 +13,21 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.account_commands import AccountCommands
 from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
 from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
+from activities.notices import NoticeActivities
 from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
 from activities.scoring import ScoringActivities
+from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
+from services.notices import Signaller
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
 from workers.starters import lifecycle_starter
@@ -31,6 +35,7 @@ from workflows import queues
 from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
+from workflows.notices import NoticeDelivery
 from workflows.portfolio import PortfolioImport, PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -46,6 +51,7 @@ GRACE = timedelta(seconds=10)
 PASSED_THROUGH = (
     "activities",
     "domain",
+    "workflows.account_alarms",
     "workflows.account_messages",
     "workflows.admitting",
     "workflows.attributes",
@@ -61,6 +67,7 @@ WORKFLOWS: Sequence[type] = (
     PortfolioScoring,
     AutoAssignment,
     Admission,
+    NoticeDelivery,
     AccountLifecycle,
 )
 
@@ -96,12 +103,20 @@ def activities_of(
     scorecards = load_scorers(settings.scorecards)
     scoring = ScoringActivities(db, scorecards)
     assignment = AssignmentActivities(db, scorecards)
-    accounts = AccountActivities(db)
+    rule_sets = load_rule_sets(None)
+    accounts = AccountActivities(db, scorecards, rule_sets)
+    commands = AccountCommands(db, scorecards, rule_sets)
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
     )
+    notices = NoticeActivities(db, Signaller(db, client).signal)
     return {
-        queues.LIFECYCLE: [*_methods(accounts), *_methods(admission)],
+        queues.LIFECYCLE: [
+            *_methods(accounts),
+            *_methods(commands),
+            *_methods(admission),
+            *_methods(notices),
+        ],
         queues.MONEY: [],
         queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],
     }

@@ -10,6 +10,7 @@ from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
+from workflows.notices import NoticeDelivery
 from workflows.portfolio import PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -19,6 +20,9 @@ ones are skipped, so that an outage ends in one run."""
 
 ADMISSION_SWEEP = timedelta(minutes=5)
 """How soon a place that was freed, or an admission that a crash cut short, is noticed at the latest."""
+
+NOTICE_DELIVERY = timedelta(minutes=5)
+"""How soon a lifecycle that could not be told of a change of its account is told at the latest."""
 
 SCORING_AT = time(4, 30)
 """When the nightly scoring starts, in the agency's own time zone: a time that no zone skips or repeats
@@ -82,6 +86,11 @@ def sweep_schedule_id(agency_id: UUID) -> str:
     return f"admission-sweep/{agency_id}"
 
 
+def notice_schedule_id(agency_id: UUID) -> str:
+    """The schedule that tells lifecycles what was changed beside them and could not be told at once."""
+    return f"notice-delivery/{agency_id}"
+
+
 def scoring_schedule_id(agency_id: UUID) -> str:
     """The schedule that scores all of an agency's accounts each night."""
     return f"portfolio-scoring/{agency_id}"
@@ -97,6 +106,7 @@ def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
     return (
         poll_schedule_id(agency_id),
         sweep_schedule_id(agency_id),
+        notice_schedule_id(agency_id),
         scoring_schedule_id(agency_id),
         assignment_schedule_id(agency_id),
     )
@@ -123,6 +133,15 @@ def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple
             timing=Every(ADMISSION_SWEEP),
             task_queue=queues.LIFECYCLE,
             summary="admission",
+        ),
+        DeclaredSchedule(
+            id=notice_schedule_id(agency_id),
+            workflow=NoticeDelivery.__name__,
+            workflow_id=queues.notice_workflow_id(agency_id),
+            argument=agency,
+            timing=Every(NOTICE_DELIVERY),
+            task_queue=queues.LIFECYCLE,
+            summary="delivery of notices to lifecycles",
         ),
         DeclaredSchedule(
             id=scoring_schedule_id(agency_id),

@@ -22,6 +22,7 @@ def test_every_agency_has_its_own_and_they_are_spread_in_time(agency_id: UUID) -
     assert {schedule.workflow for schedule in schedules} == {
         "PortfolioPoll",
         "Admission",
+        "NoticeDelivery",
         "PortfolioScoring",
         "AutoAssignment",
     }
