@@ -81,7 +81,7 @@ class AssignmentRunStore(Store):
                 Collector.agency_id == self._agency_id, Collector.id.in_(collector_ids)
             )
         )
-        return dict(rows.tuples().all())
+        return {row.id: row.full_name for row in rows}
 
     async def take(self, run_id: UUID) -> AssignmentRun:
         """A run, locked. ``AssignmentRunEnded`` when it has ended."""
