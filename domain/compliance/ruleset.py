@@ -159,15 +159,6 @@ class RuleSet(_Rule):
         """How decisions name the set: ``name@version``."""
         return f"{self.name}@{self.version}"
 
-    @cached_property
-    def reach_days(self) -> int:
-        """How many days before and after a contact others with the person may count for it, two of them
-        because dates differ between zones.
-        """
-        limits = [*self.limits, *(limit for state in self.states.values() for limit in state.limits)]
-        days = (self.calls.days, self.calls.after_conversation_days, *(limit.days for limit in limits))
-        return max(days) + 2
-
     def faults_against(self, base: Self) -> Iterator[tuple[Path, str]]:
         """Where this set is looser than ``base``: the path in the set, and what is expected there."""
         yield from _loose_calls(self.calls, base.calls)
