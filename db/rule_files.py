@@ -85,7 +85,7 @@ def parse_rule_set(text: str, source: str, federal: RuleSet) -> RuleSet:
         raise BadRuleSet(
             f"{source}, line {line}: calls: citation is missing; say where the stricter limit is from"
         )
-    merged = {key: _plain(federal)[key] for key in _plain(federal) if key not in {"name", "title"}}
+    merged = federal.model_dump(mode="json", exclude={"name", "title"})
     for key, value in data.items():
         merged[key] = _merge(merged[key], value) if key in _MERGED else value
     rules = _validate(merged, root, source)
@@ -120,10 +120,6 @@ def _text(path: Path) -> str:
 def _read(text: str, source: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
     expected = "a rule set is a mapping that starts with name and title"
     return read_mapping(text, source, _Loader, refusal=BadRuleSet, expected=expected)
-
-
-def _plain(rules: RuleSet) -> dict[str, Any]:
-    return rules.model_dump(mode="json")
 
 
 def _merge(base: Any, over: Any) -> Any:

@@ -1,10 +1,9 @@
 """When a debt is too old to sue for (12 CFR 1006.26(b))."""
 
-from collections.abc import Mapping
 from datetime import date
 
 from domain.compliance.places import state_code
-from domain.compliance.ruleset import DebtType, Period, RuleSet
+from domain.compliance.ruleset import RuleSet
 
 
 def limitation_on(
@@ -17,19 +16,8 @@ def limitation_on(
     statute runs (the last payment, or the default). The anniversary itself already counts as barred.
     """
     code = state_code(state)
-    periods = rules.limitation.get(code) if code else None
-    if not periods or since is None:
-        return None
-    return _years_later(since, _years(rules, periods, (debt_type or "").strip().lower()))
-
-
-def _years(rules: RuleSet, periods: Mapping[DebtType, Period], debt_type: str) -> int:
-    if debt_type in set(DebtType):
-        return periods[DebtType(debt_type)].years
-    if account_type := rules.account_types.get(debt_type):
-        years = min(periods[kind].years for kind in account_type.debt_types)
-        return min(years, account_type.at_most_years or years)
-    return min(period.years for period in periods.values())
+    years = rules.limitation_years(code, debt_type) if code else None
+    return _years_later(since, years) if since and years else None
 
 
 def _years_later(day: date, years: int) -> date:

@@ -159,6 +159,22 @@ class RuleSet(_Rule):
         """How decisions name the set: ``name@version``."""
         return f"{self.name}@{self.version}"
 
+    def limitation_years(self, state: str, debt_type: str | None) -> int | None:
+        """The statute of limitations in a state (its code), in years; ``None`` for a state without table.
+
+        ``debt_type`` is a ``DebtType`` or an account type; any other takes the shortest period of the state.
+        """
+        periods = self.limitation.get(state)
+        if not periods:
+            return None
+        kind = (debt_type or "").strip().lower()
+        if kind in set(DebtType):
+            return periods[DebtType(kind)].years
+        if account_type := self.account_types.get(kind):
+            years = min(periods[one].years for one in account_type.debt_types)
+            return min(years, account_type.at_most_years or years)
+        return min(period.years for period in periods.values())
+
     def faults_against(self, base: Self) -> Iterator[tuple[Path, str]]:
         """Where this set is looser than ``base``: the path in the set, and what is expected there."""
         yield from _loose_calls(self.calls, base.calls)
@@ -169,8 +185,15 @@ class RuleSet(_Rule):
                 yield from _loose_hours(("states", code, "hours"), state.hours, base.hours)
             yield from _loose_limits(("states", code), state.limits, base.calls)
         yield from _loose_periods(self.limitation, base.limitation)
+        for name in base.account_types:
+            if any(_years(self, state, name) > _years(base, state, name) for state in base.limitation):
+                yield ("account_types", name), "lets a debt be sued for longer; must be as short or shorter"
         if missing := set(base.zones_when_unknown) - set(self.zones_when_unknown):
             yield ("zones_when_unknown",), f"must keep {', '.join(sorted(missing))}"
+
+
+def _years(rules: RuleSet, state: str, debt_type: str) -> int:
+    return rules.limitation_years(state, debt_type) or 0
 
 
 def _loose_calls(calls: Calls, base: Calls) -> Iterator[tuple[Path, str]]:
