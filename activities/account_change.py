@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.accounts import AccountStatus, check_move, check_system_move
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.holds import stops_work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+    from decimal import Decimal
 
     from db.account_changes import LockedAccount
     from db.session import Transaction
@@ -88,6 +90,25 @@ class AccountChange:
     async def record(self, action: str, entity: str, entity_id: UUID, new: "Mapping[str, Any]") -> None:
         """An audit record of something beside the account itself: a promise, a hold, …"""
         await self.tx.audit.record(action, entity, entity_id, new={"account_id": self.account.id, **new})
+
+    async def receive(self, amount: "Decimal", *, key: str, occurred_at: "datetime") -> UUID:
+        """Post a payment of at most the balance, and lower it; the journal's id. ``Conflict`` above it."""
+        if amount > self.account.balance:
+            raise Conflict("the payment is more than the balance", balance=format(self.account.balance, "f"))
+        journal_id = await self.tx.ledger.receive(
+            self.account.id, amount, self.account.currency, key=key, occurred_at=occurred_at
+        )
+        await self._balance(self.account.balance - amount, journal_id)
+        return journal_id
+
+    async def reverse(self, journal_id: UUID, *, key: str, occurred_at: "datetime") -> None:
+        """Post the opposite of a journal, and bring the balance in line. ``NotFound``."""
+        added = await self.tx.ledger.reverse(journal_id, key=key, occurred_at=occurred_at)
+        await self._balance(self.account.balance + added, journal_id)
+
+    async def _balance(self, balance: "Decimal", journal_id: UUID) -> None:
+        old = {"balance": self.account.balance}
+        await self.write("account.balance", {"balance": balance}, old=old, new={"journal_id": journal_id})
 
     async def bring_holds_in_line(self) -> None:
         """Bring ``held`` in line with the holds in force, on the debtor's other accounts too."""

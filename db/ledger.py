@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text
 
 from db.models import Account, Journal, Posting
 from db.store import Store
+from domain.errors import NotFound
 from domain.ledger import LedgerAccount
+
+_OWED = LedgerAccount.RECEIVABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +37,80 @@ class LedgerStore(Store):
         The caller has inserted the account with this balance in the same transaction. A ``key`` that
         was used before violates the journal's unique constraint.
         """
-        journal_id: UUID | None = await self._session.scalar(
-            insert(Journal)
-            .values(
-                agency_id=self._agency_id,
-                kind="placement",
-                key=key,
-                description="Placement",
-                occurred_at=occurred_at,
-            )
-            .returning(Journal.id)
+        journal_id = await self._journal("placement", key, "Placement", occurred_at)
+        await self._post(
+            journal_id, account_id, LedgerAccount.RECEIVABLE, LedgerAccount.PLACEMENTS, amount, currency
         )
-        if journal_id is None:
-            raise RuntimeError("an inserted journal has an id")
+        return journal_id
+
+    async def receive(
+        self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
+    ) -> UUID:
+        """Post a payment of an account's debtor and return the journal's id; ``key`` as ``place``.
+
+        The caller lowers the account's balance in the same transaction (``AccountChange.receive``).
+        """
+        journal_id = await self._journal("payment", key, "Payment", occurred_at)
+        await self._post(
+            journal_id, account_id, LedgerAccount.CASH, LedgerAccount.RECEIVABLE, amount, currency
+        )
+        return journal_id
+
+    async def reverse(self, journal_id: UUID, *, key: str, occurred_at: datetime) -> Decimal:
+        """Post the opposite of a journal; what it adds to the balance of its account. ``key`` as ``place``.
+
+        Raises ``NotFound`` for a journal that is not there.
+        """
+        postings = (
+            await self._session.scalars(
+                select(Posting).where(Posting.agency_id == self._agency_id, Posting.journal_id == journal_id)
+            )
+        ).all()
+        if not postings:
+            raise NotFound("there is no such journal")
+        reversing = await self._journal("reversal", key, "Reversal", occurred_at, reverses_id=journal_id)
+        added = Decimal(0)
+        for one in postings:
+            credit, debit = LedgerAccount(one.debit), LedgerAccount(one.credit)
+            await self._post(reversing, one.account_id, debit, credit, one.amount, one.currency)
+            added += one.amount * ((debit is _OWED) - (credit is _OWED))
+        return added
+
+    async def _journal(
+        self, kind: str, key: str, description: str, occurred_at: datetime, **more: Any
+    ) -> UUID:
+        journal = Journal(
+            agency_id=self._agency_id,
+            kind=kind,
+            key=key,
+            description=description,
+            occurred_at=occurred_at,
+            **more,
+        )
+        self._session.add(journal)
+        await self._session.flush()
+        return journal.id
+
+    async def _post(
+        self,
+        journal_id: UUID,
+        account_id: UUID | None,
+        debit: LedgerAccount,
+        credit: LedgerAccount,
+        amount: Decimal,
+        currency: str,
+    ) -> None:
         await self._session.execute(
             insert(Posting).values(
                 agency_id=self._agency_id,
                 journal_id=journal_id,
                 account_id=account_id,
-                debit=LedgerAccount.RECEIVABLE,
-                credit=LedgerAccount.PLACEMENTS,
+                debit=debit,
+                credit=credit,
                 amount=amount,
                 currency=currency,
             )
         )
-        return journal_id
 
     async def accounts(self) -> int:
         """How many accounts there are to prove."""

@@ -54,7 +54,7 @@ class LifecycleStore(Store):
             raise NotFound("there is no such account")
         pending = (await self._session.execute(_PENDING, values)).all()
         found = {kind: (subject, day) for kind, subject, day in pending}
-        noted = (await self._session.execute(_NOTED, values)).tuples()
+        noted = (await self._session.execute(_NOTED, values)).all()
         return LifecycleView(
             status=row.status,
             version=row.version,

@@ -89,11 +89,11 @@ class ScoreStore(Store):
     async def levels(self) -> dict[str, int]:
         """How many accounts there are of each risk level now."""
         rows = await self._session.execute(
-            select(AccountScore.level, func.count())
+            select(AccountScore.level, func.count().label("accounts"))
             .where(AccountScore.agency_id == self._agency_id)
             .group_by(AccountScore.level)
         )
-        return dict(rows.tuples().all())
+        return {row.level: row.accounts for row in rows}
 
     async def refresh_statistics(self) -> None:
         """Tell the planner of many new scores now; of its own accord it may learn much later."""

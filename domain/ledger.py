@@ -9,5 +9,8 @@ class LedgerAccount(StrEnum):
     RECEIVABLE = "receivable"
     """What debtors owe: its debits less its credits are an account's balance."""
 
+    CASH = "cash"
+    """Money that has come in and is not yet passed on."""
+
     PLACEMENTS = "placements"
     """The counterpart of what creditors have placed with the agency."""

@@ -252,6 +252,24 @@ CREATE TABLE compliance_chain (
 );
 """
 
+# The rank is risk times balance: a balance that changes takes the score along, or is not committed.
+SCORE_FOLLOWS_BALANCE = """
+CREATE FUNCTION score_follows_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.version = OLD.version OR EXISTS (
+        SELECT FROM account_score s JOIN account a ON a.agency_id = s.agency_id AND a.id = s.account_id
+         WHERE s.account_id = NEW.id AND s.agency_id = NEW.agency_id AND s.account_version < a.version)
+    THEN
+        RAISE EXCEPTION 'the balance of account % has changed, its version or its score has not', NEW.id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'score_follows_balance';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER score_follows_balance AFTER UPDATE OF balance ON account
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.balance <> NEW.balance)
+    EXECUTE FUNCTION score_follows_balance();
+"""
+
 TENANT_POLICY = (
     "CREATE POLICY tenant ON {table} USING"
     " (agency_id = NULLIF(current_setting('recoup.agency', true), '')::uuid)"
@@ -267,9 +285,12 @@ def upgrade() -> None:
     for table in TENANT_TABLES:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(TENANT_POLICY.format(table=table))
+    op.execute(SCORE_FOLLOWS_BALANCE)
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER score_follows_balance ON account")
+    op.execute("DROP FUNCTION score_follows_balance()")
     for table in (*TENANT_TABLES, "compliance_rule_set"):
         op.execute(f"DROP TABLE {table}")
     op.execute("ALTER TABLE account DROP COLUMN promised")

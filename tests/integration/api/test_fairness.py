@@ -60,7 +60,11 @@ async def placed(world: Any, module_database: Any) -> Any:
         await place(world, family, amount)
     paid = await place(world, WIDOWED, "9000.00")
     async with await psycopg.AsyncConnection.connect(world.owner_url) as connection:
-        await connection.execute("UPDATE account SET balance = 0 WHERE id = %s", [paid])
+        await connection.execute(
+            "WITH scored AS (UPDATE account_score SET account_version = 2 WHERE account_id = %(id)s)"
+            " UPDATE account SET balance = 0, version = 2 WHERE id = %(id)s",
+            {"id": paid},
+        )
     return world
 
 

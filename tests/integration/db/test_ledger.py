@@ -87,7 +87,7 @@ async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database,
     assert out == "every balance equals its postings: checked 2 accounts of 2 agencies\n"
 
     async with await psycopg.AsyncConnection.connect(database.superuser_url) as link:
-        await link.execute("UPDATE account SET balance = 99.99 WHERE id = %s", [account])
+        await link.execute("UPDATE account SET balance = 99.99, version = 2 WHERE id = %s", [account])
 
     assert await breaches(db, ours) == [(account, Decimal("99.99"), Decimal("100.00"))]
     assert await breaches(db, theirs) == []

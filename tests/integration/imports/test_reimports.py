@@ -39,7 +39,8 @@ async def test_status_balance_and_payments_are_never_touched(shop: Shop) -> None
         Decimal("60.00"),
         Decimal("100.00"),
     )
-    assert (str(after["due_date"]), after["version"]) == ("2026-03-03", account["version"] + 1)
+    # The payment, then the date.
+    assert (str(after["due_date"]), after["version"]) == ("2026-03-03", account["version"] + 2)
     debtor = await row(shop, "debtor", "debtor_ref", "D-1")
     assert (debtor["full_name"], debtor["email"], debtor["version"]) == ("Ana Maria", "new@example.com", 2)
     assert (job["accounts_created"], job["accounts_updated"], job["warnings"]) == (0, 1, 1)
@@ -63,7 +64,11 @@ async def pay(shop: Shop, account: dict[str, Any], amount: Decimal) -> None:
         amount,
     )
     await shop.query(
-        "UPDATE account SET balance = balance - %s, status = 'payment_plan' WHERE id = %s",
+        "WITH scored AS ("
+        " UPDATE account_score SET account_version = account_version + 1 WHERE account_id = %s)"
+        " UPDATE account SET balance = balance - %s, status = 'payment_plan', version = version + 1"
+        " WHERE id = %s",
+        account["id"],
         amount,
         account["id"],
     )

@@ -1,0 +1,81 @@
+"""A balance that changes takes its postings and its rank along, or is not committed."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from activities.account_change import AccountChange
+from db.scorecard_files import builtin_scorecards
+from db.session import DatabaseRefused
+from domain.errors import Conflict
+from tests.integration.scoring.conftest import Books, agencies, books, db
+
+__all__ = ["agencies", "books", "db"]
+
+SCORERS = builtin_scorecards()
+
+
+async def receive(books: Books, account: UUID, amount: str, key: str = "p-1") -> UUID:
+    async with books.db.transaction(books.tenant) as tx:
+        change = await AccountChange.begin(tx, account, SCORERS)
+        journal = await change.receive(Decimal(amount), key=key, occurred_at=datetime.now(UTC))
+        await change.settle()
+    return journal
+
+
+async def state(books: Books, account: UUID) -> tuple[Decimal, Decimal]:
+    """The balance and the priority score."""
+    [row] = await books.query(
+        "SELECT a.balance, s.rank, s.total FROM account a JOIN account_score s ON s.account_id = a.id"
+        " WHERE a.id = %s",
+        account,
+    )
+    assert row["rank"] == int(row["balance"] * row["total"] * 100), "the rank is risk times this balance"
+    return row["balance"], Decimal(row["rank"]).scaleb(-2)
+
+
+async def test_the_rank_follows_each_change_of_balance(books: Books) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    placed, ranked = await state(books, account)
+    journal = await receive(books, account, "100.50")
+    assert (await state(books, account))[0] == placed - Decimal("100.50")
+
+    async with books.db.transaction(books.tenant) as tx:
+        change = await AccountChange.begin(tx, account, SCORERS)
+        await change.reverse(journal, key="r-1", occurred_at=datetime.now(UTC))
+        await change.settle()
+    assert await state(books, account) == (placed, ranked)
+
+    await receive(books, account, format(placed, "f"), key="p-2")
+    assert await state(books, account) == (0, 0)
+    [score] = await books.query("SELECT queued FROM account_score WHERE account_id = %s", account)
+    assert score["queued"] is False
+    # These accounts were made without the posting of their placement; all that came after adds up.
+    async with books.db.transaction(books.tenant) as tx:
+        [posted] = [b.posted async for b in tx.ledger.breaches() if b.account_id == account]
+    assert posted == -placed
+
+
+async def test_a_payment_above_the_balance_writes_nothing(books: Books) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    before = await state(books, account)
+    with pytest.raises(Conflict, match="more than the balance"):
+        await receive(books, account, "99999999.00")
+    assert await state(books, account) == before
+
+
+@pytest.mark.parametrize("version", ["version", "version + 1"])
+async def test_a_balance_that_leaves_its_rank_behind_is_not_committed(books: Books, version: str) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    with pytest.raises(DatabaseRefused, match="score_follows_balance"):
+        async with books.db.transaction(books.tenant) as tx:
+            await tx.session.execute(
+                text(f"UPDATE account SET balance = balance - 1, version = {version} WHERE id = :id"),  # noqa: S608
+                {"id": account},
+            )
