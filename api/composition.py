@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from db import migrate
 from db.cipher import ColumnCipher, parse_keys
+from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from db.session import Database
 from gateways.storage import ObjectStorage
@@ -19,6 +20,8 @@ from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.assignment import AssignmentService
 from services.authentication import AuthenticationService
+from services.compliance import ComplianceService, Judge
+from services.contacts import ContactService
 from services.debtors import DebtorService
 from services.fairness import FairnessService
 from services.health import HealthService
@@ -62,6 +65,8 @@ class Services:
     accounts: AccountService
     account_commands: AccountCommandService
     notes: NoteService
+    contacts: ContactService
+    compliance: ComplianceService
     debtors: DebtorService
     worklist: WorklistService
     score_history: ScoreHistoryService
@@ -77,6 +82,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     """The services over clients that are open already."""
     secret = settings.jwt_secret.get_secret_value()
     scorecards = load_scorers(settings.scorecards)
+    judge = Judge(load_rule_sets(settings.rules))
     web_ui = WebUi(settings.temporal_ui_url, settings.temporal_namespace)
     schedules = ScheduleService(database, client, web_ui, poll_every=timedelta(minutes=settings.poll_minutes))
     scoring_runs = ScoringRunService(database, client, web_ui, scorecards)
@@ -90,7 +96,9 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
             timedelta(days=settings.refresh_token_days),
         ),
-        agencies=AgencyService(database, schedules.ensure, scoring_runs.score_all, tuple(scorecards)),
+        agencies=AgencyService(
+            database, schedules.ensure, scoring_runs.score_all, tuple(scorecards), tuple(judge.rule_sets)
+        ),
         users=UserService(database, passwords),
         collectors=CollectorService(database),
         creditors=CreditorService(database),
@@ -101,6 +109,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         ),
         account_commands=AccountCommandService(database, commander),
         notes=NoteService(database, signaller.tell),
+        contacts=ContactService(database, judge, signaller.tell),
+        compliance=ComplianceService(database, judge),
         debtors=DebtorService(database, scorecards),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),

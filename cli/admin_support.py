@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from api.composition import open_database
 from api.problems import field_path, sentence
 from cli.consoles import plain_console
+from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import DomainError, NotFound
 from runtime import temporal
@@ -137,7 +138,13 @@ async def _open() -> AsyncIterator[Admin]:
 
         yield Admin(
             database=database,
-            agencies=AgencyService(database, ensure_schedules, score_all, tuple(scorers)),
+            agencies=AgencyService(
+                database,
+                ensure_schedules,
+                score_all,
+                tuple(scorers),
+                tuple(load_rule_sets(settings.rules)),
+            ),
             users=UserService(database, Passwords()),
             collectors=CollectorService(database),
             creditors=CreditorService(database),

@@ -83,9 +83,7 @@ class CommandStore(Store):
 
     async def release(self, operation: str, key: str) -> None:
         """Give back a key that was claimed in this transaction: it stays unused."""
-        await self._session.execute(
-            _RELEASE, {"agency": self._agency_id, "operation": operation, "key": key}
-        )
+        await self._session.execute(_RELEASE, {"agency": self._agency_id, "operation": operation, "key": key})
 
 
 def _same(known: Any, key: str, digest: bytes) -> Answer:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from db.models import ComplianceRuleSet
@@ -28,14 +28,11 @@ class RuleSetStore:
             .values(name=rules.name, version=rules.version, definition=rules.model_dump(mode="json"))
             .on_conflict_do_nothing(index_elements=["name", "version"])
         )
-        found: UUID = (
-            await self._session.scalars(
-                select(ComplianceRuleSet.id).where(
-                    ComplianceRuleSet.name == rules.name, ComplianceRuleSet.version == rules.version
-                )
-            )
-        ).one()
-        return found
+        return (await self._session.scalars(_named(rules))).one()
+
+    async def find(self, rules: "RuleSet") -> UUID | None:
+        """The id of this exact definition; None when it was never stored."""
+        return await self._session.scalar(_named(rules))
 
     async def labels(self, rule_set_ids: Collection[UUID]) -> Mapping[UUID, tuple[str, str]]:
         """Name and version of each of these definitions."""
@@ -50,3 +47,9 @@ class RuleSetStore:
         """The row of a definition, as it was stored."""
         query = select(ComplianceRuleSet).where(ComplianceRuleSet.id == rule_set_id)
         return (await self._session.scalars(query)).one()
+
+
+def _named(rules: "RuleSet") -> Select[UUID]:
+    return select(ComplianceRuleSet.id).where(
+        ComplianceRuleSet.name == rules.name, ComplianceRuleSet.version == rules.version
+    )

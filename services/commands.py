@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from db.session import Database, Transaction
+    from domain.errors import DomainError
     from domain.tenancy import Tenant
 
 
@@ -26,18 +27,26 @@ class CommandKey:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What an effect returns that refuses the command, when what it wrote is to stay."""
+
+    error: "DomainError"
+
+
 async def carry_out(
     database: "Database",
     tenant: "Tenant",
     command: CommandKey,
-    effect: "Callable[[Transaction], Awaitable[BaseModel | None]]",
+    effect: "Callable[[Transaction], Awaitable[BaseModel | Refused | None]]",
     *,
     status: int = 200,
 ) -> Answer:
     """Run ``effect`` in one transaction of ``tenant`` and return its result as an answer.
 
     A key that was used with the same body returns the first answer and runs nothing; with another
-    body it raises ``KeyReused``. An effect that raises leaves the key unused.
+    body it raises ``KeyReused``. An effect that raises, or that is ``Refused``, leaves the key unused; the
+    error of the latter is raised once the transaction is committed.
     """
     async with database.transaction(tenant) as tx:
         if command.key is not None:
@@ -45,7 +54,11 @@ async def carry_out(
             if known is not None:
                 return known
         result = await effect(tx)
-        answer = Answer(status, None if result is None else result.model_dump(mode="json"))
+        if not isinstance(result, Refused):
+            answer = Answer(status, None if result is None else result.model_dump(mode="json"))
+            if command.key is not None:
+                await tx.commands.answer(command.operation, command.key, answer)
+            return answer
         if command.key is not None:
-            await tx.commands.answer(command.operation, command.key, answer)
-        return answer
+            await tx.commands.release(command.operation, command.key)
+    raise result.error

@@ -56,7 +56,7 @@ class DebtorService:
     ) -> Sequence[DebtorListed]:
         """At most ``limit`` debtors next to ``position``, nearest first; newest first without."""
         require(who, Right.READ_DEBTORS)
-        mine = _mine(who)
+        mine = own_accounts_of(who)
         async with self._database.transaction(who.tenant) as tx:
             found = await tx.debtor_lists.page(replace(wanted, collector_id=mine), position, limit)
             totals = await tx.debtor_lists.totals([debtor.id for debtor in found], mine)
@@ -68,14 +68,16 @@ class DebtorService:
         """At most ``limit`` debtors at high risk next to ``position``, nearest first."""
         require(who, Right.READ_DEBTORS)
         async with self._database.transaction(who.tenant) as tx:
-            return await tx.debtor_lists.high_risk(replace(wanted, collector_id=_mine(who)), position, limit)
+            return await tx.debtor_lists.high_risk(
+                replace(wanted, collector_id=own_accounts_of(who)), position, limit
+            )
 
     async def get(self, who: Principal, debtor_id: UUID) -> DebtorView:
         """One debtor in detail. ``NotFound`` when they are not there or not the principal's."""
         require(who, Right.READ_DEBTORS)
         async with self._database.transaction(who.tenant) as tx:
-            debtor = await tx.debtors.get(debtor_id, collector_id=_mine(who))
-            return await _detail(tx, debtor, _mine(who), with_ssn=who.role in SEES_SSN)
+            debtor = await tx.debtors.get(debtor_id, collector_id=own_accounts_of(who))
+            return await _detail(tx, debtor, own_accounts_of(who), with_ssn=who.role in SEES_SSN)
 
     async def score(self, who: Principal, debtor_id: UUID) -> DebtorScore:
         """Why the debtor's accounts rank as they do, worked out now; writes nothing. ``NotFound`` as ``get``.
@@ -84,12 +86,12 @@ class DebtorService:
         """
         require(who, Right.READ_DEBTORS)
         async with self._database.transaction(who.tenant) as tx:
-            debtor = await tx.debtors.get(debtor_id, collector_id=_mine(who))
+            debtor = await tx.debtors.get(debtor_id, collector_id=own_accounts_of(who))
             agency = await tx.agencies.get(tx.tenant.agency_id)
             rows = await tx.debtor_lists.accounts(
-                debtor_id, collector_id=_mine(who), limit=ACCOUNTS_EXPLAINED
+                debtor_id, collector_id=own_accounts_of(who), limit=ACCOUNTS_EXPLAINED
             )
-            totals = await tx.debtor_lists.totals([debtor_id], _mine(who))
+            totals = await tx.debtor_lists.totals([debtor_id], own_accounts_of(who))
         scorer = scorer_of(agency, self._scorers)
         facts = DebtorFacts.model_validate({name: getattr(debtor, name) for name in FACT_NAMES})
         accounts = [explain_now(scorer, facts, row, agency.high_priority_threshold) for row in rows]
@@ -183,7 +185,7 @@ class DebtorService:
             await rescore(tx, self._scorers, await tx.accounts.of_debtor(debtor.id))
 
 
-def _mine(who: Principal) -> UUID | None:
+def own_accounts_of(who: Principal) -> UUID | None:
     """The collector whose accounts are all that the principal sees; None for who sees every account."""
     return (who.collector_id or _NO_COLLECTOR) if who.role is Role.COLLECTOR else None
 

@@ -50,6 +50,7 @@ class NewAgency(Form):
     time_zone: TimeZone = "America/New_York"
     currency: Currency = "USD"
     scorecard: str = "recovery-v1"
+    rule_set: str = "federal"
     high_priority_threshold: Threshold | None = None
     lifecycle_capacity: Capacity | None = None
     default_creditor: Line = "Default"
@@ -63,6 +64,7 @@ class AgencyChange(ChangeForm):
     name: Line | None = None
     time_zone: TimeZone | None = None
     scorecard: str | None = None
+    rule_set: str | None = None
     high_priority_threshold: Threshold | None = None
     lifecycle_capacity: Capacity | None = None
     active: bool | None = None
@@ -80,6 +82,7 @@ class AgencyView(View):
     time_zone: str
     currency: str
     scorecard: str
+    rule_set: str
     high_priority_threshold: Money | None
     lifecycle_capacity: int | None
     active: bool
@@ -96,19 +99,20 @@ class AgencyService:
         ensure_schedules: EnsureSchedules,
         score_all: ScoreAll,
         scorecards: Sequence[str],
+        rule_sets: Sequence[str],
     ) -> None:
         self._database = database
         self._ensure_schedules = ensure_schedules
         self._score_all = score_all
-        self._scorecards = tuple(scorecards)
+        self._known = {"scorecard": tuple(scorecards), "rule_set": tuple(rule_sets)}
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewAgency) -> Answer:
         """Make an agency with its default creditor, then its schedules.
 
         Sent again with the same key after ``Unavailable``, it makes the schedules that are missing.
-        ``Conflict`` (field ``slug``); ``Invalid`` (field ``scorecard``).
+        ``Conflict`` (field ``slug``); ``Invalid`` (field ``scorecard`` or ``rule_set``).
         """
-        self._check_scorecard(form.scorecard)
+        self._check_names(form)
         # The key decides the id, so that a repetition opens the transaction of the same new agency.
         agency_id = uuid.uuid5(_IDS, command.key) if command.key else uuid.uuid4()
 
@@ -133,8 +137,7 @@ class AgencyService:
         What its accounts are scored by is changed for all of them: they are scored anew at once. Sent again
         with the same key after ``Unavailable``, it sees to the schedules and the scores again.
         """
-        if form.scorecard is not None:
-            self._check_scorecard(form.scorecard)
+        self._check_names(form)
 
         async def effect(tx: "Transaction") -> AgencyView:
             agency, change = await tx.agencies.change(agency_id, form.given())
@@ -162,8 +165,10 @@ class AgencyService:
         async with self._database.platform() as tx:
             return await tx.agencies.page(position=position, limit=limit, only=principal.own_agency_id)
 
-    def _check_scorecard(self, name: str) -> None:
-        if name not in self._scorecards:
-            raise Invalid(
-                f"there is no such scorecard; known are {', '.join(self._scorecards)}", field="scorecard"
-            )
+    def _check_names(self, form: NewAgency | AgencyChange) -> None:
+        for field, known in self._known.items():
+            name = getattr(form, field)
+            if name is not None and name not in known:
+                raise Invalid(
+                    f"there is no such {field.replace('_', ' ')}; known are {', '.join(known)}", field=field
+                )
