@@ -104,7 +104,7 @@ def _files(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     if not folder.is_dir():
-        raise BadRuleSet(f"{folder} is no folder; name the one with your rule sets")
+        raise BadRuleSet(f"{folder} is no folder; RECOUP_RULES names the one with your rule sets")
     return sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
 
 

@@ -9,11 +9,12 @@ from domain.compliance.ruleset import RuleSet
 def limitation_on(
     rules: RuleSet, state: str | None, debt_type: str | None, since: date | None
 ) -> date | None:
-    """The first day on which a debt is time-barred; ``None`` where the state or ``since`` is not known.
+    """The first day on which a debt is time-barred, for 12 CFR 1006.26(a).
 
-    ``state`` is a code or name; ``debt_type`` is a ``DebtType`` or an account type of a portfolio, and one
-    that the rules do not know takes the shortest period of the state. ``since`` is the day from which the
-    statute runs (the last payment, or the default). The anniversary itself already counts as barred.
+    ``None`` where the state or ``since`` is not known. ``state`` is a code or name; ``debt_type`` is a
+    ``DebtType`` or an account type of a portfolio, and one that the rules do not know takes the shortest
+    period of the state. ``since`` is the day from which the statute runs (the last payment, or the
+    default). The anniversary itself already counts as barred.
     """
     code = state_code(state)
     years = rules.limitation_years(code, debt_type) if code else None
