@@ -180,11 +180,11 @@ class AccountCommands:
 
     @activity.defn(name="accounts.release")
     async def release(self, command: ReleaseHold) -> AccountSnapshot:
-        """End a hold that was placed on this account."""
+        """End a hold on this account; one of the person ends on all their accounts."""
 
         async def effect(change: AccountChange) -> Told:
             holds = change.tx.holds
-            hold = await holds.release(await holds.on_account(change.account.id, command.kind))
+            hold = await holds.release(await holds.to_release(change.account, command.kind))
             await change.record("hold.released", "hold", hold.id, {"kind": hold.kind})
             await change.event("hold", f"Released: {hold.kind}", old=hold.kind, hold_id=str(hold.id))
             await change.bring_holds_in_line()

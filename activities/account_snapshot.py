@@ -52,7 +52,7 @@ def deadlines(
     waiting = [
         deadline
         for deadline in _all_deadlines(view, follow_up_at, rule_sets)
-        if (deadline.kind.value, deadline.at) not in view.noted
+        if (deadline.name, deadline.at) not in view.noted
     ]
     return sorted(waiting, key=lambda deadline: (deadline.at, deadline.kind))
 

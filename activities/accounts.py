@@ -133,7 +133,7 @@ class AccountActivities:
                 await change.event("offer", "The offer has expired", old="open", new="expired")
         elif kind is DeadlineKind.HOLD_END:
             await _end_hold(change, deadline)
-        elif await tx.lifecycles.note_milestone(account_id, kind.value, deadline.at):
+        elif await tx.lifecycles.note_milestone(account_id, deadline.name, deadline.at):
             event, words = _NOTED[kind]
             await change.event(event, words, deadline=kind.value, due_at=deadline.at.isoformat())
 

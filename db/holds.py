@@ -53,12 +53,15 @@ class HoldStore(Store):
             )
         )
 
-    async def on_account(self, account_id: UUID, kind: HoldKind) -> Hold:
-        """The hold of a kind that was placed on this account. ``NotFound`` when none is in force."""
-        found = await self._found((Hold.account_id == account_id) & (Hold.kind == kind.value))
+    async def to_release(self, account: LockedAccount, kind: HoldKind) -> Hold:
+        """The hold of a kind on this account, or the person's, which may have been placed on another.
+
+        ``NotFound`` when none is in force.
+        """
+        found = [hold for hold in await self.in_force(account) if hold.kind == kind.value]
         if not found:
-            raise NotFound(f"no hold “{kind}” that was placed on this account is in force")
-        return found[0]
+            raise NotFound(f"no hold “{kind}” is in force on this account")
+        return min(found, key=lambda hold: hold.account_id != account.id)
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Hold]:
         """Holds of one account, also those that are over, newest first, keyed by ``(id,)``."""

@@ -18,8 +18,9 @@ from domain.holds import OF_THE_PERSON
 class LifecycleView:
     """What an account's lifecycle waits for is derived from this; dates are the agency's, in ``zone``.
 
-    ``holds`` are the kinds in force on the account or the person, ``hold_ends`` those of the account that
-    end by themselves. ``noted`` are deadlines that were reached and noted: kind and time.
+    ``holds`` are the kinds in force on the account or the person, ``hold_ends`` those of them that end by
+    themselves: the account that a person's hold was placed on may be closed by then. ``noted`` are
+    deadlines that were reached and noted: name and time.
     """
 
     status: str
@@ -139,8 +140,9 @@ _PENDING = text("""
     SELECT 'dispute', id, received_on FROM dispute
      WHERE agency_id = :agency AND account_id = :account AND status = 'open'
     UNION ALL
-    SELECT 'hold', id, until FROM hold
-     WHERE agency_id = :agency AND account_id = :account AND released_at IS NULL AND until IS NOT NULL
+    SELECT 'hold', h.id, h.until FROM hold h JOIN account a ON a.agency_id = :agency AND a.id = :account
+     WHERE h.agency_id = :agency AND h.debtor_id = a.debtor_id AND h.released_at IS NULL
+       AND h.until IS NOT NULL AND (h.account_id = a.id OR h.kind = ANY(:personal))
 """)
 
 _NOTED = text("""

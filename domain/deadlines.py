@@ -51,6 +51,11 @@ class Deadline(BaseModel):
     at: datetime
     subject_id: UUID | None = None
 
+    @property
+    def name(self) -> str:
+        """What it is noted under when it was reached: of two disputes of one day each has its own."""
+        return self.kind.value if self.subject_id is None else f"{self.kind.value}/{self.subject_id}"
+
 
 def end_of_day(day: date, zone: str) -> datetime:
     """The first instant after ``day`` in an IANA time zone."""
