@@ -91,9 +91,7 @@ class AccountLifecycle:
             elif workflow.info().is_continue_as_new_suggested():
                 await self._continue_as_new()
             else:
-                await workflow.wait_condition(
-                    lambda: self._has_news() or workflow.info().is_continue_as_new_suggested()
-                )
+                await workflow.wait_condition(self._has_something_to_do)
 
     @workflow.update
     async def assign(self, command: Assign) -> Done:
@@ -279,6 +277,11 @@ class AccountLifecycle:
     def _has_news(self) -> bool:
         waiting = self._stale or self._posted or self._reversed or bool(self._transitions)
         return waiting or self._failure is not None
+
+    def _has_something_to_do(self) -> bool:
+        """News, or a command has ended the account, or this run has become long."""
+        over = self._snapshot is not None and not self._snapshot.is_open
+        return over or self._has_news() or workflow.info().is_continue_as_new_suggested()
 
     async def _catch_up(self) -> None:
         """Do what facts and signals ask for, until there is no more."""
