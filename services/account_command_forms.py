@@ -40,9 +40,9 @@ def _readable(value: str) -> str:
 
 Words = Annotated[
     str,
-    BeforeValidator(_plain_line_breaks),
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT),
     AfterValidator(_readable),
+    BeforeValidator(_plain_line_breaks),
 ]
 """What a person writes: 1 to 2,000 characters, with line breaks."""
 

@@ -77,7 +77,7 @@ class AccountSummary(View):
 
 
 class ChangedAccount(AccountSummary):
-    """An account as a command has left it (``db.account_changes`` gives it as JSON already).
+    """An account with what commands change; their answers are such (``db.account_changes`` gives the JSON).
 
     ``held``: it must not be worked now; ``promised``: it waits for a promise to pay.
     """
@@ -108,17 +108,14 @@ class ScoreDetail(View):
     summary: tuple[str, ...]
 
 
-class AccountDetail(AccountSummary):
+class AccountDetail(ChangedAccount):
     """One account with its debtor, its dates, its score and the moves that are legal now."""
 
     debtor: DebtorDetail
     charge_off_date: date | None
     last_payment_date: date | None
     itemization_date: date | None
-    closed_reason: str | None
     admitted_at: datetime | None
-    version: int
-    legal_moves: tuple[AccountStatus, ...]
     score: ScoreDetail | None
 
 
@@ -156,9 +153,11 @@ def detail(view: "AccountView", *, ssn: str | None, score: ScoreDetail | None) -
         charge_off_date=account.charge_off_date,
         last_payment_date=account.last_payment_date,
         itemization_date=account.itemization_date,
-        closed_reason=account.closed_reason,
         admitted_at=account.admitted_at,
         version=account.version,
+        held=account.held,
+        promised=account.promised,
+        closed_reason=account.closed_reason,
         legal_moves=legal_moves(status),
         score=score,
     )
