@@ -27,7 +27,7 @@ class Audited:
 
 @app.callback()
 def audit() -> None:
-    """Prove that the books are sound and that scores can be derived again."""
+    """Prove that the books are sound and that scores and decisions can be derived again."""
 
 
 @app.command()
@@ -74,6 +74,23 @@ def scores(
     else:
         show(audited)
     if audited.breaches:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compliance(
+    agency: Annotated[str | None, typer.Option(help="Slug of one agency; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Derive every decision about a contact again and prove the log's chain; exits 1 on a difference."""
+    from cli.audit_compliance import audited_compliance, show, to_json
+
+    audited = asyncio.run(audited_compliance(agency))
+    if as_json:
+        typer.echo(json.dumps(to_json(audited)))
+    else:
+        show(audited)
+    if audited.differing:
         raise typer.Exit(1)
 
 

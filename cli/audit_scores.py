@@ -39,7 +39,7 @@ async def audited_scores(slug: str | None) -> AuditedScores:
     found = AuditedScores()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with open_database(load_settings(), "recoup-audit") as database:
-        agencies = await _agencies(database, slug)
+        agencies = await chosen_agencies(database, slug)
         with Progress(*columns, console=plain_console(stderr=True), transient=True) as progress:
             for agency in agencies:
                 await _audit(database, agency, found, progress, progress.add_task(agency.slug, total=None))
@@ -47,7 +47,8 @@ async def audited_scores(slug: str | None) -> AuditedScores:
     return found
 
 
-async def _agencies(database: "Database", slug: str | None) -> "list[Agency]":
+async def chosen_agencies(database: "Database", slug: str | None) -> "list[Agency]":
+    """The agency of this slug, or all of them. ``NotFound`` when there is none."""
     async with database.platform() as tx:
         if slug is None:
             return list(await tx.agencies.every())

@@ -25,7 +25,7 @@ INTERRUPTED = 130
 GROUPS = {
     "admin": "Set up agencies, users, creditors and SFTP sources.",
     "schedules": "Look at and apply the Temporal schedules.",
-    "audit": "Prove that the books are sound and that scores can be derived again.",
+    "audit": "Prove that the books are sound and that scores and decisions can be derived again.",
 }
 """Groups of commands, each a module of this package that is loaded only when it is asked for."""
 

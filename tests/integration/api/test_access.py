@@ -59,6 +59,18 @@ MATRIX = {
         for what in ("assign", "disputes/{dispute_id}/answer", "recall", "close")
     },
     "DELETE /accounts/{account_id}/holds/{kind}": {"acme.admin"},
+    **{
+        f"GET {path}": {"acme.admin", "acme.collector", "acme.auditor"}
+        for path in (
+            "/accounts/{account_id}/contacts",
+            "/accounts/{account_id}/contact-check",
+            "/accounts/{account_id}/decisions",
+            "/debtors/{debtor_id}/contact-preferences",
+            "/compliance/rules",
+        )
+    },
+    "POST /accounts/{account_id}/contacts": {"acme.admin", "acme.collector"},
+    "PUT /debtors/{debtor_id}/contact-preferences": {"acme.admin", "acme.collector"},
     "GET /worklist": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /debtors": {"acme.admin", "acme.collector", "acme.auditor"},
     "POST /debtors": {"acme.admin"},
@@ -196,7 +208,8 @@ async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) 
             path = path.replace(f"{{{name}}}", things[name])
         own = await world.call("acme.admin", "GET", path)
         assert own.status_code == 200, path
-        body = {"PATCH": {}, "PUT": {"full_name": "X"}}.get(method)
+        whole = {} if path.endswith("/contact-preferences") else {"full_name": "X"}
+        body = {"PATCH": {}, "PUT": whole}.get(method)
         other = await world.call("rival.admin", method, path, body)
         expected = {403} if route.startswith(("PATCH /agencies", "DELETE /agencies")) else {404}
         assert {other.status_code} == expected, (route, other.text)
