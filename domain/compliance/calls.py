@@ -146,7 +146,7 @@ def _first_free(today: date, dates: list[date], limit: int, days: int) -> date:
 def _windows(day: date, dates: list[date], days: int) -> list[date]:
     """The first days of those windows around ``day`` that can be the fullest."""
     first = day - (days - 1) * DAY
-    return [first, *{other for other in dates if first < other <= day}]
+    return [first, day, *{other for other in dates if first < other < day}]
 
 
 def _inside(dates: list[date], start: date, days: int) -> int:

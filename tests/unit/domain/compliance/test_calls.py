@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.compliance import Attempt, Channel, ContactFacts, Denied, RuleSet, check_contact
@@ -185,10 +185,12 @@ def test_a_limit_per_person_counts_every_debt(strictest: RuleSet, case: Case) ->
 
 
 @settings(deadline=None)
+@example(days=[1] * 7, day=0, zone="America/New_York")
+@example(days=[0, 0, 0, 7, 8, 9, 10, 11], day=5, zone="America/New_York")
 @given(
-    st.lists(st.integers(0, 60), max_size=25),
-    st.integers(0, 60),
-    st.sampled_from(["America/New_York", "Pacific/Honolulu", "Asia/Kathmandu"]),
+    days=st.lists(st.integers(0, 60), max_size=25),
+    day=st.integers(0, 60),
+    zone=st.sampled_from(["America/New_York", "Pacific/Honolulu", "Asia/Kathmandu"]),
 )
 def test_allowed_calls_never_make_eight_in_any_seven_days(
     federal: RuleSet, case: Case, days: list[int], day: int, zone: str
