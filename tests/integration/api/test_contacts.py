@@ -1,5 +1,6 @@
 """Contacts over REST: logged where the law allows, refused with the rule where not."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -446,3 +447,18 @@ async def test_bad_preferences_are_named(world: Any, body: dict[str, Any], field
     path = f"/debtors/{account['debtor']['id']}/contact-preferences"
     answer = await world.call("acme.collector", "PUT", path, body)
     assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+
+
+async def test_of_many_calls_at_once_over_http_seven_are_placed(world: Any) -> None:
+    account, at = await debt(world), days_ago(1)
+    answers = await asyncio.gather(
+        *(
+            post(world, account, who, key=new_key(), at=at + timedelta(seconds=n))
+            for n, who in enumerate(("acme.collector", "acme.admin") * 8)
+        )
+    )
+    refusals = [answer.json()["rule"] for answer in answers if answer.status_code == 409]
+    assert [answer.status_code for answer in answers].count(201) == 7
+    assert refusals == ["call_frequency"] * 9
+    assert len(await results(world, account, "contacts")) == 7
+    assert len(await results(world, account, "decisions")) == 16
