@@ -20,6 +20,7 @@ from domain.import_profiles import (
     DATE_FIELDS,
     REQUIRED_FIELDS,
     TEXT_LIMITS,
+    WITHDRAWAL_FIELDS,
     ImportProfile,
 )
 from domain.money import CENT, MAX_AMOUNT
@@ -39,13 +40,16 @@ from domain.placements import (
     NANP_REGIONS,
     PHONE_FILLERS_PATTERN,
     PHONE_WARNING,
+    PLACEMENT_TYPE,
     SSN_PATTERN,
     WHITESPACE,
     PlacementRow,
+    RecordType,
     RowProblem,
     Severity,
     normalise_phone,
     shown,
+    type_pattern,
 )
 
 AMOUNT_TYPE = pl.Decimal(14, 2)
@@ -90,6 +94,38 @@ def judge(
     ``names`` are the file's names of the fields, for the warnings. ``plain`` promises printable
     ASCII in every cell; ``marked`` admits that some cell may carry the mark of a neutralised formula.
     """
+
+    def judged(some: pl.DataFrame) -> Verdict:
+        return _judge(some, profile, names=names, plain=plain, marked=marked)
+
+    if "record_type" not in cells.columns:
+        return judged(cells)
+    withdrawn = _withdrawn(cells, plain=plain, marked=marked)
+    if not withdrawn.any():
+        return judged(cells)
+    placed = judged(cells.filter(~withdrawn))
+    taken = judged(cells.filter(withdrawn).select("line", *_read_of_withdrawals(cells)))
+    lines = pl.concat([placed.bad["line"], taken.bad["line"]])
+    return Verdict(
+        good=pl.concat([placed.good, taken.good]).sort("line"),
+        bad=cells.filter(pl.col("line").is_in(lines.implode())),
+        warnings=placed.warnings,
+    )
+
+
+def _read_of_withdrawals(cells: pl.DataFrame) -> list[str]:
+    return [field for field in WITHDRAWAL_FIELDS if field in cells.columns]
+
+
+def _withdrawn(cells: pl.DataFrame, *, plain: bool, marked: bool) -> pl.Series:
+    """Which rows take an account back."""
+    kinds, _ = _cleaned(cells.select("line", "record_type"), ["record_type"], plain=plain, marked=marked)
+    return kinds["record_type"].str.contains(_whole(_WITHDRAWALS))
+
+
+def _judge(
+    cells: pl.DataFrame, profile: ImportProfile, *, names: Mapping[str, str], plain: bool, marked: bool
+) -> Verdict:
     fields = [name for name in cells.columns if name != "line"]
     clean, unclean = _cleaned(cells, fields, plain=plain, marked=marked)
     rules = {field: _RULES.get(field, _free_text)(field, profile, plain) for field in fields}
@@ -197,6 +233,18 @@ def _phone(field: str, _profile: ImportProfile, _plain: bool) -> _Columns:
     return pl.when(text.str.contains(_whole(E164_PATTERN))).then(text), None
 
 
+_WITHDRAWALS = "|".join(map(type_pattern, RecordType))
+
+
+def _record_type(field: str, _profile: ImportProfile, _plain: bool) -> _Columns:
+    text = pl.col(field)
+    kind: pl.Expr = pl.lit(None, dtype=pl.String)
+    for name in RecordType:
+        kind = pl.when(text.str.contains(_whole(type_pattern(name)))).then(pl.lit(name.value)).otherwise(kind)
+    known = text.str.contains(_whole(f"{type_pattern(PLACEMENT_TYPE)}|{_WITHDRAWALS}"))
+    return kind, ~_given(text) | known
+
+
 _Rule = Callable[[str, ImportProfile, bool], _Columns]
 _RULES: Mapping[str, _Rule] = MappingProxyType(
     {
@@ -208,6 +256,7 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
         "debtor_ssn_last4": _ssn,
         "debtor_email": _email,
         "debtor_phone": _phone,
+        "record_type": _record_type,
     }
 )
 

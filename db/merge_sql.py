@@ -63,7 +63,7 @@ JOIN_WHOLE = f"""
 CREDITORS = """
     INSERT INTO creditor (agency_id, name)
     SELECT DISTINCT CAST(:agency AS uuid), s.creditor_name FROM {staged} s
-     WHERE NOT EXISTS (
+     WHERE s.record_type IS NULL AND NOT EXISTS (
         SELECT FROM creditor c WHERE c.agency_id = :agency AND c.name = s.creditor_name)
      ORDER BY s.creditor_name
     ON CONFLICT (agency_id, name) DO NOTHING
@@ -82,7 +82,7 @@ STAGED_DEBTORS = (
     + """
               FROM {staged} s
               JOIN creditor c ON c.agency_id = :agency AND c.name = s.creditor_name
-             WHERE s.debtor_bucket >= :lo AND s.debtor_bucket < :hi) rows
+             WHERE s.record_type IS NULL AND s.debtor_bucket >= :lo AND s.debtor_bucket < :hi) rows
          ORDER BY natural_key, line DESC)
     SELECT k.*, d.id AS debtor_id, d.ssn_last4_encrypted AS held_ssn
       FROM keyed k LEFT JOIN debtor d ON d.agency_id = :agency AND d.natural_key = k.natural_key
@@ -152,7 +152,7 @@ STAGED_ACCOUNTS = (
     """
     CREATE TEMPORARY TABLE merge_account ON COMMIT DROP AS
     WITH keyed AS (
-        SELECT s.line, c.id AS creditor_id, s.external_ref, s.original_amount, """
+        SELECT s.line, s.record_type, c.id AS creditor_id, s.external_ref, s.original_amount, """
     + ", ".join(f"s.{name}" for name in _DATES)
     + ", "
     + _NATURAL_KEY
@@ -167,6 +167,7 @@ STAGED_ACCOUNTS = (
       JOIN debtor d ON d.agency_id = :agency AND d.natural_key = k.natural_key
       LEFT JOIN account a ON a.agency_id = :agency AND a.creditor_id = k.creditor_id
                          AND a.external_ref = k.external_ref
+     WHERE k.record_type IS NULL
      ORDER BY k.creditor_id, k.external_ref, k.line
 """
 )

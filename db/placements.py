@@ -18,12 +18,14 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db import merge_sql
+from db import merge_sql, recall_sql
 from db.cipher import ColumnCipher, place
 from db.staging import SSN_COLUMN
 from db.store import Store
+from domain.accounts import PUTBACK, RECALLED, AccountStatus
 from domain.errors import Unavailable
 from domain.ledger import LedgerAccount
+from domain.placements import RecordType
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult
@@ -100,9 +102,9 @@ class PlacementStore(Store):
     ) -> Merged:
         """Place the new accounts of a bucket, with ledger and timeline; refresh those already placed.
 
-        Status, balance and payments of an account that is there are never touched. Reported as
-        warnings: a reference that occurs again later in the file, an amount or a debtor that differs
-        from the placed one.
+        Status, balance and payments of an account that is there are never touched, unless the row takes
+        the account back: then it is closed. Reported as warnings: a reference that occurs again later in
+        the file, an amount or a debtor that differs from the placed one, nothing to take back.
         """
         bucket = Bucket(index, count)
         if done := await self._merged(import_id, "accounts", bucket):
@@ -129,8 +131,30 @@ class PlacementStore(Store):
             ):
                 await self._run(statement, values)
         updated, warnings = await self._refresh_accounts(values) if inserted < rows else (0, 0)
-        merged = Merged(inserted, updated, warnings)
-        return await self._done(import_id, "accounts", bucket, merged, merge_sql.ACCOUNT_IDS)
+        ids = merge_sql.ACCOUNT_IDS
+        if await self._any_recalls(import_id, values):
+            closed, unheeded = await self._recall(import_id, values)
+            updated, warnings, ids = updated + closed, warnings + unheeded, recall_sql.ACCOUNT_IDS
+        return await self._done(import_id, "accounts", bucket, Merged(inserted, updated, warnings), ids)
+
+    async def _any_recalls(self, import_id: UUID, values: Mapping[str, Any]) -> bool:
+        found = text(recall_sql.ANY_RECALLS.format(staged=_staged(import_id)))
+        return bool(await self._session.scalar(found, values))
+
+    async def _recall(self, import_id: UUID, values: Mapping[str, Any]) -> tuple[int, int]:
+        """Close the accounts that rows of the bucket take back; how many, and how many warnings."""
+        values = {
+            **values,
+            "closed": AccountStatus.CLOSED,
+            "recall": RecordType.RECALL,
+            "recalled": RECALLED,
+            "putback": PUTBACK,
+        }
+        await self._compare(recall_sql.STAGED_RECALLS, import_id, values)
+        await self._run("ANALYZE merge_recall (account_id, taken)", {})
+        closed = await self._run(recall_sql.CLOSE_ACCOUNTS, values)
+        await self._run(recall_sql.UNQUEUE, values)
+        return closed, sum([await self._run(warn, values) for warn in recall_sql.WARNINGS])
 
     async def _update_debtors(self, values: Mapping[str, Any]) -> int:
         await self._run("ANALYZE merge_debtor (debtor_id)", {})

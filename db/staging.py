@@ -54,6 +54,7 @@ _COLUMNS = MappingProxyType(
         "charge_off_date": "charge_off_date",
         "last_payment_date": "last_payment_date",
         "itemization_date": "itemization_date",
+        "record_type": "record_type",
     }
 )
 """Columns of a judged chunk and the columns of staging that take them."""

@@ -61,6 +61,7 @@ account was recalled, a reversed payment left a balance behind, an unworked acco
 
 PAID = "paid"
 RECALLED = "recalled"
+PUTBACK = "putback"
 
 
 class IllegalMove(Conflict):

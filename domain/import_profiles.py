@@ -44,8 +44,12 @@ FIELDS = (
     "debtor_email",
     "debtor_phone",
     "late_payments_count",
+    "record_type",
 )
-"""Every field of a placement that a file can carry."""
+"""Every field of a row that a file can carry."""
+
+WITHDRAWAL_FIELDS = ("external_ref", "creditor_name", "record_type")
+"""What is read of a row that takes an account back; its other cells are passed over."""
 
 
 class FileRefused(Invalid):

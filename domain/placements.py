@@ -62,9 +62,27 @@ _SHOWN_CHARS = 100
 _SECRET = "debtor_ssn_last4"  # noqa: S105 (the name of a field)
 
 
+class RecordType(StrEnum):
+    """What a row is, beside a placement: an account that the creditor takes back, or is given back."""
+
+    RECALL = "recall"
+    PUTBACK = "putback"
+
+
+PLACEMENT_TYPE = "placement"
+"""What the record type of a placement may say; it may also be empty."""
+
+
+def type_pattern(name: str) -> str:
+    """A record type in any case; spelled out, so that every judge takes the same letters for alike."""
+    return "".join(f"[{letter.upper()}{letter}]" for letter in name)
+
+
 _BREAKS, _CONTROL, _AMOUNT = map(re.compile, (BREAKS_PATTERN, CONTROL_PATTERN, AMOUNT_PATTERN))
 _COUNT, _SSN, _EMAIL = map(re.compile, (COUNT_PATTERN, SSN_PATTERN, EMAIL_PATTERN))
 _E164, _FILLERS, _NANP = map(re.compile, (E164_PATTERN, PHONE_FILLERS_PATTERN, NANP_PATTERN))
+_TYPES = {re.compile(type_pattern(kind)): kind for kind in RecordType}
+_PLACEMENT = re.compile(f"(?:{type_pattern(PLACEMENT_TYPE)})?")
 _DATES = {name: re.compile(pattern) for name, pattern in DATE_PATTERNS.items()}
 
 
@@ -256,6 +274,21 @@ def _ssn(value: object) -> object:
     return text or None
 
 
+def _withdrawal(text: str) -> RecordType | None:
+    return next((kind for pattern, kind in _TYPES.items() if pattern.fullmatch(text)), None)
+
+
+def _placement_type(value: object) -> object:
+    if isinstance(value, str) and not _PLACEMENT.fullmatch(_cell(value)):
+        types = ", ".join((PLACEMENT_TYPE, *RecordType))
+        raise _refuse(f"is none of {types}; leave it empty for a placement")
+    return None
+
+
+def _withdrawal_type(value: object) -> object:
+    return _withdrawal(clean_cell(value)) if isinstance(value, str) else value
+
+
 PHONE_WARNING = "is not a telephone number and was left out; write it like +12145551234"
 EMAIL_WARNING = "is not an email address and was left out; write it like name@example.com"
 
@@ -334,12 +367,26 @@ class PlacementRow(BaseModel):
     charge_off_date: Annotated[date | None, BeforeValidator(_date)] = None
     last_payment_date: Annotated[date | None, BeforeValidator(_date)] = None
     itemization_date: Annotated[date | None, BeforeValidator(_date)] = None
+    record_type: Annotated[None, BeforeValidator(_placement_type)] = None
+
+
+class WithdrawalRow(BaseModel):
+    """One row that takes an account back. What else it says is not read, so it cannot be wrong.
+
+    Its fields are ``WITHDRAWAL_FIELDS``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    external_ref: Annotated[str, _text(TEXT_LIMITS["external_ref"], required=True)]
+    creditor_name: Annotated[str | None, _free("creditor_name")] = None
+    record_type: Annotated[RecordType, BeforeValidator(_withdrawal_type)]
 
 
 def judge_row(
     cells: Mapping[str, str], profile: ImportProfile, *, line: int, columns: Mapping[str, str] | None = None
-) -> tuple[PlacementRow | None, Sequence[RowProblem]]:
-    """One record, judged: the placement (``None`` when refused) and what a person should know.
+) -> tuple[PlacementRow | WithdrawalRow | None, Sequence[RowProblem]]:
+    """One record, judged: what it is (``None`` when refused) and what a person should know.
 
     ``cells`` are the raw cells by field; absent fields are missing columns. ``columns`` gives the
     file's name of a field where it differs. Of a refused row all errors are given, no warnings.
@@ -352,7 +399,8 @@ def judge_row(
         return RowProblem(line, name, shown(field, cells.get(field, "")), f"{name} {reason}", severity)
 
     try:
-        row = PlacementRow.model_validate(dict(cells), context=reading)
+        kind = WithdrawalRow if _withdrawal(clean_cell(cells.get("record_type", ""))) else PlacementRow
+        row = kind.model_validate(dict(cells), context=reading)
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
         return None, [problem(*_located(error), Severity.ERROR) for error in errors]

@@ -111,7 +111,7 @@ def judge(values: Mapping[str, object], names: Mapping[str, str]) -> PlacementRo
     """
     cells = {name: _cell(value) for name, value in values.items() if value is not None}
     placement, problems = judge_row(cells, ImportProfile(), line=1, columns=names)
-    if problems or placement is None:
+    if problems or not isinstance(placement, PlacementRow):
         errors = [
             {"field": problem.column, "message": problem.error.replace(" and was left out; ", "; ")}
             for problem in problems

@@ -29,6 +29,16 @@ APPEND_ONLY = ("compliance_rule_set", "compliance_decision", "contact")
 ALTERATIONS = """
 ALTER TABLE agency ADD COLUMN rule_set TEXT DEFAULT 'federal' NOT NULL;
 ALTER TABLE account ADD COLUMN promised BOOLEAN DEFAULT false NOT NULL;
+
+ALTER TABLE staging.placement
+    ADD COLUMN record_type TEXT,
+    ALTER COLUMN full_name DROP NOT NULL,
+    ALTER COLUMN original_amount DROP NOT NULL,
+    ADD CONSTRAINT ck_placement_whole
+        CHECK (record_type IS NOT NULL OR (full_name IS NOT NULL AND original_amount IS NOT NULL));
+CREATE INDEX ix_placement_record_type ON staging.placement (bucket) WHERE record_type IS NOT NULL;
+-- Imports at work have tables without the column: without their cursors they are staged anew.
+DELETE FROM staging.cursor;
 """
 
 TABLES = """
@@ -276,6 +286,16 @@ TENANT_POLICY = (
 )
 
 
+STAGING_AS_IT_WAS = """
+DELETE FROM staging.cursor;
+ALTER TABLE staging.placement
+    DROP CONSTRAINT ck_placement_whole,
+    DROP COLUMN record_type,
+    ALTER COLUMN full_name SET NOT NULL,
+    ALTER COLUMN original_amount SET NOT NULL;
+"""
+
+
 def upgrade() -> None:
     op.execute(ALTERATIONS)
     op.execute(TABLES)
@@ -293,5 +313,6 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION score_follows_balance()")
     for table in (*TENANT_TABLES, "compliance_rule_set"):
         op.execute(f"DROP TABLE {table}")
+    op.execute(STAGING_AS_IT_WAS)
     op.execute("ALTER TABLE account DROP COLUMN promised")
     op.execute("ALTER TABLE agency DROP COLUMN rule_set")

@@ -50,6 +50,13 @@ PHONES = st.sampled_from(
         "214/555/1234", "9" * 300, "+999123456789",
     ]
 )  # fmt: skip
+TYPES = st.sampled_from(
+    [
+        "", " ", "placement", "PLACEMENT", "Recall", "recall ", "RECALL", "putback", "PutBack",
+        "putbac\u212a", "recal", "recalls", "recall\x00", "recall\u00a0", "'recall", "'=recall",
+        "recall\nx", "put back", "D",
+    ]
+)  # fmt: skip
 WILD = st.text(max_size=12) | st.text(alphabet=f"05.-+'= e{WHITESPACE}٣\x00\x1f", max_size=8)
 SHAPED = st.from_regex(r"[+-]?[0-9]{0,11}\.?[0-9]{0,3}", fullmatch=True)
 
@@ -63,6 +70,7 @@ def cells_of(field: str) -> st.SearchStrategy[str]:
         "debtor_email": EMAILS,
         "debtor_phone": PHONES,
         "debtor_ssn_last4": st.just("0042"),
+        "record_type": TYPES,
         **dict.fromkeys(DATE_FIELDS, DATES),
     }.get(field, st.just(""))
     if field in AMOUNT_FIELDS:
@@ -91,7 +99,7 @@ def assert_alike(rows: list[dict[str, str]], profile: ImportProfile, *, plain: b
     for line, row in enumerate(rows, 2):
         placement, problems = judge_row(row, profile, line=line)
         if placement is not None:
-            good.append({"line": line, **placement.model_dump()})
+            good.append(dict.fromkeys(PLACEMENT_SCHEMA) | {"line": line, **placement.model_dump()})
             warnings.extend(problems)
     assert verdict.good.to_dicts() == good
     assert verdict.good.schema == dict(PLACEMENT_SCHEMA)
@@ -120,7 +128,7 @@ def test_both_judges_agree(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(FIELDS), ODD | DATES | EMAILS | PHONES | WILD | SHAPED)
+@given(st.sampled_from(FIELDS), ODD | DATES | EMAILS | PHONES | TYPES | WILD | SHAPED)
 @example("original_amount", "0" * 5_000 + "1")
 @example("late_payments_count", "0" * 5_000 + "1")
 @example("monthly_income", "-" + "0" * 60 + ".10")

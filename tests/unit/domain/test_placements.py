@@ -7,7 +7,15 @@ from decimal import Decimal
 import pytest
 
 from domain.import_profiles import ImportProfile
-from domain.placements import PlacementRow, RowProblem, Severity, judge_row, normalise_phone
+from domain.placements import (
+    PlacementRow,
+    RecordType,
+    RowProblem,
+    Severity,
+    WithdrawalRow,
+    judge_row,
+    normalise_phone,
+)
 
 GOOD = {"external_ref": "A-1", "debtor_name": "Ann Lee", "original_amount": "100"}
 
@@ -16,6 +24,7 @@ def judged(
     profile: ImportProfile | None = None, **cells: str
 ) -> tuple[PlacementRow | None, list[RowProblem]]:
     row, problems = judge_row({**GOOD, **cells}, profile or ImportProfile(), line=7)
+    assert not isinstance(row, WithdrawalRow)
     return row, list(problems)
 
 
@@ -220,3 +229,45 @@ def test_the_default_creditor_fills_an_empty_cell() -> None:
 def test_a_row_can_be_built_from_typed_values() -> None:
     row = PlacementRow(external_ref="A", debtor_name="B", original_amount=Decimal(5))
     assert row.due_date is None
+
+
+@pytest.mark.parametrize("cell", ["recall", " Recall ", "RECALL", "\u00a0rEcAlL"])
+def test_of_a_row_that_takes_an_account_back_only_reference_and_creditor_are_read(cell: str) -> None:
+    cells = {
+        "external_ref": " A-1 ",
+        "creditor_name": "Bank",
+        "record_type": cell,
+        "debtor_name": "",
+        "original_amount": "n/a",
+        "due_date": "soon",
+        "debtor_phone": "call me",
+        "city": "x" * 500 + "\x00",
+    }
+
+    assert judge_row(cells, ImportProfile(), line=2) == (
+        WithdrawalRow(external_ref="A-1", creditor_name="Bank", record_type=RecordType.RECALL),
+        [],
+    )
+
+
+@pytest.mark.parametrize("cell", ["", "placement", "Placement ", "PLACEMENT"])
+def test_a_placement_may_say_that_it_is_one(cell: str) -> None:
+    cells = {"external_ref": "A-1", "debtor_name": "Ann", "original_amount": "1.00"}
+
+    assert judge_row({**cells, "record_type": cell}, ImportProfile(), line=2) == judge_row(
+        cells, ImportProfile(), line=2
+    )
+
+
+def test_a_row_that_takes_back_nothing_or_is_of_no_known_type_is_refused() -> None:
+    _, nameless = judge_row({"external_ref": " ", "record_type": "putback"}, ImportProfile(), line=2)
+    cells = {"external_ref": "A-1", "debtor_name": "Ann", "original_amount": "1.00", "record_type": "return"}
+    row, problems = judge_row(cells, ImportProfile(), line=7, columns={"record_type": "Txn"})
+
+    assert [(problem.column, problem.error) for problem in nameless] == [
+        ("external_ref", "external_ref is empty; every row needs it")
+    ]
+    assert row is None
+    assert [(problem.line, problem.column, problem.value, problem.error) for problem in problems] == [
+        (7, "Txn", "return", "Txn is none of placement, recall, putback; leave it empty for a placement")
+    ]

@@ -1,0 +1,111 @@
+"""The statements that close the accounts which a bucket's rows take back; ``db.placements`` runs them.
+
+As in ``db.merge_sql``, accounts are locked in the order of their keys, and nothing relies on statistics.
+"""
+
+ANY_RECALLS = """
+    SELECT EXISTS (
+        SELECT FROM {staged} s
+         WHERE s.record_type IS NOT NULL AND s.bucket >= :lo AND s.bucket < :hi)
+"""
+
+STAGED_RECALLS = """
+    CREATE TEMPORARY TABLE merge_recall ON COMMIT DROP AS
+    WITH recalls AS MATERIALIZED (
+        SELECT s.line, s.creditor_name, s.external_ref, s.record_type FROM {staged} s
+         WHERE s.record_type IS NOT NULL AND s.bucket >= :lo AND s.bucket < :hi),
+    latest AS MATERIALIZED (
+        SELECT s.creditor_name, s.external_ref, max(s.line) AS last_line FROM {staged} s
+         WHERE s.bucket >= :lo AND s.bucket < :hi
+           AND (s.creditor_name, s.external_ref) IN (SELECT creditor_name, external_ref FROM recalls)
+         GROUP BY s.creditor_name, s.external_ref)
+    SELECT r.line, r.external_ref, r.record_type, l.last_line, r.line = l.last_line AS taken,
+           a.id AS account_id, a.closed_reason, COALESCE(a.status = :closed, false) AS closed_before
+      FROM recalls r
+      JOIN latest l USING (creditor_name, external_ref)
+      LEFT JOIN creditor c ON c.agency_id = :agency AND c.name = r.creditor_name
+      LEFT JOIN account a ON a.agency_id = :agency AND a.creditor_id = c.id
+                         AND a.external_ref = r.external_ref
+"""
+
+CLOSE_ACCOUNTS = """
+    WITH locked AS MATERIALIZED (
+        SELECT m.account_id, m.line, m.record_type
+          FROM merge_recall m JOIN account a ON a.id = m.account_id
+         WHERE m.taken AND a.status <> :closed
+         ORDER BY a.creditor_id, a.external_ref FOR NO KEY UPDATE OF a),
+    taken_back AS (
+        UPDATE account a
+           SET status = :closed, promised = false, version = a.version + 1, updated_at = now(),
+               closed_reason = CASE m.record_type WHEN :recall THEN :recalled ELSE :putback END
+          FROM locked m WHERE a.id = m.account_id
+        RETURNING a.id, m.line, old.status AS was, a.closed_reason AS reason),
+    promises AS (
+        UPDATE promise p SET status = 'cancelled', resolved_at = now()
+          FROM taken_back t WHERE p.agency_id = :agency AND p.account_id = t.id AND p.status = 'open'),
+    offers AS (
+        UPDATE settlement_offer o SET status = 'cancelled', resolved_at = now()
+          FROM taken_back t WHERE o.agency_id = :agency AND o.account_id = t.id AND o.status = 'open'),
+    disputes AS (
+        UPDATE dispute d SET status = 'cancelled', answered_at = now()
+          FROM taken_back t WHERE d.agency_id = :agency AND d.account_id = t.id AND d.status = 'open'),
+    notices AS (
+        INSERT INTO lifecycle_notice (agency_id, account_id)
+        SELECT :agency, id FROM taken_back ORDER BY id
+        ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at),
+    events AS (
+        INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, old, new, details)
+        SELECT :agency, id, 'status_changed',
+               CASE reason WHEN :recalled THEN 'Recalled' ELSE 'Put back' END
+               || ' by the creditor in ' || CAST(:file AS text), :actor, was, :closed,
+               jsonb_build_object('reason', reason, 'file', CAST(:file AS text),
+                                  'import_id', CAST(:import AS uuid), 'line', line)
+          FROM taken_back),
+    audited AS (
+        INSERT INTO audit_record (agency_id, actor_kind, actor, action, entity, entity_id, old, new)
+        SELECT :agency, 'system', :actor, 'account.moved', 'account', id::text,
+               jsonb_build_object('status', was),
+               jsonb_build_object('status', CAST(:closed AS text), 'closed_reason', reason,
+                                  'import_id', CAST(:import AS uuid), 'line', line)
+          FROM taken_back)
+    SELECT id FROM taken_back
+"""
+
+UNQUEUE = """
+    WITH mine AS MATERIALIZED (
+        SELECT s.account_id, a.version
+          FROM merge_recall m
+          JOIN account a ON a.id = m.account_id AND a.status = :closed
+          JOIN account_score s ON s.agency_id = :agency AND s.account_id = a.id
+         WHERE m.taken AND s.queued
+         ORDER BY s.account_id FOR UPDATE OF s)
+    UPDATE account_score s
+       SET queued = false, account_version = greatest(s.account_version, mine.version)
+      FROM mine WHERE s.agency_id = :agency AND s.account_id = mine.account_id
+"""
+"""Off the worklist at once; the scoring of the import comes later. The version goes along, so that a score of
+the row as it was, which may be under way, does not bring the account back."""
+
+_WARNING = """
+    INSERT INTO import_error (agency_id, import_id, line, severity, "column", value, error)
+    SELECT :agency, :import, m.line, 'warning', 'external_ref', m.external_ref, {error}
+      FROM merge_recall m WHERE {where}
+"""
+WARN_SUPERSEDED = _WARNING.format(
+    error="'occurs again in line ' || m.last_line || ', which was taken instead of this one'",
+    where="NOT m.taken",
+)
+WARN_UNKNOWN = _WARNING.format(
+    error="'is no account of this creditor, so there is nothing to take back; check the reference'",
+    where="m.taken AND m.account_id IS NULL",
+)
+WARN_CLOSED = _WARNING.format(
+    error="'is closed already' || COALESCE(' (' || m.closed_reason || ')', '') || '; nothing was changed'",
+    where="m.taken AND m.closed_before",
+)
+WARNINGS = (WARN_SUPERSEDED, WARN_UNKNOWN, WARN_CLOSED)
+
+ACCOUNT_IDS = """(
+    SELECT array_agg(id) FROM (
+        SELECT COALESCE(account_id, new_id) AS id FROM merge_account WHERE taken
+        UNION SELECT account_id FROM merge_recall WHERE taken AND account_id IS NOT NULL) ids)"""
