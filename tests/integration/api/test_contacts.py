@@ -279,13 +279,13 @@ async def test_lists_are_paged_newest_first(world: Any) -> None:
 
 async def test_a_call_that_is_entered_late_counts_with_those_around_it(world: Any) -> None:
     account = await debt(world)
+    await logged(world, account, at=days_ago(2, hour=20), connected=False)
     for day in (3, 4, 5, 6, 7, 8):
         await logged(world, account, at=days_ago(day))
     await logged(world, account, at=days_ago(2))
     # Seven calls within seven days, from the eighth day ago to the second: none fits between any more.
     for day in (2, 5, 8):
         await refused(world, account, "call_frequency", at=days_ago(day, hour=19))
-    await logged(world, account, at=days_ago(2, hour=20), connected=False)
     await logged(world, account, at=days_ago(9))
 
 
