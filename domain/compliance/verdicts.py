@@ -43,17 +43,13 @@ def state_rules(facts: ContactFacts, rules: RuleSet) -> StateRules:
 
 
 def hold_in_force(facts: ContactFacts, rules: RuleSet, kind: str) -> tuple[HoldFact, datetime | None] | None:
-    """The hold of ``kind`` that counts at the contact, and when it ends (UTC; ``None`` for no end).
+    """A hold of ``kind`` that counts at the contact, and when it ends (UTC; ``None`` for no end).
 
     A hold with a last day counts until that day is over in every zone where the person may be.
     """
-    longest: tuple[HoldFact, datetime | None] | None = None
     for hold in facts.holds:
-        if hold.kind != kind or hold.since > facts.at:
-            continue
-        end = None if hold.until is None else start_of(hold.until + DAY, zones_at(facts, rules))
-        if end is None:
-            return hold, None
-        if end > facts.at and (longest is None or longest[1] is None or end > longest[1]):
-            longest = hold, end
-    return longest
+        if hold.kind == kind and hold.since <= facts.at:
+            end = None if hold.until is None else start_of(hold.until + DAY, zones_at(facts, rules))
+            if end is None or end > facts.at:
+                return hold, end
+    return None

@@ -137,6 +137,13 @@ def test_whether_a_text_names_the_opt_out(text: str, named: bool) -> None:
 def test_the_notice_is_asked_for_but_never_a_reason_to_refuse(federal: RuleSet, case: Case) -> None:
     assert "within five days" in notes(case(), federal)
     assert "is due on 2026-11-22" in notes(case(first_communication_on=date(2026, 11, 17)), federal)
+    assert "is due on 2026-11-18" in notes(case(first_communication_on=date(2026, 11, 13)), federal)
+    abroad = case(
+        channel="letter", first_communication_on=date(2026, 11, 12), zones=["America/Chicago", "Asia/Tokyo"]
+    )
+    assert "was due on 2026-11-17" in notes(abroad, federal)
+    still = abroad.moved_to(datetime(2026, 11, 17, 20, tzinfo=UTC))
+    assert "is due on 2026-11-17" in notes(still, federal), "in Chicago it is not over"
     assert "was due on 2026-11-06" in notes(case(first_communication_on=date(2026, 11, 1)), federal)
     assert "due" not in notes(case(validation_sent_on=date(2026, 11, 1)), federal)
 

@@ -109,6 +109,12 @@ def test_a_hold_counts_from_its_beginning_to_the_end_of_its_last_day(
     assert check_contact(case(holds=[hold(kind, until=date(2026, 11, 17))], at=NOON), federal).allowed
 
 
+def test_a_holds_last_day_ends_where_it_ends_last(federal: RuleSet, case: Case) -> None:
+    zones = ["America/New_York", "Pacific/Honolulu"]
+    facts = case(channel="letter", holds=[hold("cease", until=date(2026, 11, 18))], zones=zones)
+    assert denied(facts, federal).retry_at == datetime(2026, 11, 19, 10, tzinfo=UTC), "midnight in Honolulu"
+
+
 def test_of_two_holds_of_a_kind_the_longer_counts(federal: RuleSet, case: Case) -> None:
     both = [hold("cease", until=date(2026, 11, 20)), hold("cease", until=date(2026, 11, 25))]
     for holds in (both, both[::-1]):
