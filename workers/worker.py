@@ -103,7 +103,7 @@ def activities_of(
     scorecards = load_scorers(settings.scorecards)
     scoring = ScoringActivities(db, scorecards)
     assignment = AssignmentActivities(db, scorecards)
-    rule_sets = load_rule_sets(None)
+    rule_sets = load_rule_sets(settings.rules)
     accounts = AccountActivities(db, scorecards, rule_sets)
     commands = AccountCommands(db, scorecards, rule_sets)
     admission = AdmissionActivities(

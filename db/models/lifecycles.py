@@ -37,7 +37,9 @@ class Hold(Base):
             unique=True,
             postgresql_where=text("released_at IS NULL"),
         ),
-        Index("ix_hold_in_force", "agency_id", "debtor_id", postgresql_where=text("released_at IS NULL")),
+        # Released ones, too: a contact that is logged late is judged by the holds of its time.
+        Index(None, "agency_id", "debtor_id"),
+        Index(None, "agency_id", "account_id", "id"),
     )
 
     id: Mapped[UuidKey]

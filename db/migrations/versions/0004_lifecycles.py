@@ -70,7 +70,8 @@ CREATE TABLE hold (
     CONSTRAINT fk_hold_agency_id_debtor_id_debtor
         FOREIGN KEY (agency_id, debtor_id) REFERENCES debtor (agency_id, id)
 );
-CREATE INDEX ix_hold_in_force ON hold (agency_id, debtor_id) WHERE released_at IS NULL;
+CREATE INDEX ix_hold_agency_id_account_id_id ON hold (agency_id, account_id, id);
+CREATE INDEX ix_hold_agency_id_debtor_id ON hold (agency_id, debtor_id);
 CREATE UNIQUE INDEX uq_hold_in_force ON hold (account_id, kind) WHERE released_at IS NULL;
 
 CREATE TABLE promise (
