@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from sandbox.processes import until
 from tests.integration.api.commanding import (
     account_of,
     collectors,
@@ -387,17 +388,26 @@ async def test_a_note_is_one_event_with_its_words(world: Any, people: dict[str, 
     assert record.new == {"event_id": event["id"]}
 
 
-async def test_a_note_moves_the_follow_up_of_a_running_lifecycle(world: Any, temporal_client: Client) -> None:
+async def test_a_note_moves_the_follow_up_of_a_running_lifecycle(world: Any) -> None:
     account = await account_of(world)
     await tell(world, account, "transition", {"new_status": "assigned"})
-    before = await read(world, f"/accounts/{account['id']}/workflow")
+    before = await follow_up(world, account)
 
     noted = await tell(world, account, "notes", {"text": "a call"})
 
     assert noted.status_code == 201
-    after = await read(world, f"/accounts/{account['id']}/workflow")
-    follow_up = [step["at"] for step in after["next"] if step["what"].startswith("follow-up")]
-    assert follow_up > [step["at"] for step in before["next"] if step["what"].startswith("follow-up")]
+
+    async def moved() -> bool:
+        return await follow_up(world, account) > before
+
+    await until(moved, within_s=20, what="the lifecycle to hear of the note")
+
+
+async def follow_up(world: Any, account: dict[str, Any]) -> str:
+    """When an account's lifecycle says that it has been left alone for too long."""
+    steps = (await read(world, f"/accounts/{account['id']}/workflow"))["next"]
+    [at] = [step["at"] for step in steps if step["what"].startswith("follow-up")]
+    return str(at)
 
 
 def test_the_schema_says_what_commands_answer(world: Any) -> None:

@@ -1,0 +1,163 @@
+"""Lifecycles hear of what was changed beside them: at once, else at the next delivery."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from activities import notices as delivery
+from activities.messages import AgencyRef
+from activities.notices import DeliveryRequest, NoticeActivities
+from db.notices import Notice
+from domain.tenancy import Tenant
+from sandbox.processes import until
+from services.notices import Signaller
+from tests.integration.api.commanding import account_of, notices, tell, working
+from tests.integration.api.people import read, set_account
+from workflows import queues
+from workflows.notices import NoticeDelivery
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def worker(world: Any, temporal_client: Client) -> AsyncIterator[None]:
+    async with working(world, temporal_client):
+        yield
+
+
+@pytest.fixture
+def signaller(world: Any, temporal_client: Client) -> Signaller:
+    return Signaller(world.database, temporal_client)
+
+
+def system(world: Any, agency: str = "acme") -> Any:
+    return world.database.transaction(Tenant.system(world.agencies[agency], "test"))
+
+
+async def changed_beside(world: Any) -> dict[str, Any]:
+    """An account with a lifecycle, then moved by something else, which has noted it."""
+    account = await account_of(world)
+    answer = await tell(world, account, "transition", {"new_status": "assigned"})
+    assert answer.status_code == 200
+    await set_account(world, account, status="in_contact", version=99)
+    async with system(world) as tx:
+        await tx.lifecycles.notify([UUID(account["id"])])
+    return account
+
+
+async def state(world: Any, account: dict[str, Any]) -> str:
+    found: str = (await read(world, f"/accounts/{account['id']}/workflow"))["state"]
+    return found
+
+
+async def until_it_knows(world: Any, account: dict[str, Any]) -> None:
+    """Until the lifecycle has read what was changed beside it."""
+
+    async def knows() -> bool:
+        return await state(world, account) == "in_contact"
+
+    await until(knows, within_s=20, what="the lifecycle to hear of it")
+
+
+async def test_a_running_lifecycle_is_told_and_the_notice_is_gone(world: Any, signaller: Signaller) -> None:
+    account = await changed_beside(world)
+    assert await state(world, account) == "assigned"
+
+    await signaller.tell(world.agencies["acme"], [UUID(account["id"])])
+
+    await until_it_knows(world, account)
+    assert account["id"] not in await notices(world)
+
+
+async def test_who_has_no_lifecycle_needs_no_telling(world: Any) -> None:
+    account = await account_of(world)
+
+    noted = await tell(world, account, "notes", {"text": "a call"})
+
+    assert noted.status_code == 201
+    assert account["id"] not in await notices(world)
+    assert (await read(world, f"/accounts/{account['id']}/workflow"))["status"] == "not_started"
+
+
+async def test_a_change_that_is_noted_meanwhile_keeps_its_notice(world: Any) -> None:
+    account = await account_of(world)
+    account_id = UUID(account["id"])
+    async with system(world) as tx:
+        await tx.lifecycles.notify([account_id])
+    async with system(world) as tx:
+        seen = await tx.notices.of([account_id])
+    async with system(world) as tx:
+        await tx.lifecycles.notify([account_id])
+
+    async with system(world) as tx:
+        await tx.notices.remove(seen)
+
+    assert account["id"] in await notices(world)
+
+
+async def test_what_was_left_is_delivered_the_oldest_first_within_the_agency(
+    world: Any, temporal_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "BATCH", 2)
+    changed = [await changed_beside(world) for _ in range(3)]
+    async with system(world, "rival") as tx:
+        assert await tx.notices.oldest(10) == []
+
+    told = await temporal_client.execute_workflow(
+        NoticeDelivery.run,
+        AgencyRef(agency_id=world.agencies["acme"]),
+        id=f"{queues.notice_workflow_id(world.agencies['acme'])}-{uuid4()}",
+        task_queue=queues.LIFECYCLE,
+    )
+
+    assert told >= 3
+    for account in changed:
+        await until_it_knows(world, account)
+    assert await notices(world) == set()
+
+
+async def test_a_batch_ends_where_the_next_begins(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "BATCH", 2)
+    accounts = [UUID((await account_of(world))["id"]) for _ in range(3)]
+    for account_id in accounts:
+        async with system(world) as tx:
+            await tx.lifecycles.notify([account_id])
+    seen: list[UUID] = []
+
+    async def none(found: Any) -> list[Notice]:
+        seen.extend(notice.account_id for notice in found)
+        return []
+
+    activities, after = NoticeActivities(world.database, none), None
+    for _ in range(2):
+        request = DeliveryRequest(agency_id=world.agencies["acme"], after=after)
+        batch = await ActivityEnvironment().run(activities.deliver, request)
+        after = batch.after
+
+    assert seen == accounts
+    assert (batch.told, batch.after) == (0, None)
+    assert {str(account_id) for account_id in accounts} <= await notices(world)
+    async with system(world) as tx:
+        await tx.session.execute(text("DELETE FROM lifecycle_notice"))
+
+
+async def test_a_lifecycle_that_takes_no_signal_keeps_no_other_from_theirs(
+    world: Any, signaller: Signaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await changed_beside(world)
+    async with system(world) as tx:
+        [notice] = await tx.notices.of([UUID(account["id"])])
+    refused = Notice(notice.noted_at, UUID(int=0))
+
+    def workflow_id(account_id: UUID) -> str:
+        """None where there is no account: a signal that the server refuses."""
+        return queues.account_workflow_id(account_id) if account_id.int else ""
+
+    monkeypatch.setattr("services.notices.account_workflow_id", workflow_id)
+
+    assert await signaller.signal([refused, notice]) == [notice]
+    assert await signaller.signal([refused]) == []
+    assert await signaller.signal([]) == []
