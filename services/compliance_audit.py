@@ -105,8 +105,7 @@ def _row_faults(row: "ComplianceDecision", rules: _Rules) -> Iterator[str]:
     )
     if digest != bytes(row.hash):
         yield "its hash does not fit what it says"
-    said = row.answer.get("allowed") if isinstance(row.answer, dict) else None
-    if said is not row.allowed:
+    if (said := _allowed(row.answer)) is not row.allowed:
         yield f"allowed is {row.allowed}, but the answer says {said}"
     if rules.definition is None:
         return
@@ -156,6 +155,10 @@ def _opened(row: "ComplianceRuleSet") -> _Rules:
     except ValidationError:
         return _Rules(label, None)
     return _Rules(label, rules if rules.label == label else None)
+
+
+def _allowed(answer: object) -> object:
+    return answer.get("allowed") if isinstance(answer, dict) else None
 
 
 def _in_words(answer: object) -> str:
