@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from activities.assignment import AssignedChunk, AssignmentActivities, AssignmentRef, AssignmentRequest
@@ -74,11 +75,9 @@ class Office:
 
     async def change(self, account_ids: Sequence[UUID], values: str) -> None:
         """What commands do to rows: ``values`` are SQL assignments, and the scores follow."""
-        await self.query(
-            f"UPDATE account SET version = version + 1, {values} WHERE id = ANY(%s)",  # noqa: S608
-            list(account_ids),
-        )
+        statement = text(f"UPDATE account SET version = version + 1, {values} WHERE id = ANY(:ids)")  # noqa: S608
         async with self.db.transaction(self.tenant) as tx:
+            await tx.session.execute(statement, {"ids": list(account_ids)})
             await tx.rescore(builtin_scorecards(), account_ids)
 
     async def best(self) -> list[UUID]:
