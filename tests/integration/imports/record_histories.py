@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
+from activities import notices
 from activities.assignment import AssignmentRequest
 from activities.messages import AgencyRef
 from tests.integration.imports.shop import Shop, eventually, rows
 from workflows import queues
 from workflows.accounts import AccountLifecycle
 from workflows.assignment import AutoAssignment
+from workflows.notices import NoticeDelivery
 from workflows.portfolio import PortfolioPoll
 
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"
@@ -58,6 +62,23 @@ async def test_record_assignment(shop: Shop) -> None:
     the_run = queues.assignment_workflow_id(shop.agency_id)
     await shop.ended(the_run)
     await save(shop, the_run, "auto-assignment-completed")
+
+
+async def test_record_delivery(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "BATCH", 2)
+    await shop.import_file(rows(3))
+    await shop.scored()
+    async with shop.db.transaction(shop.tenant) as tx:
+        await tx.lifecycles.notify([account["id"] for account in await shop.mine("id", "account")])
+    workflow_id = queues.notice_workflow_id(shop.agency_id)
+    told = await shop.client.execute_workflow(
+        NoticeDelivery.run,
+        AgencyRef(agency_id=shop.agency_id),
+        id=workflow_id,
+        task_queue=queues.LIFECYCLE,
+    )
+    assert told == 3
+    await save(shop, workflow_id, "notice-delivery-in-two-batches")
 
 
 async def poll(shop: Shop, name: str) -> None:
