@@ -120,6 +120,21 @@ async def test_a_key_used_twice_is_one_event_and_one_answer(world: Any) -> None:
     assert promises == [first.json()]
 
 
+async def test_a_key_used_with_two_bodies_at_once_is_the_first_one_s(world: Any) -> None:
+    account = await account_of(world, status="in_contact")
+    once = key()
+
+    answers = await asyncio.gather(
+        *(
+            tell(world, account, "promises", {"amount": amount, "due_date": day(10)}, **once)
+            for amount in ("100", "101")
+        )
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201, 422]
+    assert len(await events(world, account, "promise")) == 1
+
+
 async def test_the_same_key_on_another_account_is_another_body(world: Any) -> None:
     one, other = await account_of(world), await account_of(world)
     once, body = key(), {"new_status": "assigned"}
