@@ -76,7 +76,6 @@ class AccountCommands:
             if known is None:
                 change = await AccountChange.begin(tx, account_id, self._scorers, only_for=command.only_for)
                 command.check(change.account.status)
-                await tx.lifecycles.mark_admitted(account_id)
                 told = await effect(change)
                 await change.settle()
                 body = told.body or await tx.account_changes.json(account_id)

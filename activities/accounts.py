@@ -56,6 +56,13 @@ class AccountActivities:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             return await snapshot(tx, ref.account_id, self._rule_sets)
 
+    @activity.defn(name="accounts.admit")
+    async def admit(self, ref: AccountRef) -> AccountSnapshot:
+        """``load`` for a lifecycle that a command has started: from now on the account counts as worked."""
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            await tx.lifecycles.mark_admitted(ref.account_id)
+            return await snapshot(tx, ref.account_id, self._rule_sets)
+
     @activity.defn(name="accounts.deadline_reached")
     async def deadline_reached(self, reached: DeadlineReached) -> AccountSnapshot:
         """Do what a deadline brings; nothing when it is over, moved or was done before."""

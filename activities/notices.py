@@ -56,10 +56,15 @@ class NoticeActivities:
 
     @activity.defn(name="notices.deliver")
     async def deliver(self, request: DeliveryRequest) -> Delivered:
-        """Deliver the oldest notices and remove them. What was noted again meanwhile stays."""
+        """Deliver the oldest notices and remove them. What was noted again meanwhile stays.
+
+        Notices of accounts that nobody works are dropped: where no lifecycle runs there is none to tell.
+        """
         tenant = Tenant.system(request.agency_id, ACTOR)
         after = (request.after.noted_at, request.after.account_id) if request.after else None
         async with self._db.transaction(tenant) as tx:
+            if after is None:
+                await tx.notices.drop_unworked()
             notices = await tx.notices.oldest(BATCH, after=after)
         if not notices:
             return Delivered(told=0, after=None)

@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select, tuple_
+from sqlalchemy import Select, delete, exists, select, text, tuple_
 
-from db.models import LifecycleNotice
+from db.models import Account, LifecycleNotice
 from db.store import Store
+
+ADMISSION_MINUTES = 10
+"""How long after its start a lifecycle's account is marked as admitted, at the very latest."""
 
 
 class Notice(NamedTuple):
@@ -26,12 +29,27 @@ class NoticeStore(Store):
         return await self._read(_NOTICES.where(LifecycleNotice.account_id.in_(account_ids)))
 
     async def oldest(self, limit: int, *, after: tuple[datetime, UUID] | None = None) -> list[Notice]:
-        """At most ``limit`` notices behind ``after``, the oldest first."""
+        """At most ``limit`` notices of worked accounts behind ``after``, the oldest first."""
         key = (LifecycleNotice.noted_at, LifecycleNotice.account_id)
-        query = _NOTICES.where(LifecycleNotice.agency_id == self._agency_id)
+        query = _NOTICES.where(LifecycleNotice.agency_id == self._agency_id).where(
+            exists().where(
+                Account.agency_id == self._agency_id,
+                Account.id == LifecycleNotice.account_id,
+                Account.admitted_at.is_not(None),
+                Account.released_at.is_(None),
+            )
+        )
         if after is not None:
             query = query.where(tuple_(*key) > after)
         return await self._read(query.order_by(*key).limit(limit))
+
+    async def drop_unworked(self) -> None:
+        """Remove notices of accounts that no lifecycle works: there is none to be told.
+
+        A set-based change notes accounts by the thousand, most of which were never admitted. One that is
+        just being admitted is marked soon after its lifecycle has started, hence ``ADMISSION_MINUTES``.
+        """
+        await self._session.execute(_DROP_UNWORKED, {"agency": self._agency_id, "minutes": ADMISSION_MINUTES})
 
     async def remove(self, notices: Sequence[Notice]) -> None:
         """Their accounts were told. A change that was noted since keeps its notice."""
@@ -42,5 +60,12 @@ class NoticeStore(Store):
     async def _read(self, query: Select[datetime, UUID]) -> list[Notice]:
         return [Notice(*row) for row in await self._session.execute(query)]
 
+
+_DROP_UNWORKED = text("""
+    DELETE FROM lifecycle_notice n USING account a
+     WHERE n.agency_id = :agency AND n.noted_at < now() - make_interval(mins => :minutes)
+       AND a.agency_id = :agency AND a.id = n.account_id
+       AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+""")
 
 _NOTICES = select(LifecycleNotice.noted_at, LifecycleNotice.account_id)

@@ -22,6 +22,7 @@ from activities.account_messages import (
 from activities.messages import AccountRef
 from db.commands import Answer, body_hash
 from domain.accounts import AccountStatus
+from domain.errors import Conflict
 from domain.holds import HoldKind
 from domain.tenancy import Role
 from services.access import Principal, Right, require
@@ -201,9 +202,14 @@ class AccountCommandService:
             # What a closed account cannot be told starts no workflow; releasing a hold can be.
             told.check(status)
         priority = view.score.priority if view.score else UNSCORED_PRIORITY
-        await self._commander.carry_out(update, told, priority=priority, status=status.value)
+        refusal: Conflict | None = None
+        try:
+            await self._commander.carry_out(update, told, priority=priority, status=status.value)
+        except Conflict as refused:
+            # It may have been carried out a moment ago, by the same key: then it cannot be a second time.
+            refusal = refused
         async with self._database.transaction(who.tenant) as tx:
             answer = await tx.commands.known(command.operation, key, digest)
-        if answer is None:
-            raise LookupError(f"the update {update} of account {account_id} has kept no answer")
-        return answer
+        if answer is not None:
+            return answer
+        raise refusal or LookupError(f"the update {update} of account {account_id} has kept no answer")

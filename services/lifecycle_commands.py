@@ -81,7 +81,9 @@ class LifecycleCommander:
     async def _send(self, update: str, command: AccountCommand, priority: int, status: str) -> Done:
         ref = command.account
         start = WithStartWorkflowOperation(
-            AccountLifecycle.run, lifecycle_input(ref), **start_options(ref, priority, status)
+            AccountLifecycle.run,
+            lifecycle_input(ref, by_command=True),
+            **start_options(ref, priority, status),
         )
         try:
             done: Done = await self._client.execute_update_with_start_workflow(

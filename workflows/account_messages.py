@@ -12,11 +12,13 @@ from activities.messages import Message
 class LifecycleInput(Message):
     """The account, and what an earlier run of its lifecycle knew of it and had yet to do.
 
+    ``by_command``: a command has started it, before its account was admitted in its turn.
     ``posted`` and ``reversed_``: money came in, or went back; ``transitions`` were asked for by signal.
     """
 
     agency_id: UUID
     account_id: UUID
+    by_command: bool = False
     snapshot: AccountSnapshot | None = None
     posted: bool = False
     reversed_: bool = False

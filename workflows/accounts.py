@@ -59,6 +59,7 @@ class AccountLifecycle:
     @workflow.init
     def __init__(self, start: LifecycleInput) -> None:
         self._ref = AccountRef(agency_id=start.agency_id, account_id=start.account_id)
+        self._to_be_admitted = start.by_command
         self._snapshot = start.snapshot
         self._stale = start.snapshot is None
         self._posted = start.posted
@@ -297,7 +298,9 @@ class AccountLifecycle:
 
     async def _take_next(self) -> None:
         if self._stale or self._snapshot is None:
-            await self._step(AccountActivities.load, self._ref)
+            read = AccountActivities.admit if self._to_be_admitted else AccountActivities.load
+            self._to_be_admitted = False
+            await self._step(read, self._ref)
         elif self._posted:
             self._posted = False
             await self._step(AccountActivities.payment_posted, self._ref)

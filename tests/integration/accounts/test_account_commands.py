@@ -31,7 +31,18 @@ async def nothing_changes(desk: Desk, account: UUID) -> tuple[Any, ...]:
     return await desk.account(account), await desk.timeline(account), await desk.audit(account)
 
 
-async def test_assigning_a_new_account_gives_it_to_a_collector_and_begins_its_work(desk: Desk) -> None:
+async def test_a_lifecycle_that_a_command_has_started_counts_as_worked(desk: Desk) -> None:
+    account = await desk.place()
+    ref = desk.ref(account)
+    assert (await desk.steps.load(ref)).is_open
+    assert (await desk.account(account))["admitted_at"] is None
+
+    assert (await desk.steps.admit(ref)).is_open
+    row = await desk.account(account)
+    assert (row["admitted_at"] is not None, row["released_at"]) == (True, None)
+
+
+async def test_assigning_a_new_account_gives_it_to_a_collector(desk: Desk) -> None:
     account, cole = await desk.place(), await desk.hire()
     order = desk.order(Assign, account, collector_id=cole)
     after = await desk.carry_out(order)
@@ -40,8 +51,6 @@ async def test_assigning_a_new_account_gives_it_to_a_collector_and_begins_its_wo
     assert (after.status, row["status"], row["assigned_to"]) == (S.ASSIGNED, "assigned", cole)
     assert (after.version, row["version"], row["account_version"]) == (3, 3, 3)
     assert (row["collector_id"], row["queued"]) == (cole, True)
-    assert row["admitted_at"] is not None
-    assert row["released_at"] is None
     assert await desk.events(account) == [
         ("assigned", None, "Cole Lector"),
         ("status_changed", "new", "assigned"),

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text, update
 
-from db.models import Account
+from db.models import Account, AccountScore
 from domain.scoring import DebtorFacts
 from domain.scoring.facts import FACT_NAMES
 from domain.tenancy import Tenant
@@ -69,7 +69,12 @@ async def change(world: Any, debtor: dict[str, Any], **fields: Any) -> dict[str,
 async def set_account(world: Any, account: dict[str, Any], **values: Any) -> None:
     """What other commands will do to an account's row."""
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
-        await tx.session.execute(update(Account).where(Account.id == UUID(account["id"])).values(**values))
+        row = update(Account).where(Account.id == UUID(account["id"]))
+        version = {"version": Account.version + 1} if "version" not in values else {}
+        await tx.session.execute(row.values(**values, **version))
+        if "balance" in values:
+            score = update(AccountScore).where(AccountScore.account_id == UUID(account["id"]))
+            await tx.session.execute(score.values(account_version=AccountScore.account_version + 1))
 
 
 async def collector_of(world: Any) -> UUID:

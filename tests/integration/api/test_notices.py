@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import notices as delivery
 from activities.messages import AgencyRef
 from activities.notices import DeliveryRequest, NoticeActivities
-from db.notices import Notice
+from db.notices import ADMISSION_MINUTES, Notice
 from domain.tenancy import Tenant
 from sandbox.processes import until
 from services.notices import Signaller
@@ -116,7 +116,25 @@ async def test_what_was_left_is_delivered_the_oldest_first_within_the_agency(
     assert told >= 3
     for account in changed:
         await until_it_knows(world, account)
-    assert await notices(world) == set()
+    assert not {account["id"] for account in changed} & await notices(world)
+
+
+async def test_a_notice_of_an_account_that_nobody_works_waits_and_is_dropped(world: Any) -> None:
+    account = await account_of(world)
+    account_id = UUID(account["id"])
+    async with system(world) as tx:
+        await tx.lifecycles.notify([account_id])
+        await tx.notices.drop_unworked()
+    assert account["id"] in await notices(world), "its lifecycle may just be starting"
+
+    async with system(world) as tx:
+        assert account_id not in [notice.account_id for notice in await tx.notices.oldest(500)]
+        await tx.session.execute(
+            text("UPDATE lifecycle_notice SET noted_at = now() - make_interval(mins => :age)"),
+            {"age": ADMISSION_MINUTES + 1},
+        )
+        await tx.notices.drop_unworked()
+    assert account["id"] not in await notices(world)
 
 
 async def test_a_batch_ends_where_the_next_begins(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +142,7 @@ async def test_a_batch_ends_where_the_next_begins(world: Any, monkeypatch: pytes
     accounts = [UUID((await account_of(world))["id"]) for _ in range(3)]
     for account_id in accounts:
         async with system(world) as tx:
+            await tx.lifecycles.mark_admitted(account_id)
             await tx.lifecycles.notify([account_id])
     seen: list[UUID] = []
 
