@@ -55,6 +55,7 @@ class Question:
     purpose: Purpose = Purpose.GENERAL
     recipient: Recipient = Recipient.CONSUMER
     place: Place = Place.UNKNOWN
+    connected: bool = True
     at: datetime | None = None
 
 
@@ -155,6 +156,7 @@ def _facts(view: "AccountView", question: Question, around: "Circumstances", rul
             "purpose": question.purpose,
             "recipient": question.recipient,
             "place": question.place,
+            "connected": question.connected,
             "at": around.at,
             "now": around.now,
             "zones": person_zones(debtor, said["time_zone"]),

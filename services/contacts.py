@@ -141,6 +141,7 @@ def _question(form: ContactForm) -> Question:
         purpose=form.purpose,
         recipient=form.recipient,
         place=form.place,
+        connected=form.connected,
         at=form.at,
     )
 

@@ -16,9 +16,10 @@ from domain.compliance.verdicts import Refusal, state_rules, zones_at
 def call_frequency(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
     """Not more than seven calls within seven consecutive days about one debt: 12 CFR 1006.14(b)(2)(i)(A).
 
-    Calls that the person consented to and calls that could not be connected do not count (1006.14(b)(3)).
+    Calls that the person consented to and calls that could not be connected do not count, and are permitted
+    in excess of the limit (1006.14(b)(3)).
     """
-    if facts.channel is not Channel.CALL or is_consented(facts, rules):
+    if facts.channel is not Channel.CALL or _is_excluded(facts, rules):
         return None
     calls = rules.calls
     counted = [attempt for attempt in _calls(facts) if attempt.debt]
@@ -36,9 +37,10 @@ def call_after_conversation(facts: ContactFacts, rules: RuleSet) -> Refusal | No
     """No call within seven consecutive days of a telephone conversation about the debt.
 
     12 CFR 1006.14(b)(2)(i)(B); the date of the conversation is the first of the days (1006.14(b)(2)(ii)).
-    Whoever placed the call: a conversation is one. A call that the person consented to is excluded.
+    Whoever placed the call: a conversation is one. Calls that are excluded from the limit above are from
+    this one, too.
     """
-    if facts.channel is not Channel.CALL or is_consented(facts, rules):
+    if facts.channel is not Channel.CALL or _is_excluded(facts, rules):
         return None
     calls, zones = rules.calls, zones_at(facts, rules)
     until = facts.at
@@ -68,7 +70,7 @@ def contact_limits(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
     Contacts over the limit's media count together. As in federal law, consented and unconnected calls do
     not count.
     """
-    if is_consented(facts, rules):
+    if _is_excluded(facts, rules):
         return None
     refusals = [
         Refusal(limit.citation, _limit_in_words(limit), until)
@@ -101,6 +103,12 @@ def is_consented(facts: ContactFacts, rules: RuleSet) -> bool:
         facts.at.astimezone(zone).date() < given.astimezone(zone).date() + days * DAY
         for zone in zones_at(facts, rules)
     )
+
+
+def _is_excluded(facts: ContactFacts, rules: RuleSet) -> bool:
+    """Whether the limits do not ask about this contact: consented to, or a call that was not connected."""
+    unconnected = facts.channel is Channel.CALL and not facts.connected
+    return unconnected or is_consented(facts, rules)
 
 
 def _calls(facts: ContactFacts) -> list[Attempt]:

@@ -113,7 +113,8 @@ class ContactFacts(_Fact):
     """All that the rules may know about one contact.
 
     ``at`` is when it happens (or happened), ``now`` when it is judged. ``zones`` are IANA names of all
-    zones that the person's telephone, address and known zone point to. ``attempts`` are the contacts of
+    zones that the person's telephone, address and known zone point to. ``connected`` is false of a call that,
+    when it was placed, did not reach the dialled number (``Attempt``). ``attempts`` are the contacts of
     the last weeks on all accounts of the person at this agency. ``consent_at`` is the latest consent,
     given directly, to further calls about this debt. ``state`` is the person's (two letters).
     ``dispute_received_on`` is of a dispute that is open; ``dispute_in_period`` says whether it came
@@ -126,6 +127,7 @@ class ContactFacts(_Fact):
     purpose: Purpose = Purpose.GENERAL
     recipient: Recipient = Recipient.CONSUMER
     place: Place = Place.UNKNOWN
+    connected: bool = True
     at: Instant
     now: Instant
     zones: tuple[ZoneName, ...] = ()

@@ -81,6 +81,15 @@ def test_what_does_not_count_to_the_seven(change: dict[str, Any], federal: RuleS
     ).allowed
 
 
+def test_a_call_that_was_not_connected_is_permitted_in_excess(federal: RuleSet, case: Case) -> None:
+    full = calls(12, 13, 14, 15, 16, 17, 18)
+    assert check_contact(case(attempts=full), federal).allowed is False
+    assert check_contact(case(attempts=full, connected=False), federal).allowed
+    talked = calls(18, conversation=True)
+    assert call_after_conversation(case(attempts=talked), federal)
+    assert check_contact(case(attempts=talked, connected=False), federal).allowed
+
+
 def test_ringing_without_an_answer_is_connected_and_counts(federal: RuleSet, case: Case) -> None:
     rung = calls(12, 13, 14, 15, 16, 17, 18, connected=True, conversation=False)
     assert call_frequency(case(attempts=rung), federal)
