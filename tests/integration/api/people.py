@@ -70,9 +70,10 @@ async def set_account(world: Any, account: dict[str, Any], **values: Any) -> Non
     """What other commands will do to an account's row."""
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
         row = update(Account).where(Account.id == UUID(account["id"]))
-        version = {"version": Account.version + 1} if "version" not in values else {}
+        # A balance does not change without a version and a score.
+        version = {"version": Account.version + 1} if "balance" in values else {}
         await tx.session.execute(row.values(**values, **version))
-        if "balance" in values:
+        if version:
             score = update(AccountScore).where(AccountScore.account_id == UUID(account["id"]))
             await tx.session.execute(score.values(account_version=AccountScore.account_version + 1))
 
