@@ -38,13 +38,13 @@ from workflows.portfolio import PortfolioPoll
 
 BUILD = "bench"
 ACTOR = "bench"
-_PORTS = ("postgres", "temporal", "temporal_ui", "sftp")
+_PORTS = ("postgres", "temporal", "temporal_ui", "sftp", "stripe")
 _WORKER_START_S = 60.0
 _SFTP_USER = DEMO_USERS[0]
 
 
 class World:
-    """PostgreSQL, Temporal and SFTP servers that run, and databases made for one measurement each."""
+    """PostgreSQL, Temporal, SFTP and Stripe servers that run, and databases made for one measurement each."""
 
     def __init__(self, stack: Stack, client: Client) -> None:
         self.stack = stack

@@ -109,7 +109,7 @@ class StripeGateway:
         base_url: str = API,
         timeout_s: float = 80,
         connect_timeout_s: float = 5,
-        connections: int = 100,
+        connections: int = 50,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._http = HttpClient(

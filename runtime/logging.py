@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-_CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access")
+_CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access", "stripe")
 
 
 def configure_logging(

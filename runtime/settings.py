@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa: S105
 JWT_SECRET_BYTES = 32
+STRIPE_API = "https://api.stripe.com"
 DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="
 
 
@@ -44,6 +45,7 @@ class Settings(Stage):
     temporal_port: int = Field(7233, ge=1, le=65535)
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
     sftp_port: int = Field(2222, ge=1, le=65535)
+    stripe_port: int = Field(12111, ge=1, le=65535)
     metrics_port: int | None = Field(None, description="port of a worker's Prometheus metrics")
     postgres_bin: Path | None = Field(None, description="folder with the PostgreSQL binaries of the sandbox")
 
@@ -59,6 +61,7 @@ class Settings(Stage):
     build_id: str = Field("dev", description="version of the workers' code, such as the image tag")
 
     storage_url: str = Field("", description="object storage: file:///… or s3://bucket/prefix")
+    stripe_url: str = Field("", description="Stripe's API; in development the sandbox's stand-in")
 
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_JWT_SECRET)
     access_token_minutes: int = Field(15, ge=1)
@@ -93,6 +96,7 @@ class Settings(Stage):
             "temporal_address": f"127.0.0.1:{self.temporal_port}",
             "temporal_ui_url": f"http://127.0.0.1:{self.temporal_ui_port}",
             "storage_url": f"file://{(self.home / 'storage').absolute()}",
+            "stripe_url": STRIPE_API if self.is_production else f"http://127.0.0.1:{self.stripe_port}",
         }
         for name, value in local.items():
             if not getattr(self, name):

@@ -1,1 +1,1 @@
-"""A whole world on one laptop: PostgreSQL, Temporal, SFTP and the product's own processes."""
+"""A whole world on one laptop: PostgreSQL, Temporal, SFTP, a Stripe stand-in and the product itself."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _APP_START_S = 90.0
 _APP_STOP_S = 8.0
 _SFTP_START_S = 30.0
+_STRIPE_START_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Stack:
             namespace=settings.temporal_namespace,
         )
         self.sftp = Child("SFTP", self._sftp_command(), self.logs / "sftp.log")
+        self.stripe = Child("Stripe", self._stripe_command(), self.logs / "stripe.log")
         self._migrate = migrate
         self._report = report
         self._apps = {app.name: (app, self._app_child(app)) for app in apps}
@@ -98,6 +100,7 @@ class Stack:
             Port(settings.temporal_port, "Temporal", "RECOUP_TEMPORAL_PORT"),
             Port(settings.temporal_ui_port, "the Temporal Web UI", "RECOUP_TEMPORAL_UI_PORT"),
             Port(settings.sftp_port, "SFTP", "RECOUP_SFTP_PORT"),
+            Port(settings.stripe_port, "the Stripe stand-in", "RECOUP_STRIPE_PORT"),
             Port(settings.api_port, "the API", "RECOUP_API_PORT"),
         ]
 
@@ -114,7 +117,7 @@ class Stack:
     @property
     def children(self) -> list[Child]:
         """Every process that runs now."""
-        every = [self.sftp, *(child for _, child in self._apps.values())]
+        every = [self.sftp, self.stripe, *(child for _, child in self._apps.values())]
         every += [server.child for server in (self.postgres, self.temporal) if server.started]
         return [child for child in every if child.running]
 
@@ -123,13 +126,13 @@ class Stack:
 
         What was started stays up when something else fails: call ``stop`` in any case.
         """
-        await together(self._start_database(), self._start_temporal(), self._start_sftp())
-        await together(*(self._start_app(app, child) for app, child in self._apps.values()))
+        await together(self._start_stripe(), self._start_product())
 
     async def watch(self) -> None:
         """Run until a process ends unexpectedly, for apps once too often. Raises ``SandboxError`` then."""
         await together(
-            *(self._watch_server(child) for child in (self.postgres.child, self.temporal.child, self.sftp)),
+            *(self._watch_server(server) for server in (self.postgres.child, self.temporal.child)),
+            *(self._watch_server(server) for server in (self.sftp, self.stripe)),
             *(self._watch_app(app, child) for app, child in self._apps.values()),
         )
 
@@ -137,7 +140,7 @@ class Stack:
         """Stop everything in reverse order; harmless when something or all is stopped already."""
         self._stopping = True
         await together(*(child.stop(grace_s=_APP_STOP_S) for _, child in self._apps.values()))
-        await together(self.sftp.stop(), self.temporal.stop())
+        await together(self.sftp.stop(), self.stripe.stop(), self.temporal.stop())
         await self.postgres.stop()
 
     def kill(self) -> None:
@@ -146,6 +149,10 @@ class Stack:
         for child in self.children:
             # PostgreSQL ends its own processes on SIGQUIT; on SIGKILL they would notice later.
             child.signal(signal.SIGQUIT if child.name == "PostgreSQL" else signal.SIGKILL)
+
+    async def _start_product(self) -> None:
+        await together(self._start_database(), self._start_temporal(), self._start_sftp())
+        await together(*(self._start_app(app, child) for app, child in self._apps.values()))
 
     async def _start_database(self) -> None:
         began = time.monotonic()
@@ -167,6 +174,14 @@ class Stack:
         await self.sftp.start()
         await self.sftp.until(lambda: _listens(self.settings.sftp_port), within_s=_SFTP_START_S)
         self._came_up("SFTP", f"{LOOPBACK}:{self.settings.sftp_port}", began)
+
+    async def _start_stripe(self) -> None:
+        began = time.monotonic()
+        await self.stripe.start()
+        await self.stripe.until(
+            lambda: answers_http(self.settings.stripe_port, "/"), within_s=_STRIPE_START_S
+        )
+        self._came_up("Stripe", f"{LOOPBACK}:{self.settings.stripe_port}, a stand-in", began)
 
     async def _start_app(self, app: App, child: Child) -> None:
         began = time.monotonic()
@@ -203,6 +218,10 @@ class Stack:
         words = [sys.executable, "-m", "sandbox.sftp", "--root", str(self.sftp_root)]
         words += ["--users", str(self._users_file), "--host-key", str(self._host_key_file)]
         return Command([*words, "--port", str(self.settings.sftp_port)])
+
+    def _stripe_command(self) -> Command:
+        words = [sys.executable, "-m", "sandbox.stripe", "--file", str(self.home / "stripe" / "stripe.db")]
+        return Command([*words, "--port", str(self.settings.stripe_port)])
 
     @property
     def _users_file(self) -> Path:

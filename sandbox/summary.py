@@ -96,6 +96,7 @@ def _places(settings: "Settings") -> Table:
     table.add_row("metrics", f"{api}/metrics")
     table.add_row("Temporal Web UI", settings.temporal_ui_url)
     table.add_row("SFTP", f"sftp -P {settings.sftp_port} demo@127.0.0.1 (password demo)")
+    table.add_row("Stripe stand-in", f"http://127.0.0.1:{settings.stripe_port} (any key sk_test_…)")
     table.add_row("PostgreSQL", settings.database_owner_url)
     table.add_row("logs", str(settings.home.absolute() / "logs"))
     return table

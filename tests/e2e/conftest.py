@@ -16,7 +16,7 @@ import pytest
 from sandbox.ports import free_port
 
 READY = "Ctrl-C stops everything"
-PORTS = ("API", "POSTGRES", "TEMPORAL", "TEMPORAL_UI", "SFTP")
+PORTS = ("API", "POSTGRES", "TEMPORAL", "TEMPORAL_UI", "SFTP", "STRIPE")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from sandbox.ports import free_port
 from sandbox.processes import alive, ended, tail, until
 
 SCRIPT = Path(__file__).with_name("run_sandbox.py")
-VARIABLES = ("POSTGRES_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SFTP_PORT", "API_PORT")
+VARIABLES = ("POSTGRES_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "SFTP_PORT", "STRIPE_PORT", "API_PORT")
 SLEEPER = "worker:exec sleep 1000"
 STUBBORN = "worker:trap '' TERM; echo trapped; while :; do sleep 1; done"
 
