@@ -14,6 +14,7 @@ from db.account_lists import AccountFilter, AccountOrder, like_pattern, matches,
 from db.keyset import Position
 from db.models import Account, AccountScore, Collector, Creditor, Debtor
 from db.store import Store
+from domain.holds import STOPS_WORK_ON_ALL
 
 SEARCH_PROBE = 5000
 """Matches of a search that are looked up at once; a pattern that matches more is tested row by row."""
@@ -130,12 +131,16 @@ class AccountStore(Store):
     async def add(self, new: NewAccount) -> UUID | None:
         """Insert an account with its search document; None when the creditor placed it before.
 
-        The placement is posted by ``LedgerStore.place`` in the same transaction.
+        The placement is posted by ``LedgerStore.place`` in the same transaction. What holds the person,
+        whom the caller has locked, holds the new account, too.
         """
         values = {name: getattr(new, name) for name in NewAccount.__slots__}
+        held = await self._session.scalar(
+            _HELD, {"agency": self._agency_id, "debtor": new.debtor_id, "personal": PERSONAL_HOLDS}
+        )
         account_id: UUID | None = await self._session.scalar(
             upsert(Account)
-            .values(agency_id=self._agency_id, balance=new.original_amount, **values)
+            .values(agency_id=self._agency_id, balance=new.original_amount, held=held, **values)
             .on_conflict_do_nothing(index_elements=["agency_id", "creditor_id", "external_ref"])
             .returning(Account.id)
         )
@@ -155,6 +160,16 @@ class AccountStore(Store):
         )
         return found.all()
 
+
+PERSONAL_HOLDS = sorted(STOPS_WORK_ON_ALL)
+
+PERSON_IS_HELD = """EXISTS (
+        SELECT FROM hold h WHERE h.agency_id = :agency AND h.debtor_id = {debtor}
+           AND h.released_at IS NULL AND h.kind = ANY(:personal))"""
+"""Whether a debtor is bankrupt, dead or in service, so that none of their accounts is worked; ``:personal`` are
+``PERSONAL_HOLDS``."""
+
+_HELD = text(f"SELECT {PERSON_IS_HELD.format(debtor=':debtor')}")
 
 _VIEW = (
     select(Account, Creditor, Debtor, Collector, AccountScore)

@@ -4,7 +4,7 @@ Statements must not rely on statistics: while an agency's first million rows com
 takes it for one row, and a nested loop of its choice would be quadratic.
 """
 
-from db.accounts import INDEX_ACCOUNTS, SEARCH_DOCUMENT
+from db.accounts import INDEX_ACCOUNTS, PERSON_IS_HELD, SEARCH_DOCUMENT
 
 _MANY_ROWS = 10_000
 _SMALL_TABLE_BYTES = 64 << 20
@@ -176,10 +176,10 @@ _IS_NEW = "account_id IS NULL AND taken"
 
 INSERT_ACCOUNTS = f"""
     INSERT INTO account (id, agency_id, creditor_id, debtor_id, external_ref, original_amount, balance,
-                         currency, {_DATE_LIST})
+                         currency, held, {_DATE_LIST})
     SELECT new_id, :agency, creditor_id, debtor_id, external_ref, original_amount, original_amount,
-           :currency, {_DATE_LIST}
-      FROM merge_account WHERE {_IS_NEW} ORDER BY creditor_id, external_ref
+           :currency, {PERSON_IS_HELD.format(debtor="m.debtor_id")}, {_DATE_LIST}
+      FROM merge_account m WHERE {_IS_NEW} ORDER BY creditor_id, external_ref
 """
 
 INSERT_JOURNAL = """

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from db import merge_sql, recall_sql
+from db.accounts import PERSONAL_HOLDS
 from db.cipher import ColumnCipher, place
 from db.staging import SSN_COLUMN
 from db.store import Store
@@ -116,6 +117,7 @@ class PlacementStore(Store):
             "actor": self._tenant.actor.name,
             "currency": currency,
             "key": f"{import_id}/{bucket.index}-{bucket.count}",
+            "personal": PERSONAL_HOLDS,
             "receivable": LedgerAccount.RECEIVABLE,
             "placements": LedgerAccount.PLACEMENTS,
             "count": count,

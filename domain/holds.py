@@ -47,6 +47,9 @@ OF_THE_PERSON = frozenset(
 STOPS_WORK = frozenset({K.CEASE, K.ATTORNEY, K.BANKRUPTCY, K.DECEASED, K.SCRA, K.CHARGEBACK})
 """Holds that take the account off the worklist; the others close one way of contact only."""
 
+STOPS_WORK_ON_ALL = OF_THE_PERSON & STOPS_WORK
+"""Holds that take every account of the debtor off the worklist, those that are placed later, too."""
+
 
 def stops_work(kinds: Iterable[str]) -> bool:
     """Whether holds of these kinds keep an account off the worklist."""
