@@ -12,6 +12,7 @@ from domain.deadlines import (
     DeadlineKind,
     dispute_deadline,
     end_of_day,
+    hold_deadline,
     promise_deadline,
     start_of_day,
 )
@@ -77,7 +78,7 @@ def _all_deadlines(
         dispute_id, received_on = view.dispute
         yield at(K.DISPUTE_ANSWER, dispute_deadline(received_on, view.zone), dispute_id)
     for hold_id, until in view.hold_ends:
-        yield at(K.HOLD_END, end_of_day(until, view.zone), hold_id)
+        yield at(K.HOLD_END, hold_deadline(until), hold_id)
     rules = rule_sets.get(view.rule_set) or rule_sets[DEFAULT_RULES]
     barred_on = limitation.limitation_on(rules, view.state, view.account_type, view.limitation_since)
     if barred_on is not None:

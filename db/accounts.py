@@ -166,8 +166,10 @@ PERSONAL_HOLDS = sorted(STOPS_WORK_ON_ALL)
 PERSON_IS_HELD = """EXISTS (
         SELECT FROM hold h WHERE h.agency_id = :agency AND h.debtor_id = {debtor}
            AND h.released_at IS NULL AND h.kind = ANY(:personal))"""
-"""Whether a debtor is bankrupt, dead or in service, so that none of their accounts is worked; ``:personal`` are
-``PERSONAL_HOLDS``."""
+"""Whether a debtor is bankrupt, dead or in service, so that none of their accounts is worked.
+
+``:personal`` are ``PERSONAL_HOLDS``.
+"""
 
 _HELD = text(f"SELECT {PERSON_IS_HELD.format(debtor=':debtor')}")
 

@@ -13,6 +13,9 @@ PROMISE_GRACE_DAYS = 3
 DISPUTE_ANSWER_DAYS = 30
 """A dispute that is not answered for this many days after it came in is escalated."""
 
+LAST_ZONE = "Etc/GMT+12"
+"""The time zone in which each day ends last, twelve hours after UTC."""
+
 
 class DeadlineKind(StrEnum):
     """What happens when its time has come."""
@@ -65,6 +68,15 @@ def end_of_day(day: date, zone: str) -> datetime:
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of ``day`` in an IANA time zone."""
     return datetime.combine(day, time(), ZoneInfo(zone))
+
+
+def hold_deadline(until: date) -> datetime:
+    """When a hold ends: after its last day in the last zone on earth.
+
+    Wherever the person is, their last day is over by then, as it is for the rule on contacts, which counts
+    in every zone that they may be in; nobody is worked while they may still not be spoken to.
+    """
+    return end_of_day(until, LAST_ZONE)
 
 
 def promise_deadline(due_date: date, zone: str) -> datetime:
