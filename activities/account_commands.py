@@ -1,7 +1,7 @@
 """What an account can be told. One method is one command is one transaction."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +28,7 @@ from activities.account_snapshot import snapshot
 from domain.accounts import RECALLED, AccountStatus
 from domain.compliance import disputes
 from domain.compliance.disputes import EarlierDispute
+from domain.deadlines import MOST_DAYS_AHEAD, MOST_HOLD_DAYS_AHEAD
 from domain.errors import Conflict, Invalid, NotFound
 from domain.money import CENT
 
@@ -137,7 +138,7 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             account, promises = change.account, change.tx.promises
-            await _not_before_today(change, command.due_date, "due_date")
+            await _ahead(change, command.due_date, "due_date", at_most=MOST_DAYS_AHEAD)
             if command.amount > account.balance:
                 raise Invalid(f"the balance is {account.balance} {account.currency}", field="amount")
             if earlier := await promises.open_on(account.id):
@@ -165,7 +166,7 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             if command.until is not None:
-                await _not_before_today(change, command.until, "until")
+                await _ahead(change, command.until, "until", at_most=MOST_HOLD_DAYS_AHEAD)
             hold = await change.tx.holds.place(change.account, command.kind, command.reason, command.until)
             until = {"until": hold.until.isoformat()} if hold.until else {}
             await change.record("hold.placed", "hold", hold.id, {"kind": hold.kind, **until})
@@ -281,7 +282,7 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             account, offers = change.account, change.tx.offers
-            await _not_before_today(change, command.expires_on, "expires_on")
+            await _ahead(change, command.expires_on, "expires_on", at_most=MOST_DAYS_AHEAD)
             amount = _offered(command, account.balance)
             if amount > account.balance:
                 raise Invalid(f"the balance is {account.balance} {account.currency}", field="amount")
@@ -348,10 +349,13 @@ class AccountCommands:
         return await self._carry_out(command, effect)
 
 
-async def _not_before_today(change: AccountChange, day: date, field: str) -> None:
+async def _ahead(change: AccountChange, day: date, field: str, *, at_most: int) -> None:
+    """``Invalid`` for a day before today where the agency is, or more than so many days after it."""
     today = await change.tx.account_changes.today()
     if day < today:
         raise Invalid(f"{day} is in the past; it is {today} where the agency is", field=field)
+    if day > today + timedelta(days=at_most):
+        raise Invalid(f"{day} is too far ahead; at most {at_most} days are", field=field)
 
 
 def _offered(command: OfferSettlement, balance: Decimal) -> Decimal:

@@ -201,6 +201,7 @@ class RefusedTransition(Message):
     """A transition that was signalled and could not be made, in the words of the refusal."""
 
     account: AccountRef
+    identity: CommandIdentity
     new_status: AccountStatus
     reason: str
     asked_by: str

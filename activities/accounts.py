@@ -21,6 +21,7 @@ from domain.tenancy import Tenant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from db.account_changes import LockedAccount
     from db.models import Promise
     from db.session import Database
     from domain.compliance import RuleSet
@@ -95,8 +96,15 @@ class AccountActivities:
         """Money went back: an account that was settled or closed as paid is worked again."""
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             change = await AccountChange.begin(tx, ref.account_id, self._scorers)
-            if change.account.balance > 0 and change.account.status not in OPEN_STATUSES:
+            if change.account.balance > 0 and _was_paid(change.account):
                 await change.move(S.IN_CONTACT, "A payment was reversed: a balance is left")
+                dispute = await tx.disputes.reopen(ref.account_id)
+                if dispute is not None:
+                    await change.record("dispute.reopened", "dispute", dispute.id, {})
+                    await change.move(
+                        S.DISPUTED, "Its dispute was never answered", dispute_id=str(dispute.id)
+                    )
+                await tx.lifecycles.mark_admitted(ref.account_id)
             await change.settle()
             return await snapshot(tx, ref.account_id, self._rule_sets)
 
@@ -104,13 +112,18 @@ class AccountActivities:
     async def note_refusal(self, refused: RefusedTransition) -> None:
         """A transition that nobody waited for could not be made: people shall see it."""
         ref, to = refused.account, refused.new_status.value
+        operation, key = f"refused: {refused.identity.operation}", refused.identity.key
+        digest = bytes.fromhex(refused.identity.body_hash)
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            if await tx.commands.claim_digest(operation, key, digest) is not None:
+                return
             await tx.timeline.add(
                 ref.account_id,
                 "refused",
                 f"Not moved to {to}: {refused.reason}",
                 details={"new_status": to, "asked_by": refused.asked_by},
             )
+            await tx.commands.keep(operation, key, 200, None)
 
     @activity.defn(name="accounts.note_follow_up")
     async def note_follow_up(self, follow_up: FollowUp) -> bool:
@@ -149,6 +162,12 @@ class AccountActivities:
         view = await change.tx.lifecycles.view(change.account.id)
         until = promise_deadline(promise.due_date, view.zone)
         return await change.tx.promises.received(promise, until) >= promise.amount
+
+
+def _was_paid(account: "LockedAccount") -> bool:
+    """Settled, or closed as paid: not recalled, nor closed by somebody."""
+    closed_as_paid = account.status is S.CLOSED and account.closed_reason == PAID
+    return closed_as_paid or account.status is S.SETTLED
 
 
 async def _end_promise(change: AccountChange, promise: "Promise", *, kept: bool) -> None:

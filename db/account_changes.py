@@ -30,6 +30,7 @@ class LockedAccount:
     assigned_to: UUID | None
     held: bool
     promised: bool
+    closed_reason: str | None
 
 
 class AccountChangeStore(Store):
@@ -102,7 +103,7 @@ _LOCK_DEBTOR = text("""
 """)
 
 _LOCK_ACCOUNT = text("""
-    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised
+    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised, closed_reason
       FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE
 """)
 

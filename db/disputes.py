@@ -78,6 +78,18 @@ class DisputeStore(Store):
         dispute.status, dispute.answered_at = "cancelled", await self._now()
         await self._session.flush()
 
+    async def reopen(self, account_id: UUID) -> Dispute | None:
+        """Open the latest dispute again that ended unanswered, in time and in writing, with its account.
+
+        None when there is none: then nothing keeps collection from going on (12 CFR 1006.38(d)(2)).
+        """
+        dispute = await self._session.scalar(self._of(account_id).order_by(Dispute.id.desc()).limit(1))
+        if dispute is None or dispute.status != "cancelled" or not dispute.in_period:
+            return None
+        dispute.status, dispute.answered_at = "open", None
+        await self._session.flush()
+        return dispute
+
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Dispute]:
         """Disputes of one account, newest first, keyed by ``(id,)``."""
         query = newest_first(self._of(account_id), (Dispute.id,), position, limit)

@@ -10,6 +10,12 @@ from pydantic import BaseModel, ConfigDict
 PROMISE_GRACE_DAYS = 3
 """A promise to pay is given this many days after its due date to arrive: banks take them."""
 
+MOST_DAYS_AHEAD = 366
+"""How far ahead a promise to pay or an offer may be: what is later is no plan, and hides the account."""
+
+MOST_HOLD_DAYS_AHEAD = 10 * 366
+"""How far ahead the end of a hold may be; longer ones have no end."""
+
 DISPUTE_ANSWER_DAYS = 30
 """A dispute that is not answered for this many days after it came in is escalated."""
 

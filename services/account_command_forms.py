@@ -1,6 +1,7 @@
 """What callers send with commands to an account."""
 
 import unicodedata
+from datetime import date
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from activities.account_messages import MAX_TEXT, DisputeOutcome
 from domain.accounts import AccountStatus
 from domain.holds import HoldKind
 from domain.money import Money, PositiveMoney
+from domain.placements import FIRST_DATE, LAST_DATE
 from services.fields import Day, Form
 
 MAX_INSTALMENTS = 120
@@ -45,6 +47,16 @@ Words = Annotated[
     BeforeValidator(_plain_line_breaks),
 ]
 """What a person writes: 1 to 2,000 characters, with line breaks."""
+
+
+def _near(day: date) -> date:
+    if not FIRST_DATE <= day <= LAST_DATE:
+        raise ValueError(f"must lie between {FIRST_DATE} and {LAST_DATE}")
+    return day
+
+
+NearDay = Annotated[Day, AfterValidator(_near)]
+"""A day that can be meant: with those at the ends of the calendar nobody can reckon."""
 
 YesOrNo = Annotated[bool, Field(strict=True)]
 Instalments = Annotated[int, Field(strict=True, ge=1, le=MAX_INSTALMENTS)]
@@ -75,14 +87,14 @@ class HoldForm(Form):
 
     kind: HoldKind
     reason: Words
-    until: Day | None = None
+    until: NearDay | None = None
 
 
 class DisputeForm(Form):
     """What the debtor disputes. ``new_information``: more than an earlier dispute said that was answered."""
 
     reason: Words
-    received_on: Day
+    received_on: NearDay
     in_writing: YesOrNo
     new_information: YesOrNo = False
 
@@ -91,14 +103,14 @@ class DisputeAnswerForm(Form):
     """What a dispute came to; ``verification_sent_on`` where the debt was verified or corrected."""
 
     outcome: DisputeOutcome
-    verification_sent_on: Day | None = None
+    verification_sent_on: NearDay | None = None
 
 
 class PromiseForm(Form):
     """What the debtor promises to pay, and by when."""
 
     amount: PositiveMoney
-    due_date: Day
+    due_date: NearDay
 
 
 class OfferForm(Form):
@@ -107,7 +119,7 @@ class OfferForm(Form):
     amount: PositiveMoney | None = None
     percent: Percent | None = None
     instalments: Instalments = 1
-    expires_on: Day
+    expires_on: NearDay
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

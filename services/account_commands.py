@@ -204,7 +204,9 @@ class AccountCommandService:
         priority = view.score.priority if view.score else UNSCORED_PRIORITY
         refusal: Conflict | None = None
         try:
-            await self._commander.carry_out(update, told, priority=priority, status=status.value)
+            await self._commander.carry_out(
+                update, told, priority=priority, status=status.value, version=view.account.version
+            )
         except Conflict as refused:
             # It may have been carried out a moment ago, by the same key: then it cannot be a second time.
             refusal = refused

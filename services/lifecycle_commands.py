@@ -34,9 +34,13 @@ _PASSING = frozenset({RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.NOT_FOUND,
 _AWAY = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
 
 
-def update_id(identity: CommandIdentity) -> str:
-    """The same for the same command: sent twice, it is one update of the workflow's run."""
-    parts = (identity.operation, identity.key, identity.body_hash)
+def update_id(identity: CommandIdentity, version: int) -> str:
+    """The same for the same command to an account of this version: sent twice, it is one update.
+
+    Temporal keeps what an update came to as long as its run goes on, a refusal, too. Once the account has
+    changed, a command that was refused is judged anew; one that was carried out is found by its key.
+    """
+    parts = (identity.operation, identity.key, identity.body_hash, str(version))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -50,21 +54,24 @@ class LifecycleCommander:
         self._client = client
         self._patience = patience
 
-    async def carry_out(self, update: str, command: AccountCommand, *, priority: int, status: str) -> Done:
+    async def carry_out(
+        self, update: str, command: AccountCommand, *, priority: int, status: str, version: int
+    ) -> Done:
         """Send ``command`` to the account's update ``update`` and wait until it was carried out.
 
-        ``priority`` (0–3) and ``status`` are the account's. Raises the domain error with which it was
-        refused, and ``Unavailable`` when nobody answered in time: it may be carried out all the same,
-        and is found by its key when it is sent again.
+        ``priority`` (0–3), ``status`` and ``version`` are the account's. Raises the domain error with which
+        it was refused, and ``Unavailable`` when nobody answered in time: it may be carried out all the
+        same, and is found by its key when it is sent again.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception(_passes),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
             reraise=True,
         )
+        sent_as = update_id(command.identity, version)
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                return await attempts(self._send, update, command, priority, status)
+                return await attempts(self._send, update, command, sent_as, priority, status)
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             raise _no_answer() from None
         except RPCError as error:
@@ -78,7 +85,9 @@ class LifecycleCommander:
                 raise
             raise refusal from None
 
-    async def _send(self, update: str, command: AccountCommand, priority: int, status: str) -> Done:
+    async def _send(
+        self, update: str, command: AccountCommand, sent_as: str, priority: int, status: str
+    ) -> Done:
         ref = command.account
         start = WithStartWorkflowOperation(
             AccountLifecycle.run,
@@ -90,7 +99,7 @@ class LifecycleCommander:
                 update,
                 command,
                 start_workflow_operation=start,
-                id=update_id(command.identity),
+                id=sent_as,
                 result_type=Done,
             )
         except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowAlreadyStartedError):

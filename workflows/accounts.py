@@ -32,9 +32,8 @@ from activities.account_messages import (
 from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
 from activities.messages import AccountRef, AgencyRef
-from domain.accounts import IllegalMove
 from domain.deadlines import Deadline, DeadlineKind
-from domain.errors import Conflict
+from domain.errors import NotFound
 from workflows import admitting, attributes, policies, queues
 from workflows.account_alarms import Alarms
 from workflows.account_messages import Expected, LifecycleDescription, LifecycleInput
@@ -42,8 +41,11 @@ from workflows.failures import DRAINING, cause_of, told_to_the_caller
 
 ALARMS = "a timer for each deadline"
 
-_OTHERWISE_THAN_KNOWN = frozenset({IllegalMove.type, Conflict.type})
-"""Refusals that mean that the account is not what this workflow took it for: it is read again."""
+PAUSE = timedelta(minutes=10)
+"""After which a step that has failed is tried again."""
+
+MOST_ASKED = 200
+"""Transitions asked for by signal that may wait; they are carried from run to run."""
 
 Step = Callable[[Any, Any], Awaitable[AccountSnapshot]]
 
@@ -65,7 +67,8 @@ class AccountLifecycle:
         self._posted = start.posted
         self._reversed = start.reversed_
         self._transitions = list(start.transitions)
-        self._failure: ActivityError | None = None
+        self._trouble: ApplicationError | None = None
+        self._gone = False
         self._leaving = False
         self._former_shape = False
         self._told = False
@@ -83,14 +86,14 @@ class AccountLifecycle:
             self._stale = self._snapshot.is_open and not self._snapshot.deadlines
         while True:
             await self._catch_up()
-            if self._snapshot is None or not self._snapshot.is_open:
+            if workflow.info().is_continue_as_new_suggested():
+                await self._continue_as_new()
+            elif self._snapshot is None or not self._snapshot.is_open:
                 if await self._drained():
                     await self._release()
                     if not self._has_news():
                         break
                 self._leaving = False
-            elif workflow.info().is_continue_as_new_suggested():
-                await self._continue_as_new()
             else:
                 await workflow.wait_condition(self._has_something_to_do)
 
@@ -213,10 +216,16 @@ class AccountLifecycle:
         """Money went back and that is on the ledger."""
         self._reversed = True
 
-    @workflow.signal
-    def transition_asked(self, command: Transition) -> None:
-        """Move the account by hand, when its turn comes; a refusal is put on the timeline."""
-        self._transitions.append(command)
+    @workflow.signal(name="transition")
+    def ask_transition(self, command: Transition) -> None:
+        """Move the account by hand, when its turn comes; a refusal is put on the timeline.
+
+        More than ``MOST_ASKED`` that wait at once are not taken up: nobody works an account so.
+        """
+        if len(self._transitions) < MOST_ASKED:
+            self._transitions.append(command)
+        else:
+            workflow.logger.warning("a transition was asked for beside too many others; it is dropped")
 
     @workflow.query
     def describe(self) -> LifecycleDescription:
@@ -239,9 +248,9 @@ class AccountLifecycle:
 
     async def _carry_out(self, step: Step, command: AccountCommand) -> Done:
         """One command at a time, each seeing what the one before has left."""
-        await workflow.wait_condition(lambda: self._snapshot is not None or self._failure is not None)
-        if self._failure is not None:
-            raise cause_of(self._failure)
+        await workflow.wait_condition(lambda: self._snapshot is not None or self._trouble is not None)
+        if self._snapshot is None and self._trouble is not None:
+            raise ApplicationError(self._trouble.message, *self._trouble.details, type=self._trouble.type)
         async with self._lock:
             if self._snapshot is not None and not self._stale:
                 with told_to_the_caller():
@@ -249,9 +258,7 @@ class AccountLifecycle:
             try:
                 after = await self._step(step, command)
             except ActivityError as error:
-                cause = cause_of(error)
-                self._stale = cause.type in _OTHERWISE_THAN_KNOWN
-                raise cause from None
+                raise cause_of(error) from None
             finally:
                 self._told = True
             return Done(status=after.status, version=after.version)
@@ -259,9 +266,15 @@ class AccountLifecycle:
     async def _step(self, step: Step, argument: Any) -> AccountSnapshot:
         """Carry out an activity that answers with the account as it is then. The caller holds the lock."""
         self._stale = False
-        after = await workflow.execute_activity_method(
-            step, argument, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-        )
+        try:
+            after = await workflow.execute_activity_method(
+                step, argument, task_queue=queues.LIFECYCLE, **policies.ACCOUNT_STEP
+            )
+        except ActivityError:
+            # Refused, perhaps because the account is not what it was taken for; or told so just before.
+            self._stale = True
+            raise
+        self._trouble = None
         self._take(after)
         return after
 
@@ -277,7 +290,7 @@ class AccountLifecycle:
 
     def _has_news(self) -> bool:
         waiting = self._stale or self._posted or self._reversed or bool(self._transitions)
-        return waiting or self._failure is not None
+        return waiting or self._gone
 
     def _has_something_to_do(self) -> bool:
         """News, or a command has ended the account, or this run has become long."""
@@ -285,16 +298,30 @@ class AccountLifecycle:
         return over or self._has_news() or workflow.info().is_continue_as_new_suggested()
 
     async def _catch_up(self) -> None:
-        """Do what facts and signals ask for, until there is no more."""
-        while self._has_news():
-            if self._failure is not None:
+        """Do what facts and signals ask for, until there is no more, or the history is long enough.
+
+        What fails is tried again after a pause, in which commands are taken; only an account that is not
+        there any more ends its lifecycle.
+        """
+        while self._has_news() and not workflow.info().is_continue_as_new_suggested():
+            failed = await self._attempt(self._take_next)
+            if self._gone:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                raise cause_of(self._failure)
-            async with self._lock:
-                try:
-                    await self._take_next()
-                except ActivityError as error:
-                    self._failure = error
+                raise ApplicationError("the account is not there any more", type=NotFound.type)
+            if failed:
+                await workflow.sleep(PAUSE, summary="try again")
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do some work when it is its turn; whether it failed."""
+        async with self._lock:
+            try:
+                await work()
+            except ActivityError as error:
+                self._trouble = cause_of(error)
+                self._gone = self._trouble.type == NotFound.type
+                workflow.set_current_details(f"in trouble: {self._trouble.type}; tried again every {PAUSE}")
+                return True
+        return False
 
     async def _take_next(self) -> None:
         if self._stale or self._snapshot is None:
@@ -303,40 +330,49 @@ class AccountLifecycle:
             await self._step(read, self._ref)
         elif self._posted:
             self._posted = False
-            await self._step(AccountActivities.payment_posted, self._ref)
+            await self._weigh(AccountActivities.payment_posted)
         elif self._reversed:
             self._reversed = False
-            await self._step(AccountActivities.payment_reversed, self._ref)
+            await self._weigh(AccountActivities.payment_reversed)
         elif self._transitions:
-            await self._move_as_asked(self._transitions.pop(0))
+            await self._move_as_asked(self._transitions[0])
+            self._transitions.pop(0)
+
+    async def _weigh(self, step: Step) -> None:
+        """Money moved; should the step fail, that is looked at again, whichever way it went."""
+        try:
+            await self._step(step, self._ref)
+        except ActivityError:
+            self._posted = self._reversed = True
+            raise
 
     async def _move_as_asked(self, command: Transition) -> None:
         try:
             await self._step(AccountCommands.transition, command)
         except ActivityError as error:
-            self._stale = True
             await workflow.execute_activity_method(
                 AccountActivities.note_refusal,
                 RefusedTransition(
                     account=self._ref,
+                    identity=command.identity,
                     new_status=command.new_status,
                     reason=cause_of(error).message,
                     asked_by=command.actor,
                 ),
                 task_queue=queues.LIFECYCLE,
-                **policies.DB_WRITE,
+                **policies.ACCOUNT_STEP,
             )
 
     async def _ring(self, deadline: Deadline) -> None:
-        async with self._lock:
-            if self._snapshot is None or deadline not in self._snapshot.deadlines:
-                return
-            try:
-                await self._step(
-                    AccountActivities.deadline_reached, DeadlineReached(account=self._ref, deadline=deadline)
-                )
-            except ActivityError as error:
-                self._failure = error
+        """A deadline has come. Tried again after a pause as long as it stands and fails."""
+
+        async def reach() -> None:
+            if self._snapshot is not None and deadline in self._snapshot.deadlines:
+                reached = DeadlineReached(account=self._ref, deadline=deadline)
+                await self._step(AccountActivities.deadline_reached, reached)
+
+        while await self._attempt(reach) and not self._gone:
+            await workflow.sleep(PAUSE, summary="try again")
 
     async def _drained(self) -> bool:
         """Take no more commands, finish those at hand; False when they, or a signal, changed something."""

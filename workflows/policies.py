@@ -29,6 +29,14 @@ _PATIENT = RetryPolicy(
 DB_READ: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=15), "retry_policy": _PATIENT}
 DB_WRITE: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _PATIENT}
 
+ACCOUNT_STEP: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_close_timeout": timedelta(minutes=2),
+    "retry_policy": _PATIENT,
+}
+"""A step of an account's lifecycle, which does one thing at a time: given up after a while, so that one step
+that never succeeds does not keep all others waiting. A command is then sent again by who wants it."""
+
 BULK_STEP: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=6),
     "heartbeat_timeout": timedelta(seconds=20),

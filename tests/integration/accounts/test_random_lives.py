@@ -186,7 +186,7 @@ class Machine:
         if answer == "illegal-move":
             account.events.append(("refused", None, None))
         order = self.desk.order(TransitionOrder, self.accounts[number], new_status=AccountStatus(to))
-        await self.signal(number, "transition_asked", order)
+        await self.signal(number, "transition", order)
 
     async def step_promise(self, number: int, account: Account, amount: Decimal, ahead: int) -> None:
         form = PromiseForm(amount=amount, due_date=self.day(ahead))

@@ -85,9 +85,9 @@ def subclasses(kind: type[DomainError]) -> Any:
 
 def test_one_command_is_one_update_and_another_is_another() -> None:
     first = CommandIdentity(operation="POST /a", key="k", body_hash="00")
-    assert update_id(first) == update_id(first.model_copy())
+    assert update_id(first, 3) == update_id(first.model_copy(), 3) != update_id(first, 4)
     others = [
         first.model_copy(update=change)
         for change in ({"operation": "POST /b"}, {"key": "l"}, {"body_hash": "01"})
     ]
-    assert len({update_id(identity) for identity in (first, *others)}) == 4
+    assert len({update_id(identity, 3) for identity in (first, *others)}) == 4

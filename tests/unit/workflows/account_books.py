@@ -163,6 +163,10 @@ class AccountBooks:
             self.promise_ = self.offer = self.dispute_ = None
         await self.happen("status_changed", to.value)
 
+    @activity.defn(name="accounts.admit")
+    async def admit_account(self, ref: AccountRef) -> AccountSnapshot:
+        return await self.load(ref)
+
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
         return self._snapshot()
