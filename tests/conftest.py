@@ -24,11 +24,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from db import migrate
+from gateways.stripe import StripeAccount, StripeGateway
 from sandbox import child
 from sandbox.ports import free_port
 from sandbox.postgres import APPLICATION, OWNER, SUPERUSER, THROW_AWAY, Postgres, ensure_database
 from sandbox.sftp import SftpServer
 from sandbox.sftp_users import SftpUser
+from sandbox.stripe.server import StripeServer
+from sandbox.stripe.world import Behaviour
 from sandbox.temporal import TemporalServer, time_skipping_server
 
 TEMPLATE = "recoup_template"
@@ -189,3 +192,40 @@ async def sftp_server(tmp_path: Path) -> AsyncIterator[SftpFixture]:
         root=server.root_of(user.name),
     )
     await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def running_stripe() -> AsyncIterator[StripeServer]:
+    """One Stripe stand-in a run, in this process and in memory: a secret key is a world of its own."""
+    server = StripeServer(free_port(), first_wait_s=0.01)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def stripe_server(running_stripe: StripeServer) -> StripeServer:
+    """The stand-in as it was at its start, but for the worlds of other keys: no faults, no delays changed."""
+    running_stripe.faults.clear()
+    vars(running_stripe.behaviour).update(vars(Behaviour()))
+    return running_stripe
+
+
+@pytest.fixture
+def stripe_key() -> str:
+    """A secret key that nobody used before."""
+    return f"sk_test_{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def stripe_gateway(stripe_server: StripeServer) -> AsyncIterator[StripeGateway]:
+    """A way to the stand-in that waits a second for an answer."""
+    gateway = StripeGateway(base_url=stripe_server.url, timeout_s=1)
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+def stripe_account(stripe_gateway: StripeGateway, stripe_key: str) -> StripeAccount:
+    """An agency's account at the stand-in, empty."""
+    return stripe_gateway.account(stripe_key)
