@@ -1,4 +1,4 @@
-"""The floor of an admission: a workflow that runs one activity which does nothing, then waits on a timer."""
+"""Floors: a workflow with an activity that does nothing and a timer, and one with such an update."""
 
 from datetime import timedelta
 
@@ -23,3 +23,16 @@ class Bare:
             nothing, task_queue=QUEUE, start_to_close_timeout=timedelta(seconds=15)
         )
         await workflow.sleep(timedelta(days=30))
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class BareEntity:
+    """Lives until it is terminated, and takes updates."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.update
+    async def nothing(self) -> None:
+        """Do nothing, and say so."""

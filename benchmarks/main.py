@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, portfolio_import, scoring, worklist
+from benchmarks import admission, portfolio_import, scoring, transition, worklist
 from benchmarks.report import (
     admission_json,
     admission_tables,
@@ -17,6 +17,8 @@ from benchmarks.report import (
     import_tables,
     scoring_json,
     scoring_tables,
+    transition_json,
+    transition_tables,
     worklist_json,
     worklist_tables,
 )
@@ -27,7 +29,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission", "scoring", "worklist")
+BENCHES = ("import", "admission", "scoring", "worklist", "transition")
 TERMINATED = 143
 
 
@@ -98,6 +100,9 @@ async def _measure(
     if name == "worklist":
         listed = await worklist.measure(servers, rows, requests, report)
         return worklist_json(listed), list(worklist_tables(listed))
+    if name == "transition":
+        moved = await transition.measure(servers, requests, report)
+        return transition_json(moved), list(transition_tables(moved))
     admitted = await admission.measure(servers, accounts, repeat, report)
     return admission_json(admitted), list(admission_tables(admitted))
 

@@ -9,6 +9,7 @@ from benchmarks.admission import LEAST_RATIO, AdmissionFigures
 from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
 from benchmarks.scoring import MOST_GROWTH, ScoringFigures
 from benchmarks.scoring import MOST_RATIO as MOST_SCORING_RATIO
+from benchmarks.transition import AT_ONCE, RoundTrips, TransitionFigures
 from benchmarks.worklist import MOST_RATIO as MOST_WORKLIST_RATIO
 from benchmarks.worklist import Latencies, WorklistFigures, percentile
 
@@ -152,6 +153,46 @@ def worklist_tables(figures: WorklistFigures) -> "Iterator[RenderableType]":
             f"{name}: p99 is {found.ratio:.2f} × the floor's, promised at most {MOST_WORKLIST_RATIO:g} ×",
             kept=found.ratio <= MOST_WORKLIST_RATIO,
         )
+
+
+def transition_json(figures: TransitionFigures) -> dict[str, Any]:
+    """The figures of account updates: milliseconds, updates a second, and the ratio of the medians."""
+    return {
+        "updates": figures.updates,
+        "at_once": AT_ONCE,
+        "sequential": _round_trips_json(figures.sequential),
+        "concurrent": _round_trips_json(figures.concurrent),
+    }
+
+
+def _round_trips_json(found: RoundTrips) -> dict[str, float]:
+    return {
+        **{
+            f"{name}_p{percent}_ms": percentile(times, percent) * 1000
+            for name, times in (("transition", found.transition), ("bare", found.bare))
+            for percent in (50, 99)
+        },
+        "transitions_per_s": found.transitions_per_s,
+        "bare_per_s": found.bare_per_s,
+        "ratio": found.ratio,
+    }
+
+
+def transition_tables(figures: TransitionFigures) -> "Iterator[RenderableType]":
+    """The figures of account updates: what half and what 99 in 100 of them stay within."""
+    title = f"moving accounts, {figures.updates:,} updates each way"
+    table = Table("", "p50 ms", "p99 ms", "updates/s", title=title)
+    ways = (("one after the other", figures.sequential), (f"{AT_ONCE} at once", figures.concurrent))
+    for name, found in ways:
+        for kind, times, per_s in (
+            ("transition, written to the database", found.transition, found.transitions_per_s),
+            ("floor, an update that does nothing", found.bare, found.bare_per_s),
+        ):
+            p50, p99 = (f"{percentile(times, percent) * 1000:.1f}" for percent in (50, 99))
+            table.add_row(f"{name}: {kind}", p50, p99, f"{per_s:,.0f}")
+    yield table
+    for name, found in ways:
+        yield Text(f"{name}: p50 is {found.ratio:.2f} × the floor's")
 
 
 def _timed(table: Table, name: str, seconds: float, rows: int) -> None:

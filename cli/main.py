@@ -248,14 +248,17 @@ def sftp_upload(
 @app.command()
 def bench(
     what: Annotated[
-        list[str] | None, typer.Argument(help="import, admission, scoring, worklist; all by default.")
+        list[str] | None,
+        typer.Argument(help="import, admission, scoring, worklist, transition; all by default."),
     ] = None,
     rows: Annotated[
         int, typer.Option(help="Rows of the import, accounts to score or list.", min=1)
     ] = 1_000_000,
     accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
     repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,
-    requests: Annotated[int, typer.Option(help="Requests for each page of the worklist.", min=1)] = 1_000,
+    requests: Annotated[
+        int, typer.Option(help="Requests for each page of the worklist, updates of accounts.", min=1)
+    ] = 1_000,
     as_json: AsJson = False,
 ) -> None:
     """Measure speed against floors taken in the same run, on servers of its own."""
