@@ -102,7 +102,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=MAX_KEY_LENGTH,
-        description="the same key and body get the first answer again; with another body, 422",
+        description="sent again by the same user with the same body, it gets the first answer; otherwise 422",
     ),
 ]
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from db.store import Store
 from domain.errors import KeyReused
+from domain.tenancy import USER, Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,15 @@ class Answer:
     body: Any
 
 
-def body_hash(body: Mapping[str, Any] | None) -> bytes:
-    """SHA-256 over the canonical JSON of a request body."""
+def body_hash(body: Mapping[str, Any] | None, actor: Actor) -> bytes:
+    """SHA-256 over the canonical JSON of what was sent, and of the user who sent it.
+
+    Whoever is no user (an operator at the command line, a process) is not part of it: what they send has
+    operations of its own, and is the same command whoever repeats it.
+    """
+    sent = {"user": actor.id or actor.name, "sent": body} if actor.kind == USER else body
     return hashlib.sha256(
-        json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()
+        json.dumps(sent, sort_keys=True, separators=(",", ":"), default=str).encode()
     ).digest()
 
 
@@ -34,10 +40,10 @@ class CommandStore(Store):
         """Claim ``key`` for this transaction, or return the answer that it already has.
 
         A second caller with the same key waits until the first commits or rolls back. The same key
-        with another body raises ``KeyReused``. The claim holds until ``answer`` fills it in; both
-        are one transaction with the effect.
+        with another body, or from another user, raises ``KeyReused``. The claim holds until ``answer``
+        fills it in; both are one transaction with the effect.
         """
-        return await self.claim_digest(operation, key, body_hash(body))
+        return await self.claim_digest(operation, key, body_hash(body, self._tenant.actor))
 
     async def known(self, operation: str, key: str, digest: bytes) -> Answer | None:
         """The answer that a key has, if it has one. ``KeyReused`` as ``claim``."""
@@ -89,7 +95,7 @@ class CommandStore(Store):
 def _same(known: Any, key: str, digest: bytes) -> Answer:
     if bytes(known.body_hash) != digest:
         raise KeyReused(
-            f"the idempotency key {key!r} was used with another body; send a new key",
+            f"the idempotency key {key!r} was used with another body, or by somebody else; send a new key",
             field="Idempotency-Key",
         )
     return Answer(known.status, known.response)

@@ -14,6 +14,10 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+USER = "user"
+"""The kind of an actor who has logged in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """The person or process behind a change, as the audit record names it.

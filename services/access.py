@@ -7,7 +7,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from domain.errors import Forbidden, Malformed
-from domain.tenancy import Actor, Role, Tenant
+from domain.tenancy import USER, Actor, Role, Tenant
 
 AGENCY_HEADER = "X-Agency"
 
@@ -92,7 +92,7 @@ class Principal:
     agency_id: UUID | None = None
     collector_id: UUID | None = None
     ip: str | None = None
-    kind: str = "user"
+    kind: str = USER
 
     @classmethod
     def operator(cls, name: str, agency_id: UUID | None = None) -> "Principal":
@@ -107,7 +107,7 @@ class Principal:
     @property
     def actor(self) -> Actor:
         """The user as audit records name them."""
-        return Actor(self.kind, self.username, self.user_id if self.kind == "user" else None, self.ip)
+        return Actor(self.kind, self.username, self.user_id if self.kind == USER else None, self.ip)
 
     @property
     def tenant(self) -> Tenant:

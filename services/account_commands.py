@@ -180,7 +180,7 @@ class AccountCommandService:
         values: "Mapping[str, Any]",
     ) -> Answer:
         """Have the account's workflow carry out a command of ``kind`` by its update, unless it was before."""
-        key, digest = command.key or uuid4().hex, body_hash(command.body)
+        key, digest = command.key or uuid4().hex, body_hash(command.body, who.actor)
         async with self._database.transaction(who.tenant) as tx:
             known = await tx.commands.known(command.operation, key, digest)
             if known is not None:

@@ -44,9 +44,9 @@ async def carry_out(
 ) -> Answer:
     """Run ``effect`` in one transaction of ``tenant`` and return its result as an answer.
 
-    A key that was used with the same body returns the first answer and runs nothing; with another
-    body it raises ``KeyReused``. An effect that raises, or that is ``Refused``, leaves the key unused; the
-    error of the latter is raised once the transaction is committed.
+    A key that the same user sent with the same body returns the first answer and runs nothing; another
+    body, or another user, is ``KeyReused``. An effect that raises, or that is ``Refused``, leaves the key
+    unused; the error of the latter is raised once the transaction is committed.
     """
     async with database.transaction(tenant) as tx:
         if command.key is not None:

@@ -36,7 +36,7 @@ from db.rule_files import builtin_rule_sets
 from db.scorecard_files import builtin_scorecards
 from db.session import Database
 from domain.deadlines import Deadline, DeadlineKind
-from domain.tenancy import Tenant
+from domain.tenancy import Actor, Tenant
 
 SCORERS = builtin_scorecards()
 RULE_SETS = builtin_rule_sets()
@@ -172,9 +172,8 @@ class Desk:
     ) -> AnyCommand:
         """A command as the API makes it, from ``admin`` at a known address."""
         body = {name: str(value) for name, value in values.items()} | {"account": str(account)}
-        identity = CommandIdentity(
-            operation=command.__name__, key=key or uuid4().hex, body_hash=body_hash(body).hex()
-        )
+        digest = body_hash(body, Actor("user", "admin", self.who))
+        identity = CommandIdentity(operation=command.__name__, key=key or uuid4().hex, body_hash=digest.hex())
         return command(
             account=self.ref(account),
             identity=identity,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from db.commands import body_hash
-from domain.tenancy import Tenant
+from domain.tenancy import Actor, Tenant
 from workflows.schedules import schedule_ids
 
 PASSWORD = "correct horse battery"
@@ -250,11 +250,13 @@ async def test_secrets_go_in_and_never_out(
             assert dump
             assert not any("s3cret" in row or marker in row for row in dump), table
         hashes = (await tx.session.execute(text("SELECT body_hash FROM command"))).scalars().all()
+        by = await tx.session.scalar(text("SELECT id FROM app_user WHERE username = 'acme.admin'"))
         secrets = await tx.sources.endpoint_secrets(uuid.UUID(made.json()["id"]))
     assert (secrets.password, secrets.private_key) == ("s3cret-of-another", private_key)
     assert "s3cret" not in repr(secrets)
     # A plain hash of a body with a password in it could be searched for the password.
-    assert body_hash({"path": {}, "body": user}) not in {bytes(found) for found in hashes}
+    plain = body_hash({"path": {}, "body": user}, Actor("user", "acme.admin", by))
+    assert plain not in {bytes(found) for found in hashes}
 
 
 async def test_a_source_with_other_secrets_is_another_body(world: Any, host_key: str) -> None:
