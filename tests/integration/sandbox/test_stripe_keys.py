@@ -51,6 +51,16 @@ async def test_another_body_or_endpoint_is_an_error(
     assert (await caller.get("customers"))["data"] == []
 
 
+async def test_a_key_belongs_to_one_endpoint(caller: Caller) -> None:
+    one, other = [(await caller.done("payment_intents", **INTENT))["id"] for _ in range(2)]
+    await caller.done(f"payment_intents/{one}/cancel", "k")
+
+    status, error = await caller.refused(f"payment_intents/{other}/cancel", "k")
+
+    assert (status, error["type"]) == (400, "idempotency_error")
+    assert (await caller.get(f"payment_intents/{other}"))["status"] == "requires_payment_method"
+
+
 async def test_a_decline_is_kept(caller: Caller) -> None:
     made = await caller.done("payment_intents", **INTENT)
     confirm = f"payment_intents/{made['id']}/confirm"
