@@ -157,6 +157,7 @@ _CIRCUMSTANCES = text("""
              WHERE p.agency_id = :agency AND p.debtor_id = :debtor) AS preference,
            (SELECT max(c.at) FROM contact c
              WHERE c.agency_id = :agency AND c.account_id = :account AND c.consent_given
+               AND c.conversation AND c.right_party
                AND c.at <= asked.at) AS consent_at,
            (SELECT CAST(min(c.at) AT TIME ZONE :zone AS date) FROM contact c
              WHERE c.agency_id = :agency AND c.account_id = :account AND c.purpose = 'validation_notice'

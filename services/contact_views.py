@@ -94,8 +94,8 @@ class ContactForm(Form):
         faults = {}
         if self.channel is Channel.CALL and self.conversation and not self.connected:
             faults["conversation"] = "there is none in a call that was not connected"
-        if self.consent_given and not self.conversation:
-            faults["consent_given"] = "is given in a conversation only"
+        if self.consent_given and not (self.conversation and self.with_right_party):
+            faults["consent_given"] = "is given by the person, in a conversation with them"
         if self.purpose is Purpose.VALIDATION_NOTICE and self.channel not in _NOTICE_CHANNELS:
             faults["purpose"] = "a validation notice is sent as a letter or e-mail (12 CFR 1006.34)"
         if faults:

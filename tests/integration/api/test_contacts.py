@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -166,6 +166,7 @@ async def test_a_closed_account_is_contacted_no_more(world: Any) -> None:
         ({"connected": None}, "connected"),
         ({"conversation": True, "connected": False}, "conversation"),
         ({"consent_given": True}, "consent_given"),
+        ({"consent_given": True, "conversation": True, "right_party": False}, "consent_given"),
         ({"purpose": "validation_notice"}, "purpose"),
         ({"purpose": "validation_notice", "channel": "sms"}, "purpose"),
         ({"colour": "red"}, "colour"),
@@ -297,6 +298,30 @@ async def test_consent_is_given_in_a_conversation_and_lasts_seven_days(world: An
     assert made["consented"] is True
     late = await logged(world, account, at=days_ago(1), purpose="consented")
     assert late["consented"] is False
+
+
+async def test_what_somebody_else_agreed_to_is_no_consent(world: Any) -> None:
+    account = await debt(world)
+    contact = {
+        **CALL,
+        "purpose": "general",
+        "recipient": "consumer",
+        "place": "unknown",
+        "conversation": True,
+        "right_party": False,
+        "consented": False,
+        "consent_given": True,
+        "account_id": UUID(account["id"]),
+        "debtor_id": UUID(account["debtor"]["id"]),
+        "decision_id": uuid4(),
+        "at": days_ago(2),
+    }
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+        await tx.contacts.add(contact)
+
+    made = await logged(world, account, at=days_ago(1), purpose="consented")
+
+    assert made["consented"] is False
 
 
 async def test_limits_about_one_debt_leave_the_person_s_others_alone(world: Any) -> None:
