@@ -247,8 +247,12 @@ class Person:
         """One of the payments went back."""
         account.reversed_.add(number)
         account.balance += account.payments[number]
-        if account.status not in OPEN:
+        if account.status == "settled" or account.closed_reason == "paid":
             account.move("in_contact")
+            last = account.disputes[-1] if account.disputes else None
+            if last and last.status == "cancelled" and last.in_writing:
+                last.status = "open"
+                account.move("disputed")
 
     def pass_time(self, account: Account, what: str) -> None:
         """A deadline comes, if the account waits for it."""

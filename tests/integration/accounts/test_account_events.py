@@ -20,6 +20,7 @@ from activities.account_messages import (
     RecordDispute,
     RefusedTransition,
     ReleaseHold,
+    Transition,
 )
 from domain.accounts import AccountStatus, IllegalMove
 from domain.compliance import validation
@@ -391,12 +392,53 @@ async def test_a_deadline_that_moved_away_does_nothing(desk: Desk) -> None:
     assert await statuses(desk, "promise", account) == ["cancelled", "open"]
 
 
-async def test_a_signalled_move_that_is_refused_is_on_the_timeline(desk: Desk) -> None:
+async def test_a_signalled_move_that_is_refused_is_on_the_timeline_once(desk: Desk) -> None:
     account = await desk.place()
+    order = desk.order(Transition, account, new_status=S.SETTLED)
     refused = RefusedTransition(
-        account=desk.ref(account), new_status=S.SETTLED, reason="not from new", asked_by="batch"
+        account=order.account,
+        identity=order.identity,
+        new_status=S.SETTLED,
+        reason="not from new",
+        asked_by="batch",
     )
+    await desk.steps.note_refusal(refused)
     await desk.steps.note_refusal(refused)
     [event] = await desk.timeline(account)
     assert (event["kind"], event["description"]) == ("refused", "Not moved to settled: not from new")
     assert event["details"] == {"new_status": "settled", "asked_by": "batch"}
+
+
+@pytest.mark.parametrize(
+    ("how", "after"),
+    [("recall", "closed"), ("close", "closed"), ("settle", "in_contact"), ("paid", "in_contact")],
+)
+async def test_only_what_was_paid_is_worked_again_when_money_goes_back(
+    desk: Desk, how: str, after: str
+) -> None:
+    account = await desk.place(status="negotiating")
+    journal = await desk.post(account, "1000.00" if how == "paid" else "10.00")
+    if how == "recall":
+        await desk.tell(Recall, account, reason="creditor asked")
+    elif how == "close":
+        await desk.tell(Close, account, reason="uncollectible")
+    elif how == "settle":
+        await desk.tell(Transition, account, new_status=S.SETTLED)
+    else:
+        await desk.steps.payment_posted(desk.ref(account))
+    await desk.reverse(account, journal)
+    await desk.steps.payment_reversed(desk.ref(account))
+    assert (await desk.account(account))["status"] == after
+
+
+async def test_a_dispute_that_a_payment_has_ended_goes_on_when_the_money_goes_back(desk: Desk) -> None:
+    account = await desk.place(status="in_contact")
+    await desk.tell(RecordDispute, account, reason="not mine", received_on=today(), in_writing=True)
+    journal = await desk.post(account, "1000.00")
+    await desk.steps.payment_posted(desk.ref(account))
+    assert await statuses(desk, "dispute", account) == ["cancelled"]
+    await desk.reverse(account, journal)
+    await desk.steps.payment_reversed(desk.ref(account))
+    assert (await desk.account(account))["status"] == "disputed"
+    assert await statuses(desk, "dispute", account) == ["open"]
+    assert len(await desk.deadlines(account, K.DISPUTE_ANSWER)) == 1
