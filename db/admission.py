@@ -90,10 +90,14 @@ _CANDIDATES = """
 _AFTER = "AND s.rank <= :rank AND (s.rank < :rank OR s.account_id > :id)"
 
 _ADMIT = text("""
-    UPDATE account SET admitted_at = now(), released_at = NULL
-     WHERE agency_id = :agency AND id = ANY(:ids) AND status = ANY(:open)
-       AND (admitted_at IS NULL OR released_at IS NOT NULL)
-    RETURNING id
+    WITH locked AS MATERIALIZED (
+        SELECT id FROM account
+         WHERE agency_id = :agency AND id = ANY(:ids) AND status = ANY(:open)
+           AND (admitted_at IS NULL OR released_at IS NOT NULL)
+         ORDER BY id FOR NO KEY UPDATE)
+    UPDATE account a SET admitted_at = now(), released_at = NULL
+      FROM locked WHERE a.agency_id = :agency AND a.id = locked.id
+    RETURNING a.id
 """)
 _RELEASE = text("""
     UPDATE account SET released_at = now()

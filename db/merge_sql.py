@@ -127,7 +127,7 @@ UPDATE_DEBTORS = f"""
     WITH locked AS MATERIALIZED (
         SELECT m.* FROM merge_debtor m JOIN debtor d ON d.id = m.debtor_id
          WHERE m.full_name <> d.full_name OR {_changed(_FACTS, "m", "d")}
-         ORDER BY m.natural_key FOR NO KEY UPDATE OF d),
+         ORDER BY m.debtor_id FOR NO KEY UPDATE OF d),
     refreshed AS (
         UPDATE debtor d
            SET full_name = m.full_name, {_kept(_FACTS, "m", "d")},
@@ -203,11 +203,13 @@ INSERT_PLACED_EVENTS = f"""
       FROM merge_account WHERE {_IS_NEW}
 """
 
+_TO_REFRESH = f"""
+      FROM merge_account m JOIN account a ON a.id = m.account_id
+     WHERE m.taken AND ({_changed(_DATES, "m", "a")})"""
+ACCOUNTS_TO_REFRESH = f"SELECT a.id {_TO_REFRESH}"
+
 UPDATE_ACCOUNTS = f"""
-    WITH locked AS MATERIALIZED (
-        SELECT m.* FROM merge_account m JOIN account a ON a.id = m.account_id
-         WHERE m.taken AND ({_changed(_DATES, "m", "a")})
-         ORDER BY m.creditor_id, m.external_ref FOR NO KEY UPDATE OF a),
+    WITH locked AS MATERIALIZED (SELECT m.* {_TO_REFRESH} ORDER BY m.account_id FOR NO KEY UPDATE OF a),
     refreshed AS (
         UPDATE account a
            SET {_kept(_DATES, "m", "a")}, version = a.version + 1, updated_at = now()

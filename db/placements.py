@@ -1,7 +1,7 @@
 """Merging staged rows into debtors and accounts, one hash bucket and one transaction at a time.
 
-A bucket is judged against what is there, then new rows are inserted and existing ones updated, both
-in key order, so that two imports at work never wait for each other in a circle. Inserts are
+A bucket is judged against what is there, then new rows are inserted in key order and existing ones updated
+in the order of their ids, as by everybody, so that nobody waits for each other in a circle. Inserts are
 optimistic: should another import place the same key first, the bucket is rolled back and merged
 again, and then finds it.
 
@@ -132,10 +132,12 @@ class PlacementStore(Store):
                 merge_sql.INSERT_PLACED_EVENTS,
             ):
                 await self._run(statement, values)
+        recalls, ids = await self._any_recalls(import_id, values), merge_sql.ACCOUNT_IDS
+        if recalls:
+            await self._lock_recalled(import_id, values)
         updated, warnings = await self._refresh_accounts(values) if inserted < rows else (0, 0)
-        ids = merge_sql.ACCOUNT_IDS
-        if await self._any_recalls(import_id, values):
-            closed, unheeded = await self._recall(import_id, values)
+        if recalls:
+            closed, unheeded = await self._recall(values)
             updated, warnings, ids = updated + closed, warnings + unheeded, recall_sql.ACCOUNT_IDS
         return await self._done(import_id, "accounts", bucket, Merged(inserted, updated, warnings), ids)
 
@@ -143,8 +145,15 @@ class PlacementStore(Store):
         found = text(recall_sql.ANY_RECALLS.format(staged=_staged(import_id)))
         return bool(await self._session.scalar(found, values))
 
-    async def _recall(self, import_id: UUID, values: Mapping[str, Any]) -> tuple[int, int]:
-        """Close the accounts that rows of the bucket take back; how many, and how many warnings."""
+    async def _lock_recalled(self, import_id: UUID, values: Mapping[str, Any]) -> None:
+        """Find the accounts that rows of the bucket take back, and lock all that the bucket changes."""
+        await self._compare(recall_sql.STAGED_RECALLS, import_id, values)
+        await self._run("ANALYZE merge_recall (account_id, debtor_id, taken)", {})
+        await self._run(recall_sql.LOCK_DEBTORS, values)
+        await self._run(recall_sql.LOCK_ACCOUNTS, values)
+
+    async def _recall(self, values: Mapping[str, Any]) -> tuple[int, int]:
+        """Close the accounts that were locked to be taken back; how many, and how many warnings."""
         values = {
             **values,
             "closed": AccountStatus.CLOSED,
@@ -152,8 +161,7 @@ class PlacementStore(Store):
             "recalled": RECALLED,
             "putback": PUTBACK,
         }
-        await self._compare(recall_sql.STAGED_RECALLS, import_id, values)
-        await self._run("ANALYZE merge_recall (account_id, taken)", {})
+        await self._run(recall_sql.SEE_CLOSED, values)
         closed = await self._run(recall_sql.CLOSE_ACCOUNTS, values)
         await self._run(recall_sql.UNQUEUE, values)
         return closed, sum([await self._run(warn, values) for warn in recall_sql.WARNINGS])

@@ -1,7 +1,12 @@
 """The statements that close the accounts which a bucket's rows take back; ``db.placements`` runs them.
 
-As in ``db.merge_sql``, accounts are locked in the order of their keys, and nothing relies on statistics.
+The people are locked first, then the accounts, both in the order of their ids, in statements of their
+own: the closing statement then sees all that commands on these accounts were just about to write.
+
+As in ``db.merge_sql``, nothing relies on statistics.
 """
+
+from db.merge_sql import ACCOUNTS_TO_REFRESH
 
 ANY_RECALLS = """
     SELECT EXISTS (
@@ -20,7 +25,7 @@ STAGED_RECALLS = """
            AND (s.creditor_name, s.external_ref) IN (SELECT creditor_name, external_ref FROM recalls)
          GROUP BY s.creditor_name, s.external_ref)
     SELECT r.line, r.external_ref, r.record_type, l.last_line, r.line = l.last_line AS taken,
-           a.id AS account_id, a.closed_reason, COALESCE(a.status = :closed, false) AS closed_before
+           a.id AS account_id, a.debtor_id, a.closed_reason, false AS closed_before
       FROM recalls r
       JOIN latest l USING (creditor_name, external_ref)
       LEFT JOIN creditor c ON c.agency_id = :agency AND c.name = r.creditor_name
@@ -28,27 +33,44 @@ STAGED_RECALLS = """
                          AND a.external_ref = r.external_ref
 """
 
+LOCK_DEBTORS = """
+    SELECT FROM debtor d
+     WHERE d.agency_id = :agency AND d.id IN (SELECT debtor_id FROM merge_recall WHERE taken)
+     ORDER BY d.id FOR NO KEY UPDATE
+"""
+LOCK_ACCOUNTS = f"""
+    SELECT FROM account a
+     WHERE a.agency_id = :agency
+       AND a.id IN (SELECT account_id FROM merge_recall WHERE taken UNION {ACCOUNTS_TO_REFRESH})
+     ORDER BY a.id FOR NO KEY UPDATE
+"""
+"""Those that other rows of the bucket refresh, too: all that the transaction changes, in one order."""
+
+SEE_CLOSED = """
+    UPDATE merge_recall m SET closed_before = true, closed_reason = a.closed_reason
+      FROM account a WHERE a.agency_id = :agency AND a.id = m.account_id AND a.status = :closed
+"""
+
 CLOSE_ACCOUNTS = """
-    WITH locked AS MATERIALIZED (
-        SELECT m.account_id, m.line, m.record_type
-          FROM merge_recall m JOIN account a ON a.id = m.account_id
-         WHERE m.taken AND a.status <> :closed
-         ORDER BY a.creditor_id, a.external_ref FOR NO KEY UPDATE OF a),
-    taken_back AS (
+    WITH taken_back AS (
         UPDATE account a
            SET status = :closed, promised = false, version = a.version + 1, updated_at = now(),
                closed_reason = CASE m.record_type WHEN :recall THEN :recalled ELSE :putback END
-          FROM locked m WHERE a.id = m.account_id
+          FROM merge_recall m
+         WHERE a.agency_id = :agency AND a.id = m.account_id AND m.taken AND NOT m.closed_before
         RETURNING a.id, m.line, old.status AS was, a.closed_reason AS reason),
     promises AS (
         UPDATE promise p SET status = 'cancelled', resolved_at = now()
-          FROM taken_back t WHERE p.agency_id = :agency AND p.account_id = t.id AND p.status = 'open'),
+          FROM taken_back t WHERE p.agency_id = :agency AND p.account_id = t.id AND p.status = 'open'
+        RETURNING p.id, t.id AS account_id, t.line),
     offers AS (
         UPDATE settlement_offer o SET status = 'cancelled', resolved_at = now()
-          FROM taken_back t WHERE o.agency_id = :agency AND o.account_id = t.id AND o.status = 'open'),
+          FROM taken_back t WHERE o.agency_id = :agency AND o.account_id = t.id AND o.status = 'open'
+        RETURNING o.id, t.id AS account_id, t.line),
     disputes AS (
         UPDATE dispute d SET status = 'cancelled', answered_at = now()
-          FROM taken_back t WHERE d.agency_id = :agency AND d.account_id = t.id AND d.status = 'open'),
+          FROM taken_back t WHERE d.agency_id = :agency AND d.account_id = t.id AND d.status = 'open'
+        RETURNING d.id, t.id AS account_id, t.line),
     notices AS (
         INSERT INTO lifecycle_notice (agency_id, account_id)
         SELECT :agency, id FROM taken_back ORDER BY id
@@ -61,6 +83,15 @@ CLOSE_ACCOUNTS = """
                jsonb_build_object('reason', reason, 'file', CAST(:file AS text),
                                   'import_id', CAST(:import AS uuid), 'line', line)
           FROM taken_back),
+    ended AS (
+        SELECT 'promise.cancelled' AS action, 'promise' AS entity, * FROM promises
+        UNION ALL SELECT 'offer.cancelled', 'settlement_offer', * FROM offers
+        UNION ALL SELECT 'dispute.cancelled', 'dispute', * FROM disputes),
+    audited_ends AS (
+        INSERT INTO audit_record (agency_id, actor_kind, actor, action, entity, entity_id, new)
+        SELECT :agency, 'system', :actor, action, entity, id::text,
+               jsonb_build_object('account_id', account_id, 'import_id', CAST(:import AS uuid), 'line', line)
+          FROM ended),
     audited AS (
         INSERT INTO audit_record (agency_id, actor_kind, actor, action, entity, entity_id, old, new)
         SELECT :agency, 'system', :actor, 'account.moved', 'account', id::text,

@@ -1,12 +1,13 @@
 """A creditor takes accounts back by a file: they are closed, and everything on them stops."""
 
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.integration.imports.conftest import working
-from tests.integration.imports.shop import HEADER, Shop, rows
+from tests.integration.imports.shop import HEADER, Shop, eventually, rows
 from workflows import queues
 
 TYPED = HEADER.replace("\n", ",record_type\n")
@@ -27,23 +28,27 @@ async def account(shop: Shop, ref: str) -> dict[str, Any]:
     )
 
 
-async def promise_offer_and_dispute(shop: Shop, account_id: UUID) -> None:
-    both = (shop.agency_id, account_id)
-    await shop.query(
+MADE: tuple[LiteralString, ...] = (
+    (
         "INSERT INTO promise (agency_id, account_id, amount, currency, due_date, made_by)"
-        " VALUES (%s, %s, 5, 'USD', '2030-01-01', 'x')",
-        *both,
-    )
-    await shop.query(
-        "INSERT INTO settlement_offer (agency_id, account_id, amount, currency, instalments, expires_on,"
-        " made_by) VALUES (%s, %s, 5, 'USD', 1, '2030-01-01', 'x')",
-        *both,
-    )
-    await shop.query(
-        "INSERT INTO dispute (agency_id, account_id, reason, received_on, in_writing, in_period,"
-        " recorded_by) VALUES (%s, %s, 'r', '2026-01-01', true, false, 'x')",
-        *both,
-    )
+        " VALUES (%(agency)s, %(account)s, 5, 'USD', '2030-01-01', 'x')"
+    ),
+    (
+        "INSERT INTO settlement_offer (agency_id, account_id, amount, currency, instalments, expires_on, made_by)"
+        " VALUES (%(agency)s, %(account)s, 5, 'USD', 1, '2030-01-01', 'x')"
+    ),
+    (
+        "INSERT INTO dispute (agency_id, account_id, reason, received_on, in_writing, in_period, recorded_by)"
+        " VALUES (%(agency)s, %(account)s, 'r', '2026-01-01', true, false, 'x')"
+    ),
+)
+"""What a command makes: a promise, an offer, a dispute."""
+
+
+async def promise_offer_and_dispute(shop: Shop, account_id: UUID) -> None:
+    async with await psycopg.AsyncConnection.connect(shop.superuser_url) as link:
+        for statement in MADE:
+            await link.execute(statement, {"agency": shop.agency_id, "account": account_id})
 
 
 async def test_a_recall_closes_the_account_and_stops_everything(stocked: Shop) -> None:
@@ -79,6 +84,47 @@ async def test_a_recall_closes_the_account_and_stops_everything(stocked: Shop) -
     assert await shop.one("SELECT full_name FROM debtor WHERE id = %s", putback["debtor_id"]) == {
         "full_name": "Person 2"
     }
+
+
+async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Shop) -> None:
+    shop = stocked
+    before = await account(shop, "A-1")
+    values = {"agency": shop.agency_id, "account": before["id"], "debtor": before["debtor_id"]}
+    async with await psycopg.AsyncConnection.connect(shop.superuser_url) as command:
+        await command.execute("SELECT FROM debtor WHERE id = %(debtor)s FOR NO KEY UPDATE", values)
+        await command.execute(
+            "UPDATE account SET promised = true, version = version + 1 WHERE id = %(account)s", values
+        )
+        for statement in MADE:
+            await command.execute(statement, values)
+        shop.send(f"{TYPED}A-1,,,recall\n", "back.csv")
+        await shop.poll()
+
+        async def waits() -> bool:
+            found = await shop.query(
+                "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
+                command.info.backend_pid,
+            )
+            return bool(found)
+
+        await eventually(waits)
+        await command.commit()
+    [*_, job] = await shop.settled(2)
+
+    after = await account(shop, "A-1")
+    assert (after["status"], after["promised"]) == ("closed", False)
+    assert after["version"] == before["version"] + 2
+    records = await shop.mine("action, entity, entity_id, new", "audit_record", "at, id")
+    for table, action in (
+        ("promise", "promise.cancelled"),
+        ("settlement_offer", "offer.cancelled"),
+        ("dispute", "dispute.cancelled"),
+    ):
+        [row] = await shop.mine("id, status", table)
+        assert row["status"] == "cancelled", table
+        [record] = [record for record in records if record["action"] == action]
+        assert (record["entity"], record["entity_id"]) == (table, str(row["id"]))
+        assert record["new"] == {"account_id": str(after["id"]), "import_id": str(job["id"]), "line": 2}
 
 
 async def test_recalled_accounts_leave_the_worklist_before_they_are_scored(stocked: Shop) -> None:
