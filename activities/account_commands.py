@@ -249,6 +249,11 @@ class AccountCommands:
             dispute = await store.to_answer(change.account.id, command.dispute_id)
             if sent_on is not None and sent_on > await change.tx.account_changes.today():
                 raise Invalid("a verification is not sent in the future", field="verification_sent_on")
+            if sent_on is not None and sent_on < dispute.received_on:
+                raise Invalid(
+                    f"the dispute was received on {dispute.received_on}; what was sent before is no answer",
+                    field="verification_sent_on",
+                )
             if sent_on is None and command.outcome in {"verified", "corrected"} and dispute.in_period:
                 raise Invalid(
                     "say when the verification was sent: until then collection stays stopped"

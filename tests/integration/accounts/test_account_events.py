@@ -184,8 +184,10 @@ async def test_a_dispute_stops_collection_until_it_is_answered(desk: Desk) -> No
     with pytest.raises(Invalid) as refused:
         await desk.tell(AnswerDispute, account, **told)
     assert refused.value.field == "verification_sent_on"
-    with pytest.raises(Invalid):
-        await desk.tell(AnswerDispute, account, **told, verification_sent_on=today() + DAY)
+    for sent_on in (today() + DAY, received - DAY):
+        with pytest.raises(Invalid) as refused:
+            await desk.tell(AnswerDispute, account, **told, verification_sent_on=sent_on)
+        assert refused.value.field == "verification_sent_on"
     with pytest.raises(NotFound):
         await desk.tell(AnswerDispute, account, dispute_id=uuid4(), outcome="withdrawn")
     answered = await desk.ask(AnswerDispute, account, **told, verification_sent_on=today())
