@@ -18,7 +18,11 @@ async def _serve(server: StripeServer) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     await server.start()
-    await stopping.wait()
+    stopped, failed = asyncio.create_task(stopping.wait()), asyncio.create_task(server.ended())
+    await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        failed.result()
+    failed.cancel()
     await server.stop()
 
 

@@ -37,41 +37,9 @@ def opened(
     outcome = outcome_of(world.get("payment_method", charge["payment_method"]))
     asking = outcome.inquiry if inquiry is None else inquiry
     taken = amount or charge["amount"] - charge["amount_refunded"]
-    dispute_id = new_id("du")
-    kind = charge["payment_method_details"]["type"]
-    card = charge["payment_method_details"].get("card")
-    dispute: Json = {
-        "id": dispute_id,
-        "object": "dispute",
-        "amount": taken,
-        "balance_transactions": [],
-        "charge": charge["id"],
-        "created": world.created,
-        "currency": charge["currency"],
-        "enhanced_eligibility_types": [],
-        "evidence": {**dict.fromkeys(_EVIDENCE), "enhanced_evidence": {}},
-        "evidence_details": {
-            "due_by": world.created + _DUE_S,
-            "enhanced_eligibility": {},
-            "has_evidence": False,
-            "past_due": False,
-            "submission_count": 0,
-            "submission_method": None,
-        },
-        "is_charge_refundable": asking,
-        "livemode": False,
-        "metadata": {},
-        "network_reason_code": None,
-        "payment_intent": charge["payment_intent"],
-        "reason": reason or outcome.dispute or ("fraudulent" if card else "debit_not_authorized"),
-        "status": "warning_needs_response" if asking else "needs_response",
-    }
-    if card:
-        case = {"brand": card["brand"], "case_type": "inquiry" if asking else "chargeback"}
-        dispute["payment_method_details"] = {
-            "card": case | {"network": card["brand"], "network_reason_code": "10.4"},
-            "type": kind,
-        }
+    card = charge["payment_method_details"]["type"] == "card"
+    why = reason or outcome.dispute or ("fraudulent" if card else "debit_not_authorized")
+    dispute = _new(world, charge, taken, asking=asking) | {"reason": why}
     world.save(dispute)
     world.save(charge | {"disputed": True})
     if not asking:
@@ -137,6 +105,44 @@ def close(world: World, form: Form, dispute: str) -> Json:
 def listing(world: World, form: Form) -> Json:
     """``GET /v1/disputes``."""
     return listed(world, form, "dispute", "/v1/disputes", filters=("charge", "payment_intent"))
+
+
+def _new(world: World, charge: Json, taken: int, *, asking: bool) -> Json:
+    dispute_id = new_id("du")
+    kind = charge["payment_method_details"]["type"]
+    card = charge["payment_method_details"].get("card")
+    dispute: Json = {
+        "id": dispute_id,
+        "object": "dispute",
+        "amount": taken,
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": world.created,
+        "currency": charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": {**dict.fromkeys(_EVIDENCE), "enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": world.created + _DUE_S,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": None,
+        },
+        "is_charge_refundable": asking,
+        "livemode": False,
+        "metadata": {},
+        "network_reason_code": None,
+        "payment_intent": charge["payment_intent"],
+        "status": "warning_needs_response" if asking else "needs_response",
+    }
+    if card:
+        case = {"brand": card["brand"], "case_type": "inquiry" if asking else "chargeback"}
+        dispute["payment_method_details"] = {
+            "card": case | {"network": card["brand"], "network_reason_code": "10.4"},
+            "type": kind,
+        }
+    return dispute
 
 
 def _must_be_open(dispute: Json) -> None:

@@ -43,52 +43,10 @@ def create(world: World, form: Form) -> Json:
         raise Refusal("off_session and mandate_data go with confirm=true only", param="confirm")
     world.named("customer", customer, "customer")
     method = _checked(world, name, customer, kinds) if name else None
-    intent_id = new_id("pi")
-    intent = world.save(
-        {
-            "id": intent_id,
-            "object": "payment_intent",
-            "amount": amount,
-            "amount_capturable": 0,
-            "amount_details": {"tip": {}},
-            "amount_received": 0,
-            "application": None,
-            "application_fee_amount": None,
-            "automatic_payment_methods": None,
-            "canceled_at": None,
-            "cancellation_reason": None,
-            "capture_method": "automatic",
-            "client_secret": f"{intent_id}_secret_{new_id('s')[2:]}",
-            "confirmation_method": "automatic",
-            "created": world.created,
-            "currency": currency,
-            "customer": customer,
-            "customer_account": None,
-            "description": texts["description"],
-            "excluded_payment_method_types": None,
-            "last_payment_error": None,
-            "latest_charge": None,
-            "livemode": False,
-            "metadata": metadata,
-            "next_action": None,
-            "on_behalf_of": None,
-            "payment_method": method["id"] if method else None,
-            "payment_method_configuration_details": None,
-            "payment_method_options": {kind: {} for kind in kinds},
-            "payment_method_types": kinds,
-            "processing": None,
-            "receipt_email": texts["receipt_email"],
-            "review": None,
-            "setup_future_usage": usage,
-            "shipping": None,
-            "source": None,
-            "statement_descriptor": None,
-            "statement_descriptor_suffix": texts["statement_descriptor_suffix"],
-            "status": "requires_confirmation" if method else "requires_payment_method",
-            "transfer_data": None,
-            "transfer_group": None,
-        }
-    )
+    given = {"customer": customer, "metadata": metadata, "setup_future_usage": usage, **texts}
+    intent = world.save(_unconfirmed(world, amount, currency, kinds) | given)
+    if method:
+        intent = world.save(intent | {"payment_method": method["id"], "status": "requires_confirmation"})
     world.emit("payment_intent.created", intent)
     return _confirmed(world, intent, method, confirmation) if confirm_now else intent
 
@@ -187,6 +145,53 @@ def currency_of(form: Form) -> str:
         known = ", ".join(CURRENCIES)
         raise Refusal(f"Invalid currency: {currency}. Known here: {known}", param=form.path("currency"))
     return currency
+
+
+def _unconfirmed(world: World, amount: int, currency: str, kinds: list[str]) -> Json:
+    intent_id = new_id("pi")
+    return {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "client_secret": f"{intent_id}_secret_{new_id('s')[2:]}",
+        "confirmation_method": "automatic",
+        "created": world.created,
+        "currency": currency,
+        "customer": None,
+        "customer_account": None,
+        "description": None,
+        "excluded_payment_method_types": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {},
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {kind: {} for kind in kinds},
+        "payment_method_types": kinds,
+        "processing": None,
+        "receipt_email": None,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+    }
 
 
 class _Confirmation:

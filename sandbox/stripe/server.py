@@ -29,6 +29,8 @@ from sandbox.stripe.world import Behaviour
 _METHODS: Final = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _TICK_S: Final = 0.2
 _STOP_S: Final = 2
+# Far longer than clients keep a connection, so that it is never cut while a request is on its way.
+_KEEP_ALIVE_S: Final = 75
 
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -92,6 +94,10 @@ class StripeServer:
         self._running = _Running(engine, webhooks)
         await self._running.start(self.port)
 
+    async def ended(self) -> None:
+        """Wait until it ends by itself, which is a failure: raises what went wrong."""
+        await self._now_running().ended()
+
     async def stop(self) -> None:
         """Stop listening and cut every connection; harmless when it does not run."""
         if self._running:
@@ -133,6 +139,7 @@ class _Running:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_STOP_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         self._server = _Server(config)
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
@@ -140,6 +147,9 @@ class _Running:
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.001)
         self.webhooks.send()
+
+    async def ended(self) -> None:
+        await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
         self.faults.end()

@@ -42,7 +42,9 @@ class Webhooks:
     ) -> None:
         self._store = store
         self._behaviour = behaviour
-        self._waits = wait_exponential_jitter(multiplier=first_wait_s, max=longest_wait_s, jitter=first_wait_s)
+        self._waits = wait_exponential_jitter(
+            multiplier=first_wait_s, max=longest_wait_s, jitter=first_wait_s
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = 0
         self._slots = asyncio.Semaphore(_AT_ONCE)
