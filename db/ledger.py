@@ -11,8 +11,11 @@ from sqlalchemy import func, insert, select, text
 
 from db.models import Account, Journal, Posting
 from db.store import Store
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.ledger import LedgerAccount
+
+PAYMENT = "payment"
+"""The kind of a journal that has taken money in: the only one that goes back."""
 
 _OWED = LedgerAccount.RECEIVABLE
 
@@ -50,24 +53,38 @@ class LedgerStore(Store):
 
         The caller lowers the account's balance in the same transaction (``AccountChange.receive``).
         """
-        journal_id = await self._journal("payment", key, "Payment", occurred_at)
+        journal_id = await self._journal(PAYMENT, key, "Payment", occurred_at)
         await self._post(
             journal_id, account_id, LedgerAccount.CASH, LedgerAccount.RECEIVABLE, amount, currency
         )
         return journal_id
 
-    async def reverse(self, journal_id: UUID, *, key: str, occurred_at: datetime) -> Decimal:
-        """Post the opposite of a journal; what it adds to the balance of its account. ``key`` as ``place``.
+    async def reverse(
+        self, journal_id: UUID, account_id: UUID, *, key: str, occurred_at: datetime
+    ) -> Decimal:
+        """Post the opposite of an account's payment; what that adds to its balance. ``key`` as ``place``.
 
-        Raises ``NotFound`` for a journal that is not there.
+        The caller, who has locked the account, raises its balance by it in the same transaction. Raises
+        ``NotFound`` for a journal that is not there, ``Conflict`` for one that is no payment, or not of
+        this account alone, or that was reversed already.
         """
+        kind = await self._session.scalar(
+            select(Journal.kind).where(Journal.agency_id == self._agency_id, Journal.id == journal_id)
+        )
+        if kind is None:
+            raise NotFound("there is no such journal")
         postings = (
             await self._session.scalars(
                 select(Posting).where(Posting.agency_id == self._agency_id, Posting.journal_id == journal_id)
             )
         ).all()
-        if not postings:
-            raise NotFound("there is no such journal")
+        if kind != PAYMENT or {one.account_id for one in postings} != {account_id}:
+            raise Conflict("this is no payment of this account", journal_id=str(journal_id))
+        earlier = await self._session.scalar(
+            select(Journal.id).where(Journal.agency_id == self._agency_id, Journal.reverses_id == journal_id)
+        )
+        if earlier is not None:
+            raise Conflict("this payment was reversed already", journal_id=str(earlier))
         reversing = await self._journal("reversal", key, "Reversal", occurred_at, reverses_id=journal_id)
         added = Decimal(0)
         for one in postings:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
@@ -12,7 +12,16 @@ class Journal(Base):
     """One business fact that moved money; ``key`` makes writing it twice impossible."""
 
     __tablename__ = "journal"
-    __table_args__ = (UniqueConstraint("agency_id", "kind", "key"), UniqueConstraint("agency_id", "id"))
+    __table_args__ = (
+        UniqueConstraint("agency_id", "kind", "key"),
+        UniqueConstraint("agency_id", "id"),
+        Index(
+            "uq_journal_reverses_id",
+            "reverses_id",
+            unique=True,
+            postgresql_where=text("reverses_id IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[UuidKey]
     agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"))

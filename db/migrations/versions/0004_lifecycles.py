@@ -29,6 +29,7 @@ APPEND_ONLY = ("compliance_rule_set", "compliance_decision", "contact")
 ALTERATIONS = """
 ALTER TABLE agency ADD COLUMN rule_set TEXT DEFAULT 'federal' NOT NULL;
 ALTER TABLE account ADD COLUMN promised BOOLEAN DEFAULT false NOT NULL;
+CREATE UNIQUE INDEX uq_journal_reverses_id ON journal (reverses_id) WHERE reverses_id IS NOT NULL;
 
 ALTER TABLE staging.placement
     ADD COLUMN record_type TEXT,
@@ -315,5 +316,6 @@ def downgrade() -> None:
     for table in (*TENANT_TABLES, "compliance_rule_set"):
         op.execute(f"DROP TABLE {table}")
     op.execute(STAGING_AS_IT_WAS)
+    op.execute("DROP INDEX uq_journal_reverses_id")
     op.execute("ALTER TABLE account DROP COLUMN promised")
     op.execute("ALTER TABLE agency DROP COLUMN rule_set")

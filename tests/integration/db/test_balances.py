@@ -1,16 +1,19 @@
 """A balance that changes takes its postings and its rank along, or is not committed."""
 
+import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from activities.account_change import AccountChange
+from db.models import Journal
 from db.scorecard_files import builtin_scorecards
 from db.session import DatabaseRefused
-from domain.errors import Conflict
+from domain.errors import Conflict, NotFound
+from domain.ledger import LedgerAccount
 from tests.integration.scoring.conftest import Books, agencies, books, db
 
 __all__ = ["agencies", "books", "db"]
@@ -44,10 +47,7 @@ async def test_the_rank_follows_each_change_of_balance(books: Books) -> None:
     journal = await receive(books, account, "100.50")
     assert (await state(books, account))[0] == placed - Decimal("100.50")
 
-    async with books.db.transaction(books.tenant) as tx:
-        change = await AccountChange.begin(tx, account, SCORERS)
-        await change.reverse(journal, key="r-1", occurred_at=datetime.now(UTC))
-        await change.settle()
+    await reverse(books, account, journal)
     assert await state(books, account) == (placed, ranked)
 
     await receive(books, account, format(placed, "f"), key="p-2")
@@ -58,6 +58,71 @@ async def test_the_rank_follows_each_change_of_balance(books: Books) -> None:
     async with books.db.transaction(books.tenant) as tx:
         [posted] = [b.posted async for b in tx.ledger.breaches() if b.account_id == account]
     assert posted == -placed
+
+
+async def reverse(books: Books, account: UUID, journal: UUID, key: str = "r-1") -> None:
+    async with books.db.transaction(books.tenant) as tx:
+        change = await AccountChange.begin(tx, account, SCORERS)
+        await change.reverse(journal, key=key, occurred_at=datetime.now(UTC))
+        await change.settle()
+
+
+async def test_a_payment_goes_back_once_however_often_it_is_said(books: Books) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    journal = await receive(books, account, "100.50")
+    before = await state(books, account)
+
+    said = await asyncio.gather(
+        *(reverse(books, account, journal, f"r-{n}") for n in range(3)), return_exceptions=True
+    )
+    with pytest.raises(Conflict, match="reversed already"):
+        await reverse(books, account, journal, "r-late")
+
+    assert sorted(str(type(one).__name__) for one in said) == ["Conflict", "Conflict", "NoneType"]
+    assert (await state(books, account))[0] == before[0] + Decimal("100.50")
+
+
+async def test_the_database_knows_one_reversal_of_a_journal(books: Books) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    journal = await receive(books, account, "100.50")
+    await reverse(books, account, journal)
+
+    again = insert(Journal).values(
+        agency_id=books.agency_id,
+        kind="reversal",
+        key="r-2",
+        description="Reversal",
+        reverses_id=journal,
+        occurred_at=datetime.now(UTC),
+    )
+    with pytest.raises(DatabaseRefused, match="uq_journal_reverses_id"):
+        async with books.db.transaction(books.tenant) as tx:
+            await tx.session.execute(again)
+
+
+async def test_only_a_payment_of_this_very_account_goes_back(books: Books) -> None:
+    await books.score_all()
+    account, other = await books.account("9"), await books.account("8")
+    now = datetime.now(UTC)
+    paid = await receive(books, account, "100.50")
+    await reverse(books, account, paid)
+    theirs = await receive(books, other, "10.00", key="p-2")
+    [reversal] = await books.query("SELECT id FROM journal WHERE reverses_id = %s", paid)
+    async with books.db.transaction(books.tenant) as tx:
+        placed = await tx.ledger.place(account, Decimal(5), "USD", key="pl-1", occurred_at=now)
+        both = await tx.ledger.receive(account, Decimal(1), "USD", key="p-3", occurred_at=now)
+        await tx.ledger._post(both, other, LedgerAccount.CASH, LedgerAccount.RECEIVABLE, Decimal(1), "USD")
+    before = await state(books, account)
+
+    for journal in (reversal["id"], theirs, placed, both):
+        with pytest.raises(Conflict, match="no payment of this account"):
+            await reverse(books, account, journal, "r-9")
+    with pytest.raises(NotFound):
+        await reverse(books, account, account, "r-9")
+
+    assert await state(books, account) == before
 
 
 async def test_a_payment_above_the_balance_writes_nothing(books: Books) -> None:
