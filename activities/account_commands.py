@@ -173,22 +173,19 @@ class AccountCommands:
             await change.event(
                 "hold", f"Hold: {hold.kind}", new=hold.kind, reason=hold.reason, hold_id=str(hold.id), **until
             )
-            await change.bring_holds_in_line()
+            await change.bring_holds_in_line([hold.kind])
             return Told(201, HoldAnswer.of(hold))
 
         return await self._carry_out(command, effect)
 
     @activity.defn(name="accounts.release")
     async def release(self, command: ReleaseHold) -> AccountSnapshot:
-        """End a hold on this account; one of the person ends on all their accounts."""
+        """End a hold on this account; what holds the person ends on whichever accounts it was placed."""
 
         async def effect(change: AccountChange) -> Told:
-            holds = change.tx.holds
-            hold = await holds.release(await holds.to_release(change.account, command.kind))
-            await change.record("hold.released", "hold", hold.id, {"kind": hold.kind})
-            await change.event("hold", f"Released: {hold.kind}", old=hold.kind, hold_id=str(hold.id))
-            await change.bring_holds_in_line()
-            return Told(200, HoldAnswer.of(hold))
+            holds = await change.tx.holds.to_release(change.account, command.kind)
+            await change.end_holds(holds, "Released")
+            return Told(200, HoldAnswer.of(holds[0]))
 
         return await self._carry_out(command, effect)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.account_change import AccountChange
+from activities.account_change import ENDED, AccountChange
 from activities.account_messages import (
     AccountSnapshot,
     DeadlineReached,
@@ -152,7 +152,8 @@ class AccountActivities:
                 await change.record("offer.expired", "settlement_offer", offer.id, {})
                 await change.event("offer", "The offer has expired", old="open", new="expired")
         elif kind is DeadlineKind.HOLD_END:
-            await _end_hold(change, deadline)
+            in_force = await tx.holds.in_force(change.account)
+            await change.end_holds([hold for hold in in_force if hold.id == deadline.subject_id], ENDED)
         elif await tx.lifecycles.note_milestone(account_id, deadline.name, deadline.at):
             event, words = _NOTED[kind]
             await change.event(event, words, deadline=kind.value, due_at=deadline.at.isoformat())
@@ -184,12 +185,3 @@ async def _end_promise(change: AccountChange, promise: "Promise", *, kept: bool)
         new=status,
         promise_id=str(promise.id),
     )
-
-
-async def _end_hold(change: AccountChange, deadline: Deadline) -> None:
-    holds = [h for h in await change.tx.holds.in_force(change.account) if h.id == deadline.subject_id]
-    for hold in holds:
-        await change.tx.holds.release(hold)
-        await change.record("hold.released", "hold", hold.id, {"kind": hold.kind, "until": hold.until})
-        await change.event("hold", f"Ended: {hold.kind}", old=hold.kind, hold_id=str(hold.id))
-        await change.bring_holds_in_line()

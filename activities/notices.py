@@ -8,13 +8,15 @@ from temporalio import activity
 
 from activities.heartbeats import heartbeating
 from activities.messages import Message
+from activities.overdue_holds import look_after_holds
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from db.notices import Notice
     from db.session import Database
+    from domain.scoring import Scorer
 
 ACTOR = "notice-delivery"
 BATCH = 500
@@ -49,9 +51,13 @@ class NoticeActivities:
     """
 
     def __init__(
-        self, db: "Database", signal: "Callable[[Sequence[Notice]], Awaitable[Sequence[Notice]]]"
+        self,
+        db: "Database",
+        scorers: "Mapping[str, Scorer]",
+        signal: "Callable[[Sequence[Notice]], Awaitable[Sequence[Notice]]]",
     ) -> None:
         self._db = db
+        self._scorers = scorers
         self._signal = signal
 
     @activity.defn(name="notices.deliver")
@@ -59,6 +65,7 @@ class NoticeActivities:
         """Deliver the oldest notices and remove them. What was noted again meanwhile stays.
 
         Notices of accounts that nobody works are dropped: where no lifecycle runs there is none to tell.
+        When all are delivered, holds are looked after that no lifecycle has ended.
         """
         tenant = Tenant.system(request.agency_id, ACTOR)
         after = (request.after.noted_at, request.after.account_id) if request.after else None
@@ -66,14 +73,16 @@ class NoticeActivities:
             if after is None:
                 await tx.notices.drop_unworked()
             notices = await tx.notices.oldest(BATCH, after=after)
+        async with heartbeating():
+            told = await self._signal(notices) if notices else []
+            async with self._db.transaction(tenant) as tx:
+                await tx.notices.remove(told)
+            more = len(notices) == BATCH
+            if not more:
+                await look_after_holds(self._db, tenant, self._scorers)
         if not notices:
             return Delivered(told=0, after=None)
-        async with heartbeating():
-            told = await self._signal(notices)
-        async with self._db.transaction(tenant) as tx:
-            await tx.notices.remove(told)
         last = notices[-1]
-        more = len(notices) == BATCH
         return Delivered(
             told=len(told),
             after=NoticePlace(noted_at=last.noted_at, account_id=last.account_id) if more else None,

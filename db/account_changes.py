@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from db.account_json import ACCOUNT_FIELDS
 from db.models import Account
@@ -37,13 +37,17 @@ class AccountChangeStore(Store):
     """Changes of single accounts of one agency."""
 
     async def lock(self, account_id: UUID) -> LockedAccount:
-        """Lock an account, its debtor first, as everywhere; ``NotFound``."""
+        """Lock an account; ``NotFound``.
+
+        Its debtor is locked first, then all accounts of theirs, by id, as everywhere: a hold of the person
+        changes the others, too.
+        """
         values = {"agency": self._agency_id, "account": account_id}
         await self._session.execute(_LOCK_DEBTOR, values)
-        row = (await self._session.execute(_LOCK_ACCOUNT, values)).mappings().one_or_none()
-        if row is None:
-            raise NotFound("there is no such account")
-        return _locked(row)
+        for row in (await self._session.execute(_LOCK_ACCOUNTS, values)).mappings():
+            if row["id"] == account_id:
+                return _locked(row)
+        raise NotFound("there is no such account")
 
     async def change(self, account: LockedAccount, **values: Any) -> LockedAccount:
         """Write ``values`` and the next version. ``Conflict`` when the account is not as it was judged."""
@@ -64,7 +68,10 @@ class AccountChangeStore(Store):
         return _locked(changed)
 
     async def hold_person(self, debtor_id: UUID, account_id: UUID) -> list[UUID]:
-        """Bring ``held`` of the debtor's other accounts in line with the holds in force; which changed."""
+        """Bring ``held`` of the debtor's other accounts in line with the holds in force; which changed.
+
+        ``lock`` has locked them.
+        """
         rows = await self._session.scalars(
             _HOLD_OTHERS,
             {
@@ -74,6 +81,15 @@ class AccountChangeStore(Store):
                 "stopping": sorted(STOPS_WORK),
                 "personal": sorted(OF_THE_PERSON),
             },
+        )
+        return list(rows)
+
+    async def others(self, debtor_id: UUID, account_id: UUID) -> list[UUID]:
+        """The debtor's other accounts."""
+        rows = await self._session.scalars(
+            select(Account.id).where(
+                Account.agency_id == self._agency_id, Account.debtor_id == debtor_id, Account.id != account_id
+            )
         )
         return list(rows)
 
@@ -102,9 +118,12 @@ _LOCK_DEBTOR = text("""
        FOR NO KEY UPDATE
 """)
 
-_LOCK_ACCOUNT = text("""
+_LOCK_ACCOUNTS = text("""
     SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised, closed_reason
-      FROM account WHERE agency_id = :agency AND id = :account FOR NO KEY UPDATE
+      FROM account
+     WHERE agency_id = :agency
+       AND debtor_id = (SELECT debtor_id FROM account WHERE agency_id = :agency AND id = :account)
+     ORDER BY id FOR NO KEY UPDATE
 """)
 
 _HOLD_OTHERS = text("""
@@ -114,8 +133,7 @@ _HOLD_OTHERS = text("""
                   WHERE h.agency_id = :agency AND h.debtor_id = :debtor AND h.released_at IS NULL
                     AND h.kind = ANY(:stopping) AND (h.account_id = a.id OR h.kind = ANY(:personal))) AS held
           FROM account a
-         WHERE a.agency_id = :agency AND a.debtor_id = :debtor AND a.id <> :account
-         ORDER BY a.id FOR NO KEY UPDATE OF a)
+         WHERE a.agency_id = :agency AND a.debtor_id = :debtor AND a.id <> :account)
     UPDATE account a SET held = others.held, version = version + 1, updated_at = now()
       FROM others WHERE a.agency_id = :agency AND a.id = others.id AND a.held <> others.held
     RETURNING a.id

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Date, cast, func, or_, select
 
 from db.account_changes import LockedAccount
 from db.changes import unique
 from db.keyset import Position, newest_first
-from db.models import Hold
+from db.models import Account, Hold
 from db.store import Store
+from domain.deadlines import LAST_ZONE
 from domain.errors import NotFound
-from domain.holds import OF_THE_PERSON, HoldKind
+from domain.holds import OF_THE_PERSON, STOPS_WORK_ON_ALL, HoldKind
 
 _TAKEN = {"uq_hold_in_force": ("kind", "this hold is in force on the account already")}
 
@@ -53,15 +54,42 @@ class HoldStore(Store):
             )
         )
 
-    async def to_release(self, account: LockedAccount, kind: HoldKind) -> Hold:
-        """The hold of a kind on this account, or the person's, which may have been placed on another.
+    async def to_release(self, account: LockedAccount, kind: HoldKind) -> Sequence[Hold]:
+        """What holds an account for a reason: one of its own, and those of the person on any account.
 
-        ``NotFound`` when none is in force.
+        Its own comes first. ``NotFound`` when none is in force.
         """
         found = [hold for hold in await self.in_force(account) if hold.kind == kind.value]
         if not found:
             raise NotFound(f"no hold “{kind}” is in force on this account")
-        return min(found, key=lambda hold: hold.account_id != account.id)
+        return sorted(found, key=lambda hold: hold.account_id != account.id)
+
+    async def overdue(self, limit: int) -> Sequence[Hold]:
+        """Holds in force whose last day is over (``domain.deadlines.hold_deadline``), the oldest first."""
+        today = cast(func.timezone(LAST_ZONE, func.now()), Date)
+        query = select(Hold).where(
+            Hold.agency_id == self._agency_id, Hold.released_at.is_(None), Hold.until < today
+        )
+        return (await self._session.scalars(query.order_by(Hold.id).limit(limit))).all()
+
+    async def unheeded(self, limit: int) -> Sequence[UUID]:
+        """Accounts that are worked though their person is held.
+
+        A file may place one in the same moment in which the hold is put in force: neither sees the other.
+        """
+        query = (
+            select(Account.id)
+            .where(
+                Account.agency_id == self._agency_id,
+                Account.debtor_id == Hold.debtor_id,
+                Account.held.is_(False),
+                Hold.agency_id == self._agency_id,
+                Hold.released_at.is_(None),
+                Hold.kind.in_(sorted(STOPS_WORK_ON_ALL)),
+            )
+            .order_by(Account.id)
+        )
+        return (await self._session.scalars(query.distinct().limit(limit))).all()
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Hold]:
         """Holds of one account, also those that are over, newest first, keyed by ``(id,)``."""

@@ -109,7 +109,7 @@ def activities_of(
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
     )
-    notices = NoticeActivities(db, Signaller(db, client).signal)
+    notices = NoticeActivities(db, scorecards, Signaller(db, client).signal)
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),

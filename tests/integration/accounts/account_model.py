@@ -59,11 +59,11 @@ class Account:
     def move(self, to: str, reason: str | None = None) -> None:
         self.events.append(("status_changed", self.status, to))
         self.status, self.closed_reason = to, reason
-        if to == "closed":
+        if to not in OPEN:
             self.promise = None
             self.offers = ["cancelled" if offer == "open" else offer for offer in self.offers]
-            if dispute := self.open_dispute:
-                dispute.status = "cancelled"
+        if to == "closed" and (dispute := self.open_dispute):
+            dispute.status = "cancelled"
 
 
 class Person:
@@ -145,8 +145,10 @@ class Person:
         placed = [one for one in self.accounts if kind in one.holds and (one is account or kind in PERSONAL)]
         if not placed:
             return "not-found"
-        min(placed, key=lambda one: one is not account).holds.pop(kind)
-        account.events.append(("hold", kind, None))
+        for one in placed:
+            one.holds.pop(kind)
+        for one in [account, *(other for other in placed if other is not account)]:
+            one.events.append(("hold", kind, None))
         return 200
 
     def dispute(self, account: Account, words: str, days: int, *, in_writing: bool, new: bool) -> Answer:

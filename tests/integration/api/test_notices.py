@@ -150,7 +150,7 @@ async def test_a_batch_ends_where_the_next_begins(world: Any, monkeypatch: pytes
         seen.extend(notice.account_id for notice in found)
         return []
 
-    activities, after = NoticeActivities(world.database, none), None
+    activities, after = NoticeActivities(world.database, {}, none), None
     for _ in range(2):
         request = DeliveryRequest(agency_id=world.agencies["acme"], after=after)
         batch = await ActivityEnvironment().run(activities.deliver, request)
