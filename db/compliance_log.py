@@ -46,12 +46,22 @@ class NewDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class Orphan:
-    """A contact that no decision of the log has allowed."""
+class DoubtfulContact:
+    """A contact whose decision is to be looked at: one of ``ComplianceLog.doubtful_contacts``.
+
+    ``number``, ``allowed``, ``inputs`` and ``rule_set_id`` are the decision's, all None where the log has
+    none. ``differing`` names what the decision was made about otherwise. ``consented``, of the contact, is
+    not compared: it is derived from the inputs.
+    """
 
     contact_id: UUID
     decision_id: UUID
-    logged: bool
+    number: int | None
+    allowed: bool | None
+    rule_set_id: UUID | None
+    inputs: Any
+    differing: Sequence[str]
+    consented: bool
 
 
 def entry_hash(
@@ -154,13 +164,17 @@ class ComplianceLog(Store):
         async for row in await self._session.stream_scalars(query):
             yield row
 
-    async def orphans(self) -> AsyncIterator[Orphan]:
-        """Contacts of the agency whose decision is not in the log, or was a refusal."""
+    async def doubtful_contacts(self) -> AsyncIterator[DoubtfulContact]:
+        """Contacts of the agency that were not allowed as they are, or that consent is said to have lifted.
+
+        Their decision is not in the log, was a refusal, or was made about something else; or the contact
+        counts as consented to, or was decided as one that may.
+        """
         rows = await self._session.stream(
-            _ORPHANS, {"agency": self._agency_id}, execution_options={"yield_per": _AT_ONCE}
+            _DOUBTFUL, {"agency": self._agency_id}, execution_options={"yield_per": _AT_ONCE}
         )
-        async for row in rows:
-            yield Orphan(row.contact_id, row.decision_id, row.logged)
+        async for row in rows.mappings():
+            yield DoubtfulContact(**row)
 
 
 _HEAD = select(ComplianceChain.number, ComplianceChain.hash)
@@ -170,9 +184,24 @@ _BEGIN = text("""
     ON CONFLICT DO NOTHING
 """)
 
-_ORPHANS = text("""
-    SELECT c.id AS contact_id, c.decision_id, d.id IS NOT NULL AS logged
-      FROM contact c LEFT JOIN compliance_decision d ON d.agency_id = c.agency_id AND d.id = c.decision_id
-     WHERE c.agency_id = :agency AND d.allowed IS NOT TRUE
+_COMPARED = ", ".join(
+    f"CASE WHEN to_jsonb(c.{name}) IS DISTINCT FROM d.inputs->'{name}' THEN '{name}' END"
+    for name in ("channel", "direction", "purpose", "recipient", "place", "connected")
+)
+
+_DOUBTFUL = text(f"""
+    SELECT c.id AS contact_id, c.decision_id, d.number, d.allowed, d.rule_set_id, d.inputs, o.differing,
+           c.consented
+      FROM contact c
+      LEFT JOIN compliance_decision d ON d.agency_id = c.agency_id AND d.id = c.decision_id
+      CROSS JOIN LATERAL (SELECT array_remove(ARRAY[
+               CASE WHEN c.account_id <> d.account_id THEN 'account' END,
+               {_COMPARED},
+               CASE WHEN NOT pg_input_is_valid(COALESCE(d.inputs->>'at', ''), 'timestamptz')
+                    THEN 'at' WHEN c.at <> CAST(d.inputs->>'at' AS timestamptz) THEN 'at' END
+           ], NULL) AS differing) o
+     WHERE c.agency_id = :agency
+       AND (d.allowed IS NOT TRUE OR cardinality(o.differing) > 0
+            OR c.consented OR c.purpose = 'consented')
      ORDER BY c.id
 """)

@@ -1,6 +1,6 @@
 """Proving the log of decisions: each follows from its inputs and rules, and none was changed or taken out."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,8 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from db.compliance_log import GENESIS, Link, NewDecision, entry_hash
 from domain.compliance import ContactFacts, Decision, RuleSet, check_contact
+from domain.compliance.calls import counts_as_consented
 
 if TYPE_CHECKING:
+    from db.compliance_log import DoubtfulContact
     from db.models import ComplianceDecision, ComplianceRuleSet
     from db.session import Transaction
 
@@ -71,9 +73,9 @@ async def differences(
             beyond.append(proof.last)
     for found in _end_faults(before, await tx.compliance_log.head(), beyond, proof.last):
         yield found
-    async for orphan in tx.compliance_log.orphans():
-        fault = "was refused" if orphan.logged else "is not in the log"
-        yield Difference(None, f"contact {orphan.contact_id}: its decision {orphan.decision_id} {fault}")
+    async for contact in tx.compliance_log.doubtful_contacts():
+        if fault := _contact_fault(contact, proof.rules):
+            yield Difference(contact.number, f"contact {contact.contact_id}: {fault}")
 
 
 def _link_faults(row: "ComplianceDecision", last: Link) -> Iterator[str]:
@@ -124,6 +126,28 @@ def _row_faults(row: "ComplianceDecision", rules: _Rules) -> Iterator[str]:
         return
     if derived.model_dump(mode="json") != row.answer:
         yield f"the answer was {_in_words(row.answer)}; its inputs and rules give {_in_words(derived)}"
+
+
+def _contact_fault(contact: "DoubtfulContact", rules: Mapping[UUID, _Rules]) -> str | None:
+    """What a contact has other than its decision, which must have allowed it; None where all is well."""
+    if contact.number is None or contact.rule_set_id is None:
+        return f"its decision {contact.decision_id} is not in the log"
+    if not contact.allowed:
+        return f"its decision {contact.decision_id} was refused"
+    differing = list(contact.differing)
+    known = rules.get(contact.rule_set_id)
+    if known is not None and known.definition is not None:
+        lifted = _consented(contact.inputs, known.definition)
+        differing += ["consented"] * (contact.consented is not lifted)
+    return f"decided otherwise: {', '.join(differing)}" if differing else None
+
+
+def _consented(inputs: object, rules: RuleSet) -> bool:
+    """Whether a contact of these inputs counts as consented to; not, where they say nothing to be judged."""
+    try:
+        return counts_as_consented(ContactFacts.model_validate(inputs), rules)
+    except (ValidationError, OverflowError):
+        return False
 
 
 def _end_faults(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from db.contacts import UNTOLD
 from domain.compliance import Denied, Direction
-from domain.compliance.calls import is_consented
+from domain.compliance.calls import counts_as_consented
 from domain.errors import Invalid
 from services.access import Principal, Right, require
 from services.accounts import visible_account
@@ -148,13 +148,12 @@ def _question(form: ContactForm) -> Question:
 
 def _columns(debtor_id: UUID, form: ContactForm, judged: "Judged") -> dict[str, Any]:
     given = form.model_dump(mode="json", exclude={"at", "right_party"})
-    outbound = form.direction is Direction.OUTBOUND
     return {
         **given,
         "account_id": judged.account_id,
         "debtor_id": debtor_id,
         "right_party": form.with_right_party,
-        "consented": outbound and is_consented(judged.facts, judged.rules),
+        "consented": counts_as_consented(judged.facts, judged.rules),
         "at": judged.facts.at,
         "decision_id": judged.decision_id,
     }

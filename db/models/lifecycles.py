@@ -186,6 +186,7 @@ class Contact(Base):
         same_agency("debtor_id", "debtor"),
         CheckConstraint("channel IN ('call', 'email', 'sms', 'letter')", "channel"),
         CheckConstraint("direction IN ('outbound', 'inbound')", "direction"),
+        UniqueConstraint("decision_id"),
         Index(None, "agency_id", "debtor_id", "at"),
         Index(None, "agency_id", "account_id", "at", "id"),
     )

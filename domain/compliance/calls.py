@@ -105,6 +105,11 @@ def is_consented(facts: ContactFacts, rules: RuleSet) -> bool:
     )
 
 
+def counts_as_consented(facts: ContactFacts, rules: RuleSet) -> bool:
+    """Whether such a contact, once made, is left out of the limits on those to come: placed with consent."""
+    return facts.direction is Direction.OUTBOUND and is_consented(facts, rules)
+
+
 def _is_excluded(facts: ContactFacts, rules: RuleSet) -> bool:
     """Whether the limits do not ask about this contact: consented to, or a call that was not connected."""
     unconnected = facts.channel is Channel.CALL and not facts.connected

@@ -210,6 +210,7 @@ CREATE TABLE contact (
     decision_id UUID NOT NULL,
     recorded_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_contact PRIMARY KEY (id),
+    CONSTRAINT uq_contact_decision_id UNIQUE (decision_id),
     CONSTRAINT fk_contact_agency_id_account_id_account
         FOREIGN KEY (agency_id, account_id) REFERENCES account (agency_id, id),
     CONSTRAINT fk_contact_agency_id_debtor_id_debtor

@@ -48,7 +48,7 @@ async def found(world: Any) -> list[tuple[int | None, str]]:
 @asynccontextmanager
 async def tampered(superuser_url: str, *statements: Any) -> AsyncIterator[None]:
     """The database after what only its superuser can do to it; put back at the end."""
-    tables = ("compliance_decision", "compliance_chain", "compliance_rule_set")
+    tables = ("compliance_decision", "compliance_chain", "compliance_rule_set", "contact")
     async with await psycopg.AsyncConnection.connect(superuser_url, autocommit=True) as link:
         await link.execute("SET session_replication_role = replica")
         for table in tables:
@@ -103,10 +103,13 @@ END_AT_5 = """
             [U + "inputs = jsonb_set(inputs, '{channel}', '\"letter\"') WHERE number = 3"],
             [(3, HASH), (3, "the answer was denied by contact_hours")],
         ),
-        ([U + "inputs = inputs - 'at' WHERE number = 1"], [(1, HASH), (1, "its inputs cannot be read: at")]),
+        (
+            [U + "inputs = inputs - 'at' WHERE number = 1"],
+            [(1, HASH), (1, "its inputs cannot be read: at"), (1, "decided otherwise: at")],
+        ),
         (
             [U + "inputs = jsonb_set(inputs, '{at}', '\"0001-01-01T00:00:00Z\"') WHERE number = 1"],
-            [(1, HASH), (1, "its inputs cannot be judged")],
+            [(1, HASH), (1, "its inputs cannot be judged"), (1, "decided otherwise: at")],
         ),
         (
             [U + "answer = '[]' WHERE number = 1"],
@@ -159,6 +162,66 @@ async def test_tampering_is_reported(
     for (_, what), (_, part) in zip(differing, expected, strict=True):
         assert part in what
     assert await found(world) == []
+
+
+C = "UPDATE contact SET "
+OF_4 = " WHERE decision_id = (SELECT id FROM compliance_decision WHERE number = 4)"
+NOW_OF_5 = "decision_id = (SELECT id FROM compliance_decision WHERE number = 5)"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("account_id = uuidv7()", "decided otherwise: account"),
+        ("channel = 'letter'", "decided otherwise: channel"),
+        ("direction = 'inbound'", "decided otherwise: direction"),
+        ("purpose = 'reminder', recipient = 'attorney', place = 'home'", "purpose, recipient, place"),
+        ("connected = false", "decided otherwise: connected"),
+        ("at = at + interval '1 microsecond'", "decided otherwise: at"),
+        ("consented = true", "decided otherwise: consented"),
+        (NOW_OF_5, "decided otherwise: at"),
+        ("decision_id = (SELECT id FROM compliance_decision WHERE number = 3)", "was refused"),
+        ("decision_id = uuidv7()", "is not in the log"),
+    ],
+    ids=[
+        *("account", "channel", "direction", "three", "connected", "at", "consented"),
+        *("of-a-check", "of-a-refusal", "of-none"),
+    ],
+)
+async def test_a_contact_other_than_it_was_decided_is_reported(
+    world: Any, account: Any, module_database: Any, change: str, what: str
+) -> None:
+    async with tampered(module_database.superuser_url, (C + change + OF_4).encode()):
+        [(number, said)] = await found(world)
+    assert said.startswith("contact ")
+    assert said.endswith(what), said
+    assert number == {"is not in the log": None, "was refused": 3}.get(what, 5 if change == NOW_OF_5 else 4)
+    assert await found(world) == []
+
+
+async def test_a_consented_call_must_have_been_one(world: Any, account: Any, module_database: Any) -> None:
+    other = await debt(world)
+    told = {"conversation": True, "right_party": True, "consent_given": True}
+    await logged(world, other, at=days_ago(6), **told)
+    made = await logged(world, other, at=days_ago(4), purpose="consented")
+    await logged(world, other, at=days_ago(4, hour=19), purpose="consented")
+    assert made["consented"] is True
+    assert await found(world) == []
+
+    change = f"{C} consented = false WHERE id = '{made['id']}'"
+    async with tampered(module_database.superuser_url, change.encode()):
+        [(_, said)] = await found(world)
+    assert said == f"contact {made['id']}: decided otherwise: consented"
+
+
+async def test_a_decision_serves_one_contact(world: Any, account: Any, module_database: Any) -> None:
+    [row, *_] = await results(world, account, "contacts")
+    columns = "agency_id, account_id, debtor_id, channel, direction, purpose, recipient, place, connected,"
+    columns += " conversation, right_party, consented, consent_given, at, actor, decision_id"
+    async with await psycopg.AsyncConnection.connect(module_database.superuser_url) as link:
+        again = f"INSERT INTO contact ({columns}) SELECT {columns} FROM contact WHERE id = '{row['id']}'"  # noqa: S608
+        with pytest.raises(psycopg.errors.UniqueViolation, match="uq_contact_decision_id"):
+            await link.execute(again.encode())
 
 
 async def test_whoever_computes_a_hash_anew_breaks_the_next_link(
