@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from activities.account_messages import Close, Recall, RecordDispute, RefusedTransition, Transition
+from db.notices import ADMISSION_MINUTES
 from domain.accounts import AccountStatus as S
 from tests.integration.accounts.desk import Desk
 
@@ -26,6 +27,29 @@ async def test_a_paid_account_comes_back_when_the_payment_goes_back(desk: Desk) 
     before = await desk.timeline(account)
     await desk.steps.payment_reversed(desk.ref(account))
     assert await desk.timeline(account) == before
+
+
+async def test_an_account_that_came_back_is_told_of_what_is_changed_beside_it(desk: Desk) -> None:
+    """Its place was given up when it was closed; notices of accounts that nobody works are dropped."""
+    account = await desk.place(status="negotiating", amount="100.00")
+    await desk.steps.admit(desk.ref(account))
+    journal = await desk.post(account, "100.00")
+    await desk.steps.payment_posted(desk.ref(account))
+    async with desk.db.transaction(desk.tenant) as tx:
+        await tx.admission.release(account)
+    await desk.reverse(account, journal)
+    await desk.steps.payment_reversed(desk.ref(account))
+
+    async with desk.db.transaction(desk.tenant) as tx:
+        await tx.lifecycles.notify([account])
+    await desk.query(
+        "UPDATE lifecycle_notice SET noted_at = noted_at - make_interval(mins => %s) WHERE account_id = %s",
+        ADMISSION_MINUTES + 1,
+        account,
+    )
+    async with desk.db.transaction(desk.tenant) as tx:
+        await tx.notices.drop_unworked()
+        assert [notice.account_id for notice in await tx.notices.oldest(10)] == [account]
 
 
 @pytest.mark.parametrize(("order", "reason"), [(Recall, "recalled"), (Close, "too old")])
