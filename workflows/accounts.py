@@ -239,10 +239,13 @@ class AccountLifecycle:
         )
 
     def _validate(self, command: AccountCommand) -> None:
-        """Refuse what cannot be, as far as it is known without waiting."""
+        """Refuse what cannot be, as far as it is known without waiting.
+
+        While a step is under way nothing is known: it may bring about another status, or read one.
+        """
         if self._leaving:
             raise ApplicationError("this run of the lifecycle is ending; send it again", type=DRAINING)
-        if self._snapshot is not None and not self._stale:
+        if self._snapshot is not None and not self._stale and not self._lock.locked():
             with told_to_the_caller():
                 command.check(self._snapshot.status)
 

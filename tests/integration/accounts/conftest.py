@@ -15,6 +15,9 @@ from workers.deployment import ensure_search_attributes, make_current
 from workers.worker import serving
 from workflows import queues
 
+BUILD = str(Settings.model_fields["build_id"].default)
+"""That of the application in tests of the API, which some modules here have in the same namespace."""
+
 
 @pytest.fixture(scope="module")
 async def db(module_database: Any) -> AsyncIterator[Database]:
@@ -35,7 +38,7 @@ async def desk(module_database: Any, db: Database) -> Desk:
 async def namespace(temporal_client: Client) -> Client:
     """The module's namespace, prepared as a deployment prepares it."""
     await ensure_search_attributes(temporal_client)
-    await make_current(temporal_client, "test")
+    await make_current(temporal_client, BUILD)
     return temporal_client
 
 
@@ -48,7 +51,7 @@ async def client(
     settings = Settings(
         _env_file=None,
         database_url=module_database.app_url,
-        build_id="test",
+        build_id=BUILD,
         storage_url=f"file://{folder}",
     )
     storage = ObjectStorage(settings.storage_url)

@@ -22,6 +22,7 @@ from runtime.settings import Settings
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
 from services.account_command_forms import AssignForm, HoldForm, TransitionForm
+from tests.integration.accounts.conftest import BUILD
 from tests.integration.accounts.desk import SCORERS, Desk
 from tests.integration.accounts.door import Door
 from workers.worker import serving
@@ -47,7 +48,7 @@ def environment(
         "RECOUP_DATABASE_URL": module_database.app_url,
         "RECOUP_TEMPORAL_ADDRESS": temporal_server.address,
         "RECOUP_TEMPORAL_NAMESPACE": temporal_namespace,
-        "RECOUP_BUILD_ID": "test",
+        "RECOUP_BUILD_ID": BUILD,
         "RECOUP_STORAGE_URL": f"file://{tmp_path}/storage",
         "RECOUP_HOME": str(tmp_path / "home"),
     }
@@ -109,7 +110,7 @@ async def test_a_worker_killed_before_or_after_the_commit_leaves_one_event_and_o
     settings = Settings(
         _env_file=None,
         database_url=module_database.app_url,
-        build_id="test",
+        build_id=BUILD,
         storage_url=f"file://{tmp_path}/storage",
     )
     storage = ObjectStorage(settings.storage_url)

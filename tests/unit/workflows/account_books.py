@@ -3,6 +3,7 @@
 The rules are those of ``domain``; what PostgreSQL does about them is proved in tests/integration/accounts.
 """
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -97,8 +98,13 @@ class AccountBooks:
     refused: list[RefusedTransition] = field(default_factory=list)
     released: int = 0
     admissions: int = 0
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    may_read: asyncio.Event = field(default_factory=asyncio.Event)
     _noted: set[tuple[str, datetime]] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.may_read.set()
 
     async def today(self) -> date:
         """The date where the agency is."""
@@ -169,6 +175,8 @@ class AccountBooks:
 
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
+        self.reading.set()
+        await self.may_read.wait()
         return self._snapshot()
 
     @activity.defn(name="accounts.assign")

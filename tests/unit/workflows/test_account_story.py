@@ -145,6 +145,23 @@ async def test_an_account_from_placement_to_closing(story: Story, signals: int) 
         await no_step_too_many(story)
 
 
+async def test_nothing_is_refused_by_what_is_just_being_read_anew(story: Story) -> None:
+    """Somebody changed the account beside its workflow, which has been told and is looking at it."""
+    books = story.books
+    await story.tell(Assign, collector_id=UUID(int=7))
+    books.status = S.NEGOTIATING
+    books.reading.clear()
+    books.may_read.clear()
+    await story.lifecycle.signal(AccountLifecycle.account_changed)
+    await books.reading.wait()
+    move = asyncio.create_task(story.tell(Transition, new_status=S.PAYMENT_PLAN))
+    done, _ = await asyncio.wait({move}, timeout=0.5)
+    assert not done
+    books.may_read.set()
+    await move
+    assert books.status is S.PAYMENT_PLAN
+
+
 async def first_weeks(story: Story) -> None:
     """Assigned, told of the debt, contacted; one promise broken, one kept."""
     books, day = story.books, story.day
