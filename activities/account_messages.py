@@ -91,7 +91,7 @@ class PlaceHold(AccountCommand):
 
 
 class ReleaseHold(AccountCommand):
-    """End a hold that is in force."""
+    """End a hold of the debt on this account, or every hold of this kind of the person."""
 
     kind: HoldKind
 

@@ -53,19 +53,28 @@ class NoticeStore(Store):
 
     async def remove(self, notices: Sequence[Notice]) -> None:
         """Their accounts were told. A change that was noted since keeps its notice."""
-        key = tuple_(LifecycleNotice.noted_at, LifecycleNotice.account_id)
         if notices:
-            await self._session.execute(delete(LifecycleNotice).where(key.in_(notices)))
+            key = tuple_(LifecycleNotice.noted_at, LifecycleNotice.account_id)
+            # One that is locked is being noted again and stays; waiting for it could close a circle.
+            free = (
+                select(LifecycleNotice.account_id).where(key.in_(notices)).with_for_update(skip_locked=True)
+            )
+            await self._session.execute(
+                delete(LifecycleNotice).where(LifecycleNotice.account_id.in_(free), key.in_(notices))
+            )
 
     async def _read(self, query: Select[datetime, UUID]) -> list[Notice]:
         return [Notice(*row) for row in await self._session.execute(query)]
 
 
 _DROP_UNWORKED = text("""
-    DELETE FROM lifecycle_notice n USING account a
-     WHERE n.agency_id = :agency AND n.noted_at < now() - make_interval(mins => :minutes)
-       AND a.agency_id = :agency AND a.id = n.account_id
-       AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+    WITH free AS MATERIALIZED (
+        SELECT n.account_id
+          FROM lifecycle_notice n JOIN account a ON a.agency_id = :agency AND a.id = n.account_id
+         WHERE n.agency_id = :agency AND n.noted_at < now() - make_interval(mins => :minutes)
+           AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+           FOR UPDATE OF n SKIP LOCKED)
+    DELETE FROM lifecycle_notice n USING free WHERE n.account_id = free.account_id
 """)
 
 _NOTICES = select(LifecycleNotice.noted_at, LifecycleNotice.account_id)

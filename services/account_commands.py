@@ -89,7 +89,7 @@ class AccountCommandService:
         return await self._tell(who, command, account_id, "hold", PlaceHold, form.given())
 
     async def release(self, who: Principal, command: CommandKey, account_id: UUID, kind: HoldKind) -> Answer:
-        """End a hold that is in force."""
+        """End a hold of the debt on this account, or every hold of this kind of the person."""
         require(who, Right.MANAGE_ACCOUNTS)
         return await self._tell(who, command, account_id, "release", ReleaseHold, {"kind": kind})
 

@@ -71,7 +71,11 @@ async def place_hold(
 async def release_hold(
     account_id: UUID, kind: HoldKind, who: ManagesAccounts, command: Command, services: ServicesDep
 ) -> JSONResponse:
-    """End a hold that was placed on this account and is in force."""
+    """End what holds this account for a reason: a hold of the debt that was placed on it, or all holds of
+    this kind of the person, on whichever of their accounts they were placed.
+
+    The answer is the hold that was placed on this account, else the oldest of the others.
+    """
     return respond(await services.account_commands.release(who, command, account_id, kind))
 
 

@@ -189,24 +189,3 @@ async def test_a_hold_of_the_debt_leaves_the_person_s_other_accounts_alone(desk:
         await desk.tell(ReleaseHold, ours, kind=kind)
     assert await desk.account(other) == before
     assert await notices(desk) == set()
-
-
-async def test_a_notice_that_is_being_noted_again_is_neither_waited_for_nor_removed(desk: Desk) -> None:
-    busy, free = await desk.place(), await desk.place()
-    async with desk.db.transaction(desk.tenant) as tx:
-        await tx.lifecycles.notify([busy, free])
-    await desk.query("UPDATE lifecycle_notice SET noted_at = noted_at - interval '1 hour'")
-    async with desk.db.transaction(desk.tenant) as noting:
-        await noting.lifecycles.notify([busy])
-        async with desk.db.transaction(desk.tenant) as tx:
-            await tx.notices.remove(await tx.notices.of([busy, free]))
-        assert await notices(desk) == {busy}
-        async with desk.db.transaction(desk.tenant) as tx:
-            await tx.lifecycles.notify([free])
-        await desk.query(
-            "UPDATE lifecycle_notice SET noted_at = noted_at - interval '1 hour' WHERE account_id = %s", free
-        )
-        async with desk.db.transaction(desk.tenant) as tx:
-            await tx.notices.drop_unworked()
-        assert await notices(desk) == {busy}
-    assert await notices(desk) == {busy}

@@ -34,7 +34,8 @@ MADE: tuple[LiteralString, ...] = (
         " VALUES (%(agency)s, %(account)s, 5, 'USD', '2030-01-01', 'x')"
     ),
     (
-        "INSERT INTO settlement_offer (agency_id, account_id, amount, currency, instalments, expires_on, made_by)"
+        "INSERT INTO settlement_offer"
+        " (agency_id, account_id, amount, currency, instalments, expires_on, made_by)"
         " VALUES (%(agency)s, %(account)s, 5, 'USD', 1, '2030-01-01', 'x')"
     ),
     (
