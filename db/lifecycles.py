@@ -112,6 +112,10 @@ class LifecycleStore(Store):
         if account_ids:
             await self._session.execute(_NOTIFY, {"agency": self._agency_id, "accounts": sorted(account_ids)})
 
+    async def notify_all_worked(self) -> None:
+        """``notify`` of every account of the agency that is worked: their deadlines have moved at once."""
+        await self._session.execute(_NOTIFY_WORKED, {"agency": self._agency_id})
+
 
 _VIEW = text("""
     SELECT a.status, a.version, g.time_zone, g.rule_set, d.state, a.account_type,
@@ -158,6 +162,13 @@ _ADMITTED = text("""
 _NOTIFY = text("""
     INSERT INTO lifecycle_notice (agency_id, account_id)
     SELECT :agency, account_id FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
+    ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at
+""")
+
+_NOTIFY_WORKED = text("""
+    INSERT INTO lifecycle_notice (agency_id, account_id)
+    SELECT :agency, id FROM account
+     WHERE agency_id = :agency AND admitted_at IS NOT NULL AND released_at IS NULL ORDER BY id
     ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at
 """)
 

@@ -214,7 +214,12 @@ UPDATE_ACCOUNTS = f"""
         UPDATE account a
            SET {_kept(_DATES, "m", "a")}, version = a.version + 1, updated_at = now()
           FROM locked m WHERE a.id = m.account_id
-        RETURNING a.id, m.line, {_state(_DATES, "old")} AS was, {_state(_DATES, "new")} AS is_now),
+        RETURNING a.id, m.line, a.admitted_at IS NOT NULL AND a.released_at IS NULL AS worked,
+                  {_state(_DATES, "old")} AS was, {_state(_DATES, "new")} AS is_now),
+    notices AS (
+        INSERT INTO lifecycle_notice (agency_id, account_id)
+        SELECT :agency, id FROM refreshed WHERE worked ORDER BY id
+        ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at),
     audited AS ({_AUDIT_CHANGES.format(entity="account", changed="refreshed")})
     INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, details)
     SELECT :agency, id, 'import', 'Details refreshed from ' || CAST(:file AS text), :actor,

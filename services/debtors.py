@@ -181,8 +181,12 @@ class DebtorService:
             f"Debtor details changed: {', '.join(name.replace('_', ' ') for name in fields)}",
             details={"fields": fields, "debtor_version": debtor.version},
         )
+        accounts = await tx.accounts.of_debtor(debtor.id)
         if any(name in change.new for name in FACT_NAMES):
-            await rescore(tx, self._scorers, await tx.accounts.of_debtor(debtor.id))
+            await rescore(tx, self._scorers, accounts)
+        if "state" in change.new:
+            # Its law says when a debt is time-barred.
+            await tx.lifecycles.notify(accounts)
 
 
 def own_accounts_of(who: Principal) -> UUID | None:

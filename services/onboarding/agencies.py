@@ -29,6 +29,7 @@ ScoreAll = Callable[[UUID, str], Awaitable[None]]
 """Has all accounts of an agency scored, on behalf of a user, when it is their turn."""
 
 _SCORED_BY = frozenset({"scorecard", "high_priority_threshold"})
+_MOVES_DEADLINES = frozenset({"time_zone", "rule_set"})
 
 MAX_LIFECYCLE_CAPACITY = 1_000_000
 _IDS = uuid.UUID("6d8f6b62-5f0b-5b7e-9f0e-6a2a4f8f7c31")
@@ -134,8 +135,9 @@ class AgencyService:
     ) -> Answer:
         """Change an agency. A deactivated one lets nobody in and is worked no more.
 
-        What its accounts are scored by is changed for all of them: they are scored anew at once. Sent again
-        with the same key after ``Unavailable``, it sees to the schedules and the scores again.
+        What its accounts are scored by is changed for all of them: they are scored anew at once. What moves
+        deadlines is told to the lifecycles of all worked accounts. Sent again with the same key after
+        ``Unavailable``, it sees to the schedules and the scores again.
         """
         self._check_names(form)
 
@@ -143,6 +145,8 @@ class AgencyService:
             agency, change = await tx.agencies.change(agency_id, form.given())
             if change:
                 await record(tx, "agency.changed", "agency", agency_id, old=change.old, new=change.new)
+            if _MOVES_DEADLINES & change.new.keys():
+                await tx.lifecycles.notify_all_worked()
             return AgencyView.model_validate(agency)
 
         answer = await carry_out(self._database, Tenant(agency_id, principal.actor), command, effect)

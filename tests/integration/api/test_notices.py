@@ -1,6 +1,7 @@
 """Lifecycles hear of what was changed beside them: at once, else at the next delivery."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from domain.tenancy import Tenant
 from sandbox.processes import until
 from services.notices import Signaller
 from tests.integration.api.commanding import account_of, notices, tell, working
-from tests.integration.api.people import read, set_account
+from tests.integration.api.people import change, make, place, read, set_account
 from workflows import queues
 from workflows.notices import NoticeDelivery
 
@@ -180,3 +181,52 @@ async def test_a_lifecycle_that_takes_no_signal_keeps_no_other_from_theirs(
     assert await signaller.signal([refused, notice]) == [notice]
     assert await signaller.signal([refused]) == []
     assert await signaller.signal([]) == []
+
+
+async def test_a_debtor_s_lifecycles_are_told_that_they_moved_and_of_nothing_that_moves_no_deadline(
+    world: Any,
+) -> None:
+    debtor = await make(world, state="TX")
+    mine = [await place(world, debtor) for _ in range(2)]
+    await account_of(world)
+    async with system(world) as tx:
+        await tx.session.execute(text("DELETE FROM lifecycle_notice"))
+
+    await change(world, debtor, phone="(214) 555-0199")
+    assert await notices(world) == set()
+    await change(world, debtor, state="OH")
+    assert await notices(world) == {account["id"] for account in mine}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"time_zone": "America/Chicago"}, {"rule_set": "strictest-states"}, {"name": "Acme Inc."}],
+    ids="".join,
+)
+async def test_all_lifecycles_of_an_agency_are_told_what_moves_their_deadlines(
+    world: Any, setting: dict[str, str]
+) -> None:
+    now = datetime.now(UTC)
+    worked = [await account_of(world, admitted_at=now) for _ in range(2)]
+    await account_of(world)
+    await account_of(world, admitted_at=now, released_at=now)
+    path = f"/agencies/{world.agencies['acme']}"
+    before = (await world.call("platform", "GET", path)).json()
+    async with system(world) as tx:
+        await tx.session.execute(text("DELETE FROM lifecycle_notice"))
+        rows = await tx.session.scalars(
+            text("SELECT id FROM account WHERE admitted_at IS NOT NULL AND released_at IS NULL")
+        )
+        expected = {str(row) for row in rows} if "name" not in setting else set()
+
+    assert (await world.call("platform", "PATCH", path, setting)).status_code == 200
+    told = await notices(world)
+    async with system(world) as tx:
+        await tx.session.execute(text("DELETE FROM lifecycle_notice"))
+    same = await world.call("platform", "PATCH", path, setting)
+
+    assert told == expected
+    assert "name" in setting or {account["id"] for account in worked} <= told
+    assert (same.status_code, await notices(world)) == (200, set()), "nothing has changed by it"
+    [name] = setting
+    await world.call("platform", "PATCH", path, {name: before[name]})

@@ -74,6 +74,22 @@ async def pay(shop: Shop, account: dict[str, Any], amount: Decimal) -> None:
     )
 
 
+async def test_the_lifecycles_of_accounts_with_other_dates_are_told(shop: Shop) -> None:
+    body = "A-{0},Ana,100.00,D-{0},1111,a@example.com,{1}\n"
+    ids = range(1, 5)
+    await shop.import_file(HEADER + "".join(body.format(n, "2026-01-01") for n in ids))
+    await shop.scored()
+    for values, key in (("released_at = now()", "A-3"), ("admitted_at = NULL", "A-4")):
+        await shop.query(f"UPDATE account SET {values} WHERE external_ref = %s", key)  # noqa: S608
+    await shop.query("DELETE FROM lifecycle_notice")
+
+    days = ["2026-03-03", "2026-01-01", "2026-03-03", "2026-03-03"]
+    await shop.import_file(HEADER + "".join(body.format(n, day) for n, day in zip(ids, days, strict=True)))
+
+    moved = await row(shop, "account", "external_ref", "A-1")
+    assert await shop.mine("account_id", "lifecycle_notice") == [{"account_id": moved["id"]}]
+
+
 async def test_unchanged_rows_are_not_written_again(shop: Shop) -> None:
     body = "A-1,Ana,100.00,D-1,1111,a@example.com,2026-01-01\nA-2,Ben,50.00,D-2,2222,b@example.com,\n"
     await shop.import_file(HEADER + body)
