@@ -87,6 +87,37 @@ async def test_a_recall_closes_the_account_and_stops_everything(stocked: Shop) -
     }
 
 
+async def until_it_waits_for(shop: Shop, link: psycopg.AsyncConnection[Any]) -> None:
+    """Until the import waits for what ``link`` has locked."""
+
+    async def waits() -> bool:
+        found = await shop.query(
+            "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", link.info.backend_pid
+        )
+        return bool(found)
+
+    await eventually(waits)
+
+
+async def test_a_file_locks_what_it_recalls_and_what_it_refreshes_in_the_order_of_ids(stocked: Shop) -> None:
+    """Else it could wait in a circle with a hold of a person, or a chunk of an assignment."""
+    shop = stocked
+    low, *_, high = await shop.mine("id, external_ref", "account", "id")
+    async with await psycopg.AsyncConnection.connect(shop.superuser_url) as other:
+        await other.execute("SELECT FROM account WHERE id = %s FOR NO KEY UPDATE", [low["id"]])
+        header = TYPED.replace("record_type", "due_date,record_type")
+        refreshed = f"{high['external_ref']},Somebody,100.00,2026-02-03,\n"
+        shop.send(f"{header}{refreshed}{low['external_ref']},,,,recall\n", "both.csv")
+        await shop.poll()
+        await until_it_waits_for(shop, other)
+        await other.execute("SELECT FROM account WHERE id = %s FOR NO KEY UPDATE NOWAIT", [high["id"]])
+    await shop.settled(2)
+
+    after = {row["id"]: row for row in await shop.mine("id, status, due_date", "account")}
+    assert after[low["id"]]["status"] == "closed"
+    assert str(after[high["id"]]["due_date"]) == "2026-02-03"
+
+
 async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Shop) -> None:
     shop = stocked
     before = await account(shop, "A-1")
@@ -100,15 +131,7 @@ async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Sho
             await command.execute(statement, values)
         shop.send(f"{TYPED}A-1,,,recall\n", "back.csv")
         await shop.poll()
-
-        async def waits() -> bool:
-            found = await shop.query(
-                "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
-                command.info.backend_pid,
-            )
-            return bool(found)
-
-        await eventually(waits)
+        await until_it_waits_for(shop, command)
         await command.commit()
     [*_, job] = await shop.settled(2)
 
