@@ -30,6 +30,7 @@ from domain.compliance import disputes
 from domain.compliance.disputes import EarlierDispute
 from domain.deadlines import MOST_DAYS_AHEAD, MOST_HOLD_DAYS_AHEAD
 from domain.errors import Conflict, Invalid, NotFound
+from domain.holds import HoldKind
 from domain.money import CENT
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             account, promises = change.account, change.tx.promises
+            await _not_stayed(change, "a promise to pay")
             await _ahead(change, command.due_date, "due_date", at_most=MOST_DAYS_AHEAD)
             if command.amount > account.balance:
                 raise Invalid(f"the balance is {account.balance} {account.currency}", field="amount")
@@ -284,6 +286,7 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             account, offers = change.account, change.tx.offers
+            await _not_stayed(change, "a settlement offer")
             await _ahead(change, command.expires_on, "expires_on", at_most=MOST_DAYS_AHEAD)
             amount = _offered(command, account.balance)
             if amount > account.balance:
@@ -317,12 +320,15 @@ class AccountCommands:
 
     @activity.defn(name="accounts.accept_offer")
     async def accept_offer(self, command: AcceptOffer) -> AccountSnapshot:
-        """The debtor accepts an offer that is still good."""
+        """The debtor accepts an offer that is still good; one accepted before is replaced by it."""
 
         async def effect(change: AccountChange) -> Told:
             offer = await change.tx.offers.to_accept(change.account.id, command.offer_id)
             if offer.expires_on < await change.tx.account_changes.today():
                 raise Conflict("the offer has expired; make a new one", offer_status="expired")
+            if earlier := await change.tx.offers.accepted_on(change.account.id):
+                await change.tx.offers.end(earlier, "cancelled")
+                await change.record("offer.cancelled", "settlement_offer", earlier.id, {"replaced": True})
             await change.tx.offers.end(offer, "accepted")
             await change.record("offer.accepted", "settlement_offer", offer.id, {})
             await change.event("offer", "Offer accepted", old="open", new="accepted", offer_id=str(offer.id))
@@ -349,6 +355,15 @@ class AccountCommands:
             return Told()
 
         return await self._carry_out(command, effect)
+
+
+async def _not_stayed(change: AccountChange, what: str) -> None:
+    """``Conflict`` while a bankruptcy stays every act to collect (11 U.S.C. 362(a)(6))."""
+    if HoldKind.BANKRUPTCY in {hold.kind for hold in await change.tx.holds.in_force(change.account)}:
+        raise Conflict(
+            f"{what} is not possible while the person is bankrupt (11 U.S.C. 362(a)(6))",
+            hold=HoldKind.BANKRUPTCY.value,
+        )
 
 
 async def _ahead(change: AccountChange, day: date, field: str, *, at_most: int) -> None:

@@ -97,6 +97,16 @@ class OfferStore(Store):
             )
         )
 
+    async def accepted_on(self, account_id: UUID) -> SettlementOffer | None:
+        """The offer that was accepted on an account and stands."""
+        return await self._session.scalar(
+            select(SettlementOffer).where(
+                SettlementOffer.agency_id == self._agency_id,
+                SettlementOffer.account_id == account_id,
+                SettlementOffer.status == "accepted",
+            )
+        )
+
     async def to_accept(self, account_id: UUID, offer_id: UUID) -> SettlementOffer:
         """An open offer of an account. ``NotFound``, or ``Conflict`` when it is open no more."""
         offer = await self._session.scalar(

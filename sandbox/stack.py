@@ -28,9 +28,14 @@ _SFTP_START_S = 30.0
 _STRIPE_START_S = 30.0
 
 
+RESTART_WINDOW_S = 120.0
+"""A process that ends too often within this time is broken; one killed now and then is not."""
+
+
 @dataclass(frozen=True)
 class App:
-    """A process of the product itself: what runs it, when it is ready and how often it may come back."""
+    """A process of the product itself: what runs it, when it is ready and how often it may come back
+    within ``RESTART_WINDOW_S``."""
 
     name: str
     words: Sequence[str]
@@ -195,11 +200,14 @@ class Stack:
         self._unexpected(child)
 
     async def _watch_app(self, app: App, child: Child) -> None:
-        for again in range(app.restarts + 1):
+        ended: list[float] = []
+        while True:
             await child.wait()
-            if self._stopping or again == app.restarts:
+            now = time.monotonic()
+            ended = [*(at for at in ended if now - at < RESTART_WINDOW_S), now]
+            if self._stopping or len(ended) > app.restarts:
                 break
-            self._report(app.name, f"{child.ending()}; starting it again ({again + 1} of {app.restarts})")
+            self._report(app.name, f"{child.ending()}; starting it again ({len(ended)} of {app.restarts})")
             await child.start()
         self._unexpected(child)
 

@@ -182,10 +182,11 @@ class AccountCommandService:
         """Have the account's workflow carry out a command of ``kind`` by its update, unless it was before."""
         key, digest = command.key or uuid4().hex, body_hash(command.body, who.actor)
         async with self._database.transaction(who.tenant) as tx:
+            # First whether it is theirs: an answer of the past is not for who lost the account since.
+            view = await visible_account(tx, who, account_id)
             known = await tx.commands.known(command.operation, key, digest)
             if known is not None:
                 return known
-            view = await visible_account(tx, who, account_id)
         identity = CommandIdentity(operation=command.operation, key=key, body_hash=digest.hex())
         told = kind(
             account=AccountRef(agency_id=who.tenant.agency_id, account_id=account_id),
