@@ -22,6 +22,9 @@ class ScorecardStore:
 
     async def keep(self, card: Scorer) -> UUID:
         """The id of this exact definition; it is stored when it is seen for the first time."""
+        known = await self.find(card)
+        if known is not None:
+            return known
         await self._session.execute(
             insert(ScorecardRow)
             .values(

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import polars as pl
 from psycopg.rows import tuple_row
-from sqlalchemy import func, select, text
+from sqlalchemy import TextClause, func, select, text
 
 from db import model_statements, score_statements
 from db.model_scoring import INPUTS, Evaluated, ModelFailed, evaluate
@@ -16,7 +17,11 @@ from db.models import AccountScore, ScoringChunk, ScoringRun
 from db.scorecard_sql import score_sql
 from db.store import Store
 from domain.accounts import WORKABLE_STATUSES
-from domain.scoring import ModelCard, Scorer
+from domain.errors import Unavailable
+from domain.scoring import ModelCard, Scorecard, Scorer
+
+MOST_ROUNDS = 20
+"""How often scores that another transaction has overtaken are worked out anew before that is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class ScoreStore(Store):
     async def score_chunk(
         self, run: ScoringRun, chunk: ScoringChunk, scorer: Scorer, *, first: bool = False
     ) -> Scored:
-        """Score the accounts of a chunk as they are now. ``ModelFailed`` for a model without an answer.
+        """Score the accounts of a chunk as they are now. ``ModelFailed`` for a model without an answer,
+        ``Unavailable`` when others keep scoring them from newer rows.
 
         ``first``: this transaction has made them, so that they have no score yet, which is quicker.
         """
@@ -70,6 +76,7 @@ class ScoreStore(Store):
 
         Their scores are locked first: one that a run is about to commit is waited for and compared with.
         A model that fails makes each of them an error: what changed them must not be lost to that.
+        ``Unavailable`` when others keep scoring them from newer rows.
         """
         await self._session.execute(
             select(AccountScore.account_id)
@@ -124,17 +131,22 @@ class ScoreStore(Store):
             async def once() -> Scored:
                 return await self._score_by_model(accounts, bound, scorer, threshold, write, strict=strict)
         else:
-            score = score_sql(scorer, threshold=threshold).replace(":", r"\:")
-            statement = text(write(score_statements.scored_by_sql(accounts, score, scorer.used_facts)))
+            statement = _statement(_Judge(scorer, threshold), accounts, first=first)
 
             async def once() -> Scored:
                 return _summed((await self._session.execute(statement, bound)).all())
 
         done = await once()
-        while done.outrun:
+        for _ in range(MOST_ROUNDS):
+            if not done.outrun:
+                return done
             # Neither score need be of all the newest rows; the next statement sees what both have written.
             again = await once()
             done = replace(again, changed=done.changed + again.changed)
+        if done.outrun:
+            raise Unavailable(
+                f"the scores of {done.outrun} accounts were overtaken {MOST_ROUNDS} times; try again later"
+            )
         return done
 
     async def _score_by_model(
@@ -175,6 +187,29 @@ class ScoreStore(Store):
             async with cursor.copy(model_statements.COPY_SCORES.encode()) as copy:
                 await copy.write(told.scores.write_csv(include_header=False).encode())
         return told
+
+
+class _Judge:
+    """A scorecard and a threshold, the same for the same meaning: what a statement is remembered by."""
+
+    def __init__(self, card: Scorecard, threshold: Decimal) -> None:
+        self.card = card
+        self.threshold = threshold
+        self._key = (card.digest, threshold)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Judge) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@lru_cache(maxsize=256)
+def _statement(judge: _Judge, accounts: str, *, first: bool) -> TextClause:
+    """Made once: compiling a scorecard takes longer than scoring one account by it."""
+    write = score_statements.write_first if first else score_statements.write
+    score = score_sql(judge.card, threshold=judge.threshold).replace(":", r"\:")
+    return text(write(score_statements.scored_by_sql(accounts, score, judge.card.used_facts)))
 
 
 def _summed(rows: Sequence[Any]) -> Scored:

@@ -101,7 +101,13 @@ async def test_only_what_changed_is_written_and_the_history_keeps_both(books: Bo
 async def test_who_is_not_to_be_worked_is_not_queued(books: Books, change: str) -> None:
     await books.score_all()
     account = await books.account("3")
-    await books.query(f"UPDATE account SET {change}, version = version + 1 WHERE id = %s", account)  # noqa: S608
+    # With the version of its score, without which no balance can be changed.
+    await books.query(
+        "WITH s AS (UPDATE account_score SET account_version = account_version + 1 WHERE account_id = %s)"  # noqa: S608
+        f" UPDATE account SET {change}, version = version + 1 WHERE id = %s",
+        account,
+        account,
+    )
     await books.score_all()
     [score] = await books.query("SELECT queued FROM account_score WHERE account_id = %s", account)
     assert score["queued"] is False
@@ -180,6 +186,23 @@ async def backend_pid(tx: Transaction) -> int:
     """The server process of a transaction."""
     pid: int = await tx.session.scalar(text("SELECT pg_backend_pid()"))
     return pid
+
+
+async def test_a_score_that_is_always_newer_than_its_account_is_not_raced_for_ever(books: Books) -> None:
+    await books.score_all()
+    account = await books.account("9")
+    await books.query("UPDATE account_score SET account_version = 1000 WHERE account_id = %s", account)
+    card = builtin_scorecards()["recovery-v1"]
+
+    async def score() -> None:
+        async with books.db.transaction(books.tenant) as tx:
+            kept = await tx.scorecards.keep(card)
+            await tx.scores.score_accounts([account], card, kept, threshold=None)
+
+    with pytest.raises(Unavailable, match="overtaken"):
+        await asyncio.wait_for(score(), 30)
+    [score] = await books.query("SELECT account_version FROM account_score WHERE account_id = %s", account)
+    assert score["account_version"] == 1000
 
 
 async def test_high_priority_is_noticed_once_until_it_is_delivered(books: Books) -> None:

@@ -91,6 +91,14 @@ def test_what_is_not_known_is_not_guessed(state: str | None, since: date | None,
     assert limitation.limitation_on(federal, state, "written", since) is None
 
 
+@pytest.mark.parametrize(
+    ("since", "barred"), [("9995-12-31", "9999-12-31"), ("9996-02-29", None), ("9999-12-31", None)]
+)
+def test_a_day_beyond_all_calendars_never_comes(since: str, barred: str | None, federal: RuleSet) -> None:
+    found = limitation.limitation_on(federal, "CA", "written", date.fromisoformat(since))
+    assert found == (barred and date.fromisoformat(barred))
+
+
 def test_the_table_has_every_state_and_kind_with_its_statute(federal: RuleSet) -> None:
     assert set(federal.limitation) == set(STATE_NAMES)
     for periods in federal.limitation.values():
