@@ -44,12 +44,7 @@ def upgrade(url: str, revision: str = "head") -> str:
                 "the role recoup_app does not exist; create it first: "
                 "CREATE ROLE recoup_app LOGIN NOBYPASSRLS PASSWORD '…'"
             )
-        connection.execute(text("SELECT pg_advisory_lock(hashtext('recoup.migrate'))"))
-        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.commit()
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        command.upgrade(_alone(connection), revision)
         connection.commit()
         connection.execute(text("SELECT make_month_partitions(:months)"), {"months": PARTITION_MONTHS})
         connection.commit()
@@ -57,11 +52,9 @@ def upgrade(url: str, revision: str = "head") -> str:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database at ``url`` back to ``revision`` ("base" for an empty one)."""
+    """Take the database at ``url`` back to ``revision`` ("base": empty); queues up as ``upgrade``."""
     with _owner_connection(url) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
+        command.downgrade(_alone(connection), revision)
         connection.commit()
 
 
@@ -73,6 +66,16 @@ def current(url: str) -> str | None:
 
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _alone(connection: Connection) -> Config:
+    """What migrates on ``connection`` once no other migration does, and waits for no lock for long."""
+    connection.execute(text("SELECT pg_advisory_lock(hashtext('recoup.migrate'))"))
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    connection.commit()
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
 
 
 def _owner_connection(url: str) -> Connection:

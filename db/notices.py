@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, select, text, tuple_
+from sqlalchemy import Select, and_, delete, exists, select, text, tuple_
 
 from db.models import Account, LifecycleNotice
 from db.store import Store
@@ -26,7 +26,8 @@ class NoticeStore(Store):
 
     async def of(self, account_ids: Sequence[UUID]) -> list[Notice]:
         """The notices of these accounts that are left."""
-        return await self._read(_NOTICES.where(LifecycleNotice.account_id.in_(account_ids)))
+        mine = _NOTICES.where(LifecycleNotice.agency_id == self._agency_id)
+        return await self._read(mine.where(LifecycleNotice.account_id.in_(account_ids)))
 
     async def oldest(self, limit: int, *, after: tuple[datetime, UUID] | None = None) -> list[Notice]:
         """At most ``limit`` notices of worked accounts behind ``after``, the oldest first."""
@@ -55,12 +56,11 @@ class NoticeStore(Store):
         """Their accounts were told. A change that was noted since keeps its notice."""
         if notices:
             key = tuple_(LifecycleNotice.noted_at, LifecycleNotice.account_id)
+            told = and_(LifecycleNotice.agency_id == self._agency_id, key.in_(notices))
             # One that is locked is being noted again and stays; waiting for it could close a circle.
-            free = (
-                select(LifecycleNotice.account_id).where(key.in_(notices)).with_for_update(skip_locked=True)
-            )
+            free = select(LifecycleNotice.account_id).where(told).with_for_update(skip_locked=True)
             await self._session.execute(
-                delete(LifecycleNotice).where(LifecycleNotice.account_id.in_(free), key.in_(notices))
+                delete(LifecycleNotice).where(LifecycleNotice.account_id.in_(free), told)
             )
 
     async def _read(self, query: Select[datetime, UUID]) -> list[Notice]:

@@ -13,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from activities import notices as delivery
 from activities.messages import AgencyRef
 from activities.notices import DeliveryRequest, NoticeActivities
+from api.composition import open_database
 from db.notices import ADMISSION_MINUTES, Notice
 from domain.tenancy import Tenant
 from sandbox.processes import until
@@ -95,6 +96,23 @@ async def test_a_change_that_is_noted_meanwhile_keeps_its_notice(world: Any) -> 
 
     async with system(world) as tx:
         await tx.notices.remove(seen)
+
+    assert account["id"] in await notices(world)
+
+
+async def test_another_agency_s_notices_are_left_alone_even_past_row_level_security(
+    world: Any, module_database: Any
+) -> None:
+    account = await account_of(world)
+    async with system(world) as tx:
+        await tx.lifecycles.notify([UUID(account["id"])])
+        [mine] = await tx.notices.of([UUID(account["id"])])
+    everything = world.settings.model_copy(update={"database_url": module_database.superuser_url})
+    rival = Tenant.system(world.agencies["rival"], "test")
+
+    async with open_database(everything, "recoup-test") as database, database.transaction(rival) as tx:
+        assert await tx.notices.of([mine.account_id]) == []
+        await tx.notices.remove([mine])
 
     assert account["id"] in await notices(world)
 
