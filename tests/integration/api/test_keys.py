@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from temporalio.client import Client
@@ -17,7 +18,7 @@ from tests.integration.api.commanding import (
     working,
 )
 from tests.integration.api.contacting import CALL, days_ago
-from tests.integration.api.people import read
+from tests.integration.api.people import read, set_account
 
 REUSED = "urn:recoup:problem:idempotency-key-reused"
 
@@ -29,11 +30,9 @@ async def worker(world: Any, temporal_client: Client) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-async def account(world: Any) -> dict[str, Any]:
-    """An account of acme's first collector; the second one may not see it."""
-    await second_collector(world)
-    mine = (await collectors(world))["acme.collector"]
-    return await account_of(world, status="in_contact", assigned_to=mine)
+async def people(world: Any) -> dict[str, UUID]:
+    """The collectors of acme by their logins."""
+    return {**await collectors(world), "acme.second": await second_collector(world)}
 
 
 def bodies() -> dict[str, Any]:
@@ -45,7 +44,8 @@ def bodies() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", ["promises", "contacts", "notes"])
-async def test_a_key_belongs_to_the_user_who_used_it(world: Any, account: dict[str, Any], what: str) -> None:
+async def test_a_key_belongs_to_the_user_who_used_it(world: Any, people: dict[str, UUID], what: str) -> None:
+    account = await account_of(world, status="in_contact", assigned_to=people["acme.collector"])
     once, body = key(), bodies()[what]
     first = await tell(world, account, what, body, "acme.collector", **once)
     assert first.status_code == 201, first.text
@@ -53,12 +53,16 @@ async def test_a_key_belongs_to_the_user_who_used_it(world: Any, account: dict[s
 
     platform = {**once, "X-Agency": "acme"}
     answers = [
-        await tell(world, account, what, body, "acme.second", **once),
         await tell(world, account, what, body, "acme.admin", **once),
         await tell(world, account, what, body, "platform", **platform),
     ]
     again = await tell(world, account, what, body, "acme.collector", **once)
+    not_theirs = await tell(world, account, what, body, "acme.second", **once)
+    await set_account(world, account, assigned_to=people["acme.second"])
+    answers.append(await tell(world, account, what, body, "acme.second", **once))
 
+    assert not_theirs.status_code in {404, 422}
+    assert first.json()["id"] not in not_theirs.text
     assert (again.status_code, again.json()) == (201, first.json())
     for answer in answers:
         said = answer.json()
