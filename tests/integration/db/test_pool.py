@@ -60,19 +60,20 @@ async def test_a_connection_that_was_idle_for_long_is_asked_first(
 
 
 async def test_a_reading_sees_its_tenant_only_and_leaves_nothing_behind(made: Database) -> None:
+    other = Tenant.system(UUID(int=2), "test")
     [[pid, agency]] = await made.readings(TENANT).rows(WHO, {})
-    async with made.platform() as tx:
-        [[same_pid, none]] = (await tx.session.execute(text(WHO.decode()))).all()
+    [[same_pid, others]] = await made.readings(other).rows(WHO, {})
 
-    assert agency == str(TENANT.agency_id)
-    assert (same_pid, none) == (pid, "")
+    assert (agency, others) == (str(TENANT.agency_id), str(other.agency_id))
+    assert same_pid == pid
 
 
-async def test_a_reading_that_fails_leaves_its_connection_usable(made: Database) -> None:
+async def test_a_reading_that_fails_gives_up_its_connection_and_the_next_one_works(made: Database) -> None:
     [[pid, _]] = await made.readings(TENANT).rows(WHO, {})
     with pytest.raises(DomainError):
         await made.readings(TENANT).rows(b"SELECT 1 / %(zero)s::integer", {"zero": 0})
     with pytest.raises(psycopg.ProgrammingError):
         await made.readings(TENANT).rows(b"SELECT nothing", {})
 
-    assert (await made.readings(TENANT).rows(WHO, {}))[0][0] == pid
+    [[another, agency]] = await made.readings(TENANT).rows(WHO, {})
+    assert (another != pid, agency) == (True, str(TENANT.agency_id))

@@ -105,7 +105,8 @@ class _Faulty(temporal_worker.ActivityInboundInterceptor):
         await self._faults.at(info.activity_type, "before", argument)
         answer = await super().execute_activity(input)
         await self._faults.at(info.activity_type, "after", argument)
-        if info.attempt == 1 and argument.agency_id == self._faults.lose_first_answers_of:
+        agency_id = getattr(argument, "account", argument).agency_id
+        if info.attempt == 1 and agency_id == self._faults.lose_first_answers_of:
             raise ApplicationError("the answer was lost", next_retry_delay=timedelta(milliseconds=1))
         return answer
 

@@ -196,10 +196,11 @@ _TABLES = {
         SELECT a.external_ref, j.kind, p.debit, p.credit, p.amount, p.currency
           FROM posting p JOIN journal j ON j.id = p.journal_id LEFT JOIN account a ON a.id = p.account_id
          WHERE p.agency_id = %s ORDER BY 1, 5""",
+    # Lifecycles note old debts in their own time, some accounts sooner than others.
     "timeline": """
         SELECT a.external_ref, e.kind, e.description, e.actor, e.details ->> 'line' AS line
           FROM timeline_event e JOIN account a ON a.id = e.account_id
-         WHERE e.agency_id = %s ORDER BY 1, e.at, 2""",
+         WHERE e.kind <> 'limitation' AND e.agency_id = %s ORDER BY 1, e.at, 2""",
     "scores": """
         SELECT a.external_ref, s.rank, s.level, s.priority, s.queued
           FROM account_score s JOIN account a ON a.id = s.account_id
