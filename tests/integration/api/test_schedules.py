@@ -113,6 +113,12 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
     handle = temporal_client.get_schedule_handle(schedule_id)
     await handle.pause(note="creditor moves house")
 
+    async def paused() -> bool:
+        return (await described(temporal_client, schedule_id)).state.paused
+
+    # The server takes a pause at once and carries it out a little later.
+    await until(paused, within_s=20, what="the schedule to be paused")
+
     def spoil(present: ScheduleUpdateInput) -> ScheduleUpdate:
         spoilt = present.description.schedule
         spoilt.spec.intervals[0].every = timedelta(days=3)
