@@ -20,6 +20,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
+from sandbox.processes import until
 from workflows import queues
 from workflows.schedules import (
     SCORING_CATCH_UP,
