@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.accounts import OPEN_STATUSES, AccountStatus, check_move, check_system_move
-from domain.errors import Conflict, NotFound
+from domain.accounts import OPEN_STATUSES, PAID, AccountStatus, check_move, check_system_move
+from domain.errors import NotFound
 from domain.holds import OF_THE_PERSON, STOPS_WORK_ON_ALL, stops_work
+from domain.ledger import Parts, parts_of_payment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from db.account_changes import LockedAccount
+    from db.ledger import GivenBack
     from db.models import Hold
     from db.session import Transaction
     from domain.scoring import Scorer
@@ -99,26 +101,73 @@ class AccountChange:
         await self.tx.audit.record(action, entity, entity_id, new={"account_id": self.account.id, **new})
 
     async def receive(self, amount: "Decimal", *, key: str, occurred_at: "datetime") -> UUID:
-        """Post a payment of at most the balance, and lower it; the journal's id. ``Conflict`` above it."""
-        if amount > self.account.balance:
-            raise Conflict("the payment is more than the balance", balance=format(self.account.balance, "f"))
+        """Post a payment and lower the balance by its part of the debt; the journal's id.
+
+        What is more than the debt is owed back to the debtor. Nothing is refused: the money is here.
+        """
+        parts = self._parts_of(amount)
         journal_id = await self.tx.ledger.receive(
-            self.account.id, amount, self.account.currency, key=key, occurred_at=occurred_at
+            self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
-        await self._balance(self.account.balance - amount, journal_id)
+        await self._balance(-parts.debt, journal_id)
         return journal_id
 
-    async def reverse(self, journal_id: UUID, *, key: str, occurred_at: "datetime") -> None:
-        """Post the opposite of a payment of this account, and bring the balance in line.
+    async def give_back(
+        self,
+        payment_id: UUID,
+        amount: "Decimal | None" = None,
+        *,
+        kind: "GivenBack" = "reversal",
+        key: str,
+        occurred_at: "datetime",
+    ) -> UUID:
+        """Take a part or all of a payment of this account (its journal is ``payment_id``) off the ledger.
 
-        ``NotFound``; ``Conflict`` where the journal is none, or was reversed already.
+        The new journal's id. ``NotFound``; ``Conflict`` where the journal is no payment of this account, or
+        less than that is left of it.
         """
-        added = await self.tx.ledger.reverse(journal_id, self.account.id, key=key, occurred_at=occurred_at)
-        await self._balance(self.account.balance + added, journal_id)
+        journal_id, added = await self.tx.ledger.give_back(
+            payment_id, self.account.id, amount, kind=kind, key=key, occurred_at=occurred_at
+        )
+        await self._balance(added, journal_id)
+        return journal_id
 
-    async def _balance(self, balance: "Decimal", journal_id: UUID) -> None:
-        old = {"balance": self.account.balance}
-        await self.write("account.balance", {"balance": balance}, old=old, new={"journal_id": journal_id})
+    async def post_again(
+        self, payment_id: UUID, amount: "Decimal", *, key: str, occurred_at: "datetime"
+    ) -> UUID:
+        """Post money that had been given back of a payment and is here after all; the new journal's id."""
+        parts = self._parts_of(amount)
+        journal_id = await self.tx.ledger.post_again(
+            payment_id, self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
+        )
+        await self._balance(-parts.debt, journal_id)
+        return journal_id
+
+    async def forgive_rest(self, *, key: str, occurred_at: "datetime") -> UUID | None:
+        """Write off the balance, as a settlement says; the journal's id, None where nothing was left."""
+        balance = self.account.balance
+        if balance == 0:
+            return None
+        journal_id = await self.tx.ledger.forgive(
+            self.account.id, balance, self.account.currency, key=key, occurred_at=occurred_at
+        )
+        await self._balance(-balance, journal_id)
+        return journal_id
+
+    async def owe_again(self, write_off_id: UUID, *, key: str, occurred_at: "datetime") -> None:
+        """Take back what was forgiven: the settlement that it was forgiven for did not last."""
+        added = await self.tx.ledger.owe_again(write_off_id, key=key, occurred_at=occurred_at)
+        await self._balance(added, write_off_id)
+
+    def _parts_of(self, amount: "Decimal") -> Parts:
+        takes = self.account.status is not S.CLOSED or self.account.closed_reason == PAID
+        return parts_of_payment(amount, self.account.balance, takes_payments=takes)
+
+    async def _balance(self, added: "Decimal", journal_id: UUID) -> None:
+        if added:
+            old = {"balance": self.account.balance}
+            balance = {"balance": self.account.balance + added}
+            await self.write("account.balance", balance, old=old, new={"journal_id": journal_id})
 
     async def end_holds(self, holds: "Sequence[Hold]", words: str) -> None:
         """End holds that are in force on this account, though they may have been placed on another.
@@ -167,11 +216,19 @@ class AccountChange:
         if promise := await self.tx.promises.open_on(account_id):
             await self.tx.promises.end(promise, "cancelled")
             await self.record("promise.cancelled", "promise", promise.id, because)
+            await self.cancelled("promise", promise.id, f"the account is {to.value}")
         if offer := await self.tx.offers.open_on(account_id):
             await self.tx.offers.end(offer, "cancelled")
             await self.record("offer.cancelled", "settlement_offer", offer.id, because)
+            await self.cancelled("offer", offer.id, f"the account is {to.value}")
         if to is not S.CLOSED:
             return
         if dispute := await self.tx.disputes.open_on(account_id):
             await self.tx.disputes.cancel(dispute)
             await self.record("dispute.cancelled", "dispute", dispute.id, because)
+            await self.cancelled("dispute", dispute.id, f"the account is {to.value}")
+
+    async def cancelled(self, kind: str, subject_id: UUID, because: str, *, old: str = "open") -> None:
+        """The event that a promise, offer or dispute (``kind``) ended without having come to anything."""
+        words = f"{kind.capitalize()} cancelled: {because}"
+        await self.event(kind, words, old=old, new="cancelled", **{f"{kind}_id": str(subject_id)})

@@ -1,6 +1,7 @@
 """The steps of an account's lifecycle that nobody commands: reading, deadlines, money that came or went."""
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -12,24 +13,21 @@ from activities.account_messages import (
     FollowUp,
     RefusedTransition,
 )
+from activities.account_money import came_in, end_promise, is_kept, went_back
 from activities.account_snapshot import snapshot
 from activities.messages import AccountRef
-from domain.accounts import FOLLOW_UP_DAYS, OPEN_STATUSES, PAID, AccountStatus
-from domain.deadlines import Deadline, DeadlineKind, promise_deadline
+from domain.accounts import FOLLOW_UP_DAYS, OPEN_STATUSES
+from domain.deadlines import Deadline, DeadlineKind
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from db.account_changes import LockedAccount
-    from db.models import Promise
     from db.session import Database
     from domain.compliance import RuleSet
     from domain.scoring import Scorer
 
 ACTOR = "account-lifecycle"
-S = AccountStatus
-
 _NOTED = {
     DeadlineKind.VALIDATION_END: ("validation", "The validation period is over"),
     DeadlineKind.DISPUTE_ANSWER: ("dispute", "The dispute is not answered yet: escalated"),
@@ -78,33 +76,20 @@ class AccountActivities:
 
     @activity.defn(name="accounts.payment_posted")
     async def payment_posted(self, ref: AccountRef) -> AccountSnapshot:
-        """Money came in: it may keep a promise; an account that owes nothing is settled and closed."""
-        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-            change = await AccountChange.begin(tx, ref.account_id, self._scorers)
-            promise = await tx.promises.open_on(ref.account_id)
-            if promise is not None and await self._is_kept(change, promise):
-                await _end_promise(change, promise, kept=True)
-            if change.account.balance == 0 and change.account.status in OPEN_STATUSES:
-                await change.move(S.SETTLED, "Nothing is owed any more", reason=PAID)
-            if change.account.balance == 0 and change.account.status is S.SETTLED:
-                await change.move(S.CLOSED, "Paid in full", reason=PAID)
-            await change.settle()
-            return await snapshot(tx, ref.account_id, self._rule_sets)
+        """Money came in: do what follows from it, as far as whoever posted it has not."""
+        return await self._weigh(ref, came_in)
 
     @activity.defn(name="accounts.payment_reversed")
     async def payment_reversed(self, ref: AccountRef) -> AccountSnapshot:
-        """Money went back: an account that was settled or closed as paid is worked again."""
+        """Money went back: do what follows from it, as far as whoever posted that has not."""
+        return await self._weigh(ref, _is_worked_again)
+
+    async def _weigh(
+        self, ref: AccountRef, consequence: Callable[[AccountChange, datetime], Awaitable[None]]
+    ) -> AccountSnapshot:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             change = await AccountChange.begin(tx, ref.account_id, self._scorers)
-            if change.account.balance > 0 and _was_paid(change.account):
-                await change.move(S.IN_CONTACT, "A payment was reversed: a balance is left")
-                dispute = await tx.disputes.reopen(ref.account_id)
-                if dispute is not None:
-                    await change.record("dispute.reopened", "dispute", dispute.id, {})
-                    await change.move(
-                        S.DISPUTED, "Its dispute was never answered", dispute_id=str(dispute.id)
-                    )
-                await tx.lifecycles.mark_admitted(ref.account_id)
+            await consequence(change, datetime.now(UTC))
             await change.settle()
             return await snapshot(tx, ref.account_id, self._rule_sets)
 
@@ -144,7 +129,7 @@ class AccountActivities:
         elif kind is DeadlineKind.PROMISE_DUE:
             promise = await tx.promises.open_on(account_id)
             if promise is not None:
-                await _end_promise(change, promise, kept=await self._is_kept(change, promise))
+                await end_promise(change, promise, kept=await is_kept(change, promise))
         elif kind is DeadlineKind.OFFER_EXPIRY:
             offer = await tx.offers.open_on(account_id)
             if offer is not None:
@@ -158,30 +143,10 @@ class AccountActivities:
             event, words = _NOTED[kind]
             await change.event(event, words, deadline=kind.value, due_at=deadline.at.isoformat())
 
-    async def _is_kept(self, change: AccountChange, promise: "Promise") -> bool:
-        """Whether what was paid in the promise's window reaches what was promised."""
-        view = await change.tx.lifecycles.view(change.account.id)
-        until = promise_deadline(promise.due_date, view.zone)
-        return await change.tx.promises.received(promise, until) >= promise.amount
 
-
-def _was_paid(account: "LockedAccount") -> bool:
-    """Settled, or closed as paid: not recalled, nor closed by somebody."""
-    closed_as_paid = account.status is S.CLOSED and account.closed_reason == PAID
-    return closed_as_paid or account.status is S.SETTLED
-
-
-async def _end_promise(change: AccountChange, promise: "Promise", *, kept: bool) -> None:
-    """A promise that was kept or broken is over; either way the account goes back to the worklist."""
-    status = "kept" if kept else "broken"
-    await change.tx.promises.end(promise, "kept" if kept else "broken")
-    if change.account.promised:
-        await change.write("account.promised", {"promised": False}, old={"promised": True}, new={})
-    await change.record(f"promise.{status}", "promise", promise.id, {})
-    await change.event(
-        "promise",
-        f"The promise to pay {promise.amount:,.2f} {promise.currency} by {promise.due_date} was {status}",
-        old="open",
-        new=status,
-        promise_id=str(promise.id),
-    )
+async def _is_worked_again(change: AccountChange, occurred_at: datetime) -> None:
+    """``went_back``, for an account whose lifecycle is at work: it takes a place again."""
+    was_open = change.account.status in OPEN_STATUSES
+    await went_back(change, occurred_at)
+    if not was_open and change.account.status in OPEN_STATUSES:
+        await change.tx.lifecycles.mark_admitted(change.account.id)

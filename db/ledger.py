@@ -1,10 +1,10 @@
 """The double-entry ledger: how money is written, and what proves that it adds up."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text
@@ -12,10 +12,18 @@ from sqlalchemy import func, insert, select, text
 from db.models import Account, Journal, Posting
 from db.store import Store
 from domain.errors import Conflict, NotFound
-from domain.ledger import LedgerAccount
+from domain.ledger import LedgerAccount, Parts, parts_given_back
 
 PAYMENT = "payment"
 """The kind of a journal that has taken money in: the only one that goes back."""
+
+GivenBack = Literal["reversal", "refund", "chargeback"]
+
+_WORDS: Mapping[GivenBack, str] = {
+    "reversal": "Reversal",
+    "refund": "Refund",
+    "chargeback": "Chargeback",
+}
 
 _OWED = LedgerAccount.RECEIVABLE
 
@@ -47,51 +55,115 @@ class LedgerStore(Store):
         return journal_id
 
     async def receive(
-        self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
+        self, account_id: UUID, parts: Parts, currency: str, *, key: str, occurred_at: datetime
     ) -> UUID:
         """Post a payment of an account's debtor and return the journal's id; ``key`` as ``place``.
 
-        The caller lowers the account's balance in the same transaction (``AccountChange.receive``).
+        The caller lowers the account's balance by ``parts.debt`` in the same transaction
+        (``AccountChange.receive``).
         """
         journal_id = await self._journal(PAYMENT, key, "Payment", occurred_at)
-        await self._post(
-            journal_id, account_id, LedgerAccount.CASH, LedgerAccount.RECEIVABLE, amount, currency
-        )
+        await self._post_parts(journal_id, account_id, parts, currency)
         return journal_id
 
-    async def reverse(
-        self, journal_id: UUID, account_id: UUID, *, key: str, occurred_at: datetime
-    ) -> Decimal:
-        """Post the opposite of an account's payment; what that adds to its balance. ``key`` as ``place``.
+    async def give_back(
+        self,
+        payment_id: UUID,
+        account_id: UUID,
+        amount: Decimal | None,
+        *,
+        kind: GivenBack,
+        key: str,
+        occurred_at: datetime,
+    ) -> tuple[UUID, Decimal]:
+        """Take ``amount`` of a payment (its journal is ``payment_id``) off the ledger, None for all of it.
 
-        The caller, who has locked the account, raises its balance by it in the same transaction. Raises
-        ``NotFound`` for a journal that is not there, ``Conflict`` for one that is no payment, or not of
-        this account alone, or that was reversed already.
+        The new journal's id, and what that adds to the account's balance: the caller, who has locked the
+        account, raises it by that. ``NotFound`` for a journal that is not there, ``Conflict`` for one that is
+        no payment of this account, and above what is left of it.
         """
+        left, currency = await self._left(payment_id, account_id)
+        if left.total == 0:
+            raise Conflict("this payment was reversed already", journal_id=str(payment_id))
+        wanted = left.total if amount is None else amount
+        if wanted > left.total:
+            raise Conflict(f"only {left.total} of this payment is left", left=format(left.total, "f"))
+        parts = parts_given_back(left, wanted)
+        journal_id = await self._journal(kind, key, _WORDS[kind], occurred_at, reverses_id=payment_id)
+        await self._post_parts(journal_id, account_id, parts, currency, back=True)
+        return journal_id, parts.debt
+
+    async def post_again(
+        self,
+        payment_id: UUID,
+        account_id: UUID,
+        parts: Parts,
+        currency: str,
+        *,
+        key: str,
+        occurred_at: datetime,
+    ) -> UUID:
+        """Post money that had been given back of a payment and is here after all: the refund failed, the
+        chargeback was won. The new journal's id; otherwise as ``receive``.
+        """
+        journal_id = await self._journal(
+            "reinstatement", key, "Reinstatement", occurred_at, reverses_id=payment_id
+        )
+        await self._post_parts(journal_id, account_id, parts, currency)
+        return journal_id
+
+    async def forgive(
+        self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
+    ) -> UUID:
+        """Write off what is left of a settled debt; the journal's id. The caller makes the balance zero."""
+        journal_id = await self._journal("write_off", key, "Forgiven by a settlement", occurred_at)
+        await self._post(journal_id, account_id, LedgerAccount.WRITE_OFF, _OWED, amount, currency)
+        return journal_id
+
+    async def owe_again(self, write_off_id: UUID, *, key: str, occurred_at: datetime) -> Decimal:
+        """Take back what ``forgive`` wrote off, once; how much the caller adds to the balance."""
+        forgiven = await self._session.scalar(
+            select(Posting).where(Posting.agency_id == self._agency_id, Posting.journal_id == write_off_id)
+        )
+        if forgiven is None:
+            raise NotFound("there is no such journal")
+        journal_id = await self._journal(
+            "write_off_reversal", key, "The settlement did not last", occurred_at, reverses_id=write_off_id
+        )
+        await self._post(
+            journal_id,
+            forgiven.account_id,
+            _OWED,
+            LedgerAccount.WRITE_OFF,
+            forgiven.amount,
+            forgiven.currency,
+        )
+        return forgiven.amount
+
+    async def _left(self, payment_id: UUID, account_id: UUID) -> tuple[Parts, str]:
+        """What is left of a payment on the ledger, and its currency."""
         kind = await self._session.scalar(
-            select(Journal.kind).where(Journal.agency_id == self._agency_id, Journal.id == journal_id)
+            select(Journal.kind).where(Journal.agency_id == self._agency_id, Journal.id == payment_id)
         )
         if kind is None:
             raise NotFound("there is no such journal")
-        postings = (
-            await self._session.scalars(
-                select(Posting).where(Posting.agency_id == self._agency_id, Posting.journal_id == journal_id)
-            )
-        ).all()
-        if kind != PAYMENT or {one.account_id for one in postings} != {account_id}:
-            raise Conflict("this is no payment of this account", journal_id=str(journal_id))
-        earlier = await self._session.scalar(
-            select(Journal.id).where(Journal.agency_id == self._agency_id, Journal.reverses_id == journal_id)
+        rows = (await self._session.execute(_LEFT, {"agency": self._agency_id, "payment": payment_id})).all()
+        if kind != PAYMENT or {row.account_id for row in rows} != {account_id}:
+            raise Conflict("this is no payment of this account", journal_id=str(payment_id))
+        by_account = {row.ledger_account: row.amount for row in rows}
+        parts = Parts(
+            by_account.get(LedgerAccount.RECEIVABLE, Decimal(0)),
+            by_account.get(LedgerAccount.CREDIT_BALANCES, Decimal(0)),
+            by_account.get(LedgerAccount.UNAPPLIED, Decimal(0)),
         )
-        if earlier is not None:
-            raise Conflict("this payment was reversed already", journal_id=str(earlier))
-        reversing = await self._journal("reversal", key, "Reversal", occurred_at, reverses_id=journal_id)
-        added = Decimal(0)
-        for one in postings:
-            credit, debit = LedgerAccount(one.debit), LedgerAccount(one.credit)
-            await self._post(reversing, one.account_id, debit, credit, one.amount, one.currency)
-            added += one.amount * ((debit is _OWED) - (credit is _OWED))
-        return added
+        return parts, rows[0].currency
+
+    async def _post_parts(
+        self, journal_id: UUID, account_id: UUID, parts: Parts, currency: str, *, back: bool = False
+    ) -> None:
+        for account, amount in parts.by_account():
+            debit, credit = (account, LedgerAccount.CASH) if back else (LedgerAccount.CASH, account)
+            await self._post(journal_id, account_id, debit, credit, amount, currency)
 
     async def _journal(
         self, kind: str, key: str, description: str, occurred_at: datetime, **more: Any
@@ -142,6 +214,16 @@ class LedgerStore(Store):
         async for account_id, balance, posted in rows:
             yield Breach(account_id, balance, posted)
 
+
+_LEFT = text("""
+    SELECT p.account_id, p.currency,
+           CASE WHEN p.debit = 'cash' THEN p.credit ELSE p.debit END AS ledger_account,
+           sum(CASE WHEN p.debit = 'cash' THEN p.amount ELSE -p.amount END) AS amount
+      FROM journal j JOIN posting p ON p.agency_id = j.agency_id AND p.journal_id = j.id
+     WHERE j.agency_id = :agency AND (j.id = :payment OR j.reverses_id = :payment)
+       AND 'cash' IN (p.debit, p.credit)
+     GROUP BY 1, 2, 3
+""")
 
 _BREACHES = text("""
     SELECT a.id, a.balance, COALESCE(p.posted, 0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,6 +13,9 @@ from db.models import AccountMilestone
 from db.store import Store
 from domain.errors import NotFound
 from domain.holds import OF_THE_PERSON
+
+NoticeSignal = Literal["account_changed", "payment_posted", "payment_reversed"]
+"""What a lifecycle is told: a signal of ``AccountLifecycle``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +108,14 @@ class LifecycleStore(Store):
         await self._session.execute(_LOCK, values)
         return await self._session.scalar(_FOLLOW_UP, values) is not None
 
-    async def notify(self, account_ids: Sequence[UUID]) -> None:
+    async def notify(self, account_ids: Sequence[UUID], signal: NoticeSignal = "account_changed") -> None:
         """Note that these accounts were changed beside their lifecycles, which are to be told of it.
 
         In the transaction of the change, so that none is forgotten.
         """
         if account_ids:
-            await self._session.execute(_NOTIFY, {"agency": self._agency_id, "accounts": sorted(account_ids)})
+            values = {"agency": self._agency_id, "accounts": sorted(account_ids), "signal": signal}
+            await self._session.execute(_NOTIFY, values)
 
     async def notify_all_worked(self) -> None:
         """``notify`` of every account of the agency that is worked: their deadlines have moved at once."""
@@ -160,9 +165,10 @@ _ADMITTED = text("""
 """)
 
 _NOTIFY = text("""
-    INSERT INTO lifecycle_notice (agency_id, account_id)
-    SELECT :agency, account_id FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
-    ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at
+    INSERT INTO lifecycle_notice (agency_id, account_id, signal)
+    SELECT :agency, account_id, :signal
+      FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
+    ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at, signal = excluded.signal
 """)
 
 _NOTIFY_WORKED = text("""

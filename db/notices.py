@@ -15,10 +15,11 @@ ADMISSION_MINUTES = 10
 
 
 class Notice(NamedTuple):
-    """An account, and when its last change was noted."""
+    """An account, when its last change was noted, and the signal that says so."""
 
     noted_at: datetime
     account_id: UUID
+    signal: str = "account_changed"
 
 
 class NoticeStore(Store):
@@ -56,14 +57,15 @@ class NoticeStore(Store):
         """Their accounts were told. A change that was noted since keeps its notice."""
         if notices:
             key = tuple_(LifecycleNotice.noted_at, LifecycleNotice.account_id)
-            told = and_(LifecycleNotice.agency_id == self._agency_id, key.in_(notices))
+            keys = [(notice.noted_at, notice.account_id) for notice in notices]
+            told = and_(LifecycleNotice.agency_id == self._agency_id, key.in_(keys))
             # One that is locked is being noted again and stays; waiting for it could close a circle.
             free = select(LifecycleNotice.account_id).where(told).with_for_update(skip_locked=True)
             await self._session.execute(
                 delete(LifecycleNotice).where(LifecycleNotice.account_id.in_(free), told)
             )
 
-    async def _read(self, query: Select[datetime, UUID]) -> list[Notice]:
+    async def _read(self, query: Select[datetime, UUID, str]) -> list[Notice]:
         return [Notice(*row) for row in await self._session.execute(query)]
 
 
@@ -77,4 +79,4 @@ _DROP_UNWORKED = text("""
     DELETE FROM lifecycle_notice n USING free WHERE n.account_id = free.account_id
 """)
 
-_NOTICES = select(LifecycleNotice.noted_at, LifecycleNotice.account_id)
+_NOTICES = select(LifecycleNotice.noted_at, LifecycleNotice.account_id, LifecycleNotice.signal)

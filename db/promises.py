@@ -107,6 +107,24 @@ class OfferStore(Store):
             )
         )
 
+    async def kept_on(self, account_id: UUID) -> SettlementOffer | None:
+        """The offer that was paid as agreed, and that an account is settled by."""
+        return await self._session.scalar(
+            select(SettlementOffer).where(
+                SettlementOffer.agency_id == self._agency_id,
+                SettlementOffer.account_id == account_id,
+                SettlementOffer.status == "kept",
+            )
+        )
+
+    async def keep(self, offer: SettlementOffer, write_off_id: UUID | None) -> None:
+        """Say that an accepted offer was paid; the journal that forgave the rest, where there was one.
+
+        ``resolved_at`` stays what it was: when the offer was accepted, from when on payments count.
+        """
+        offer.status, offer.write_off_id = "kept", write_off_id
+        await self._session.flush()
+
     async def to_accept(self, account_id: UUID, offer_id: UUID) -> SettlementOffer:
         """An open offer of an account. ``NotFound``, or ``Conflict`` when it is open no more."""
         offer = await self._session.scalar(

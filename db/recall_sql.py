@@ -84,12 +84,18 @@ CLOSE_ACCOUNTS = """
                                   'import_id', CAST(:import AS uuid), 'line', line)
           FROM taken_back),
     ended AS (
-        SELECT 'promise.cancelled' AS action, 'promise' AS entity, * FROM promises
-        UNION ALL SELECT 'offer.cancelled', 'settlement_offer', * FROM offers
-        UNION ALL SELECT 'dispute.cancelled', 'dispute', * FROM disputes),
+        SELECT 'promise' AS kind, 'promise' AS entity, * FROM promises
+        UNION ALL SELECT 'offer', 'settlement_offer', * FROM offers
+        UNION ALL SELECT 'dispute', 'dispute', * FROM disputes),
+    events_of_ends AS (
+        INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, old, new, details)
+        SELECT :agency, account_id, kind, initcap(kind) || ' cancelled: the account is ' || :closed, :actor,
+               'open', 'cancelled',
+               jsonb_build_object(kind || '_id', id, 'import_id', CAST(:import AS uuid), 'line', line)
+          FROM ended),
     audited_ends AS (
         INSERT INTO audit_record (agency_id, actor_kind, actor, action, entity, entity_id, new)
-        SELECT :agency, 'system', :actor, action, entity, id::text,
+        SELECT :agency, 'system', :actor, kind || '.cancelled', entity, id::text,
                jsonb_build_object('account_id', account_id, 'import_id', CAST(:import AS uuid), 'line', line)
           FROM ended),
     audited AS (

@@ -33,10 +33,12 @@ from db.imports import ImportStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
+from db.payments import PaymentStore
 from db.placements import PlacementStore
 from db.pool import check_before_use
 from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
+from db.refunds import ChargebackStore, RefundStore
 from db.rescoring import rescore
 from db.rotation import RotationStore
 from db.rule_sets import RuleSetStore
@@ -114,6 +116,9 @@ class Transaction:
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
+    chargebacks = cached_property(lambda tx: ChargebackStore(tx.session, tx.tenant))
+    payments = cached_property(lambda tx: PaymentStore(tx.session, tx.tenant))
+    refunds = cached_property(lambda tx: RefundStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))

@@ -60,6 +60,7 @@ MOVES_BY_SYSTEM: Mapping[AccountStatus, tuple[AccountStatus, ...]] = MappingProx
 account was recalled, a reversed payment left a balance behind, an unworked account was assigned."""
 
 PAID = "paid"
+SETTLED_FOR_LESS = "settled_for_less"
 RECALLED = "recalled"
 PUTBACK = "putback"
 

@@ -1,5 +1,7 @@
-"""The chart of ledger accounts."""
+"""The chart of ledger accounts, and on which of them a payment is posted."""
 
+from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -14,3 +16,56 @@ class LedgerAccount(StrEnum):
 
     PLACEMENTS = "placements"
     """The counterpart of what creditors have placed with the agency."""
+
+    CREDIT_BALANCES = "credit_balances"
+    """What debtors have paid beyond their debts, owed back to them."""
+
+    UNAPPLIED = "unapplied"
+    """Money that came in for an account that takes none any more; nobody has decided yet whose it is."""
+
+    WRITE_OFF = "write_off"
+    """Debt that was forgiven, as a settlement does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How much of a payment is on the debt, owed back to the debtor, and unapplied; none is below zero."""
+
+    debt: Decimal = Decimal(0)
+    credit: Decimal = Decimal(0)
+    unapplied: Decimal = Decimal(0)
+
+    @property
+    def total(self) -> Decimal:
+        """All of it."""
+        return self.debt + self.credit + self.unapplied
+
+    def by_account(self) -> list[tuple[LedgerAccount, Decimal]]:
+        """The parts above zero, each with the ledger account that has it."""
+        every = (
+            (LedgerAccount.RECEIVABLE, self.debt),
+            (LedgerAccount.CREDIT_BALANCES, self.credit),
+            (LedgerAccount.UNAPPLIED, self.unapplied),
+        )
+        return [(account, amount) for account, amount in every if amount > 0]
+
+
+def parts_of_payment(amount: Decimal, balance: Decimal, *, takes_payments: bool) -> Parts:
+    """Where money that has come in belongs: to the debt as far as it reaches, else back to the debtor.
+
+    An account that takes no payments any more (recalled, closed) leaves all of it unapplied.
+    """
+    if not takes_payments:
+        return Parts(unapplied=amount)
+    debt = min(amount, balance)
+    return Parts(debt=debt, credit=amount - debt)
+
+
+def parts_given_back(left: Parts, amount: Decimal) -> Parts:
+    """Which parts of what is ``left`` of a payment go back with ``amount``, at most all of it.
+
+    What was never owed goes first: a refund of an overpayment does not revive the debt.
+    """
+    unapplied = min(amount, left.unapplied)
+    credit = min(amount - unapplied, left.credit)
+    return Parts(debt=amount - unapplied - credit, credit=credit, unapplied=unapplied)

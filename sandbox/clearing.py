@@ -32,6 +32,14 @@ CLEARED = (
     "contact_preference",
     "compliance_chain",
     "compliance_decision",
+    "processor_break",
+    "inbox_event",
+    "payment_reconciliation",
+    "chargeback",
+    "refund",
+    "payment",
+    "plan_instalment",
+    "payment_plan",
     "settlement_offer",
     "dispute",
     "promise",
@@ -48,7 +56,15 @@ CLEARED = (
 )
 """Tables that are emptied of an agency, each before those that it refers to."""
 
-KEPT = ("app_user", "audit_record", "collector", "command", "creditor", "sftp_source")
+KEPT = (
+    "app_user",
+    "audit_record",
+    "collector",
+    "command",
+    "creditor",
+    "sftp_source",
+    "stripe_credentials",
+)
 """What an agency keeps: who works there and for whom, from where files come, and what was ever done."""
 
 REASON = "its data is cleared by recoup generate --clear"

@@ -12,7 +12,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Unavailable
 from domain.tenancy import Tenant
-from workflows.accounts import AccountLifecycle
 from workflows.queues import account_workflow_id
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _log = structlog.stdlib.get_logger("notices")
 
 
 class Signaller:
-    """Signals ``account_changed`` to lifecycles; the change itself notes whom (``LifecycleStore.notify``)."""
+    """Signals lifecycles; the change itself notes which, and what to tell (``LifecycleStore.notify``)."""
 
     def __init__(self, database: "Database", client: Client) -> None:
         self._database = database
@@ -47,10 +46,14 @@ class Signaller:
         Does its best and never raises: a schedule tells what is left within minutes. Waits for
         ``PATIENCE_S`` at most; what takes longer goes on behind the caller's back.
         """
+        await asyncio.wait({self.tell_soon(agency_id, account_ids)}, timeout=PATIENCE_S)
+
+    def tell_soon(self, agency_id: UUID, account_ids: Sequence[UUID]) -> asyncio.Task[None]:
+        """``tell`` for those who do not wait at all."""
         telling = asyncio.create_task(self._tell(agency_id, account_ids[:AT_MOST]))
         self._under_way.add(telling)
         telling.add_done_callback(self._under_way.discard)
-        await asyncio.wait({telling}, timeout=PATIENCE_S)
+        return telling
 
     async def _tell(self, agency_id: UUID, account_ids: Sequence[UUID]) -> None:
         tenant = Tenant.system(agency_id, "notices")
@@ -72,7 +75,7 @@ class Signaller:
 
         async def refusal(notice: "Notice") -> RPCStatusCode | None:
             async with gate:
-                return await self._refusal(notice.account_id)
+                return await self._refusal(notice)
 
         refusals = await asyncio.gather(*(refusal(notice) for notice in notices))
         told = [notice for notice, status in zip(notices, refusals, strict=True) if status is None]
@@ -80,13 +83,15 @@ class Signaller:
             raise Unavailable("Temporal takes no signals at the moment; the notices are kept")
         return told
 
-    async def _refusal(self, account_id: UUID) -> RPCStatusCode | None:
-        lifecycle = self._client.get_workflow_handle(account_workflow_id(account_id))
+    async def _refusal(self, notice: "Notice") -> RPCStatusCode | None:
+        lifecycle = self._client.get_workflow_handle(account_workflow_id(notice.account_id))
         try:
-            await lifecycle.signal(AccountLifecycle.account_changed, rpc_timeout=SIGNAL_PATIENCE)
+            await lifecycle.signal(notice.signal, rpc_timeout=SIGNAL_PATIENCE)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
-            _log.warning("a lifecycle was not told", account_id=str(account_id), status=error.status.name)
+            _log.warning(
+                "a lifecycle was not told", account_id=str(notice.account_id), status=error.status.name
+            )
             return error.status
         return None

@@ -19,6 +19,7 @@ from activities.admission import AdmissionActivities
 from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
 from activities.notices import NoticeActivities
+from activities.payment_books import PaymentBooks
 from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
@@ -109,13 +110,16 @@ def activities_of(
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
     )
-    notices = NoticeActivities(db, scorecards, Signaller(db, client).signal)
+    signaller = Signaller(db, client)
+    notices = NoticeActivities(db, scorecards, signaller.signal)
+    books = PaymentBooks(db, scorecards, signaller.tell_soon)
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
             *_methods(commands),
             *_methods(admission),
             *_methods(notices),
+            *_methods(books),
         ],
         queues.MONEY: [],
         queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],

@@ -13,10 +13,18 @@ from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
 class Agency(Base):
     """A tenant. Exempt from row-level security: it is what the policies compare with.
 
-    Without a ``high_priority_threshold`` the one of its scorecard counts."""
+    Without a ``high_priority_threshold`` the one of its scorecard counts. ``overpayments``: what is done with
+    a payment of more than the balance. A collector may offer to settle for at least
+    ``least_settlement_percent`` of it.
+    """
 
     __tablename__ = "agency"
-    __table_args__ = (UniqueConstraint("slug"), CheckConstraint("lifecycle_capacity >= 0", "capacity"))
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        CheckConstraint("lifecycle_capacity >= 0", "capacity"),
+        CheckConstraint("overpayments IN ('refuse', 'credit')", "overpayments"),
+        CheckConstraint("least_settlement_percent BETWEEN 0 AND 100", "least_settlement_percent"),
+    )
 
     id: Mapped[UuidKey]
     slug: Mapped[str]
@@ -27,6 +35,8 @@ class Agency(Base):
     high_priority_threshold: Mapped[Amount | None]
     rule_set: Mapped[str] = mapped_column(server_default="federal")
     lifecycle_capacity: Mapped[int | None]
+    overpayments: Mapped[str] = mapped_column(server_default="refuse")
+    least_settlement_percent: Mapped[int] = mapped_column(server_default=text("60"))
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]

@@ -9,18 +9,16 @@ from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
 
 
 class Journal(Base):
-    """One business fact that moved money; ``key`` makes writing it twice impossible."""
+    """One business fact that moved money; ``key`` makes writing it twice impossible.
+
+    ``reverses_id`` is the journal that this one corrects: takes back in part or in full, or posts again.
+    """
 
     __tablename__ = "journal"
     __table_args__ = (
         UniqueConstraint("agency_id", "kind", "key"),
         UniqueConstraint("agency_id", "id"),
-        Index(
-            "uq_journal_reverses_id",
-            "reverses_id",
-            unique=True,
-            postgresql_where=text("reverses_id IS NOT NULL"),
-        ),
+        Index(None, "reverses_id", postgresql_where=text("reverses_id IS NOT NULL")),
     )
 
     id: Mapped[UuidKey]

@@ -116,7 +116,8 @@ class Dispute(Base):
 class SettlementOffer(Base):
     """An offer to settle for ``amount`` in ``instalments``, good to the end of ``expires_on``.
 
-    At most one is open on an account.
+    At most one is open on an account. It is ``kept`` when the amount was paid; the journal ``write_off_id``
+    has then forgiven the rest.
     """
 
     __tablename__ = "settlement_offer"
@@ -124,7 +125,9 @@ class SettlementOffer(Base):
         same_agency("account_id", "account"),
         CheckConstraint("amount > 0", "amount"),
         CheckConstraint("instalments > 0", "instalments"),
-        CheckConstraint("status IN ('open', 'accepted', 'expired', 'cancelled')", "status"),
+        CheckConstraint("status IN ('open', 'accepted', 'kept', 'expired', 'cancelled')", "status"),
+        UniqueConstraint("agency_id", "id"),
+        same_agency("write_off_id", "journal"),
         Index(
             "uq_settlement_offer_open", "account_id", unique=True, postgresql_where=text("status = 'open'")
         ),
@@ -143,6 +146,7 @@ class SettlementOffer(Base):
     made_at: Mapped[Now]
     made_by: Mapped[str]
     resolved_at: Mapped[Instant | None]
+    write_off_id: Mapped[UUID | None]
 
 
 class AccountMilestone(Base):
@@ -162,7 +166,7 @@ class AccountMilestone(Base):
 
 
 class LifecycleNotice(Base):
-    """An account that was changed beside its lifecycle, which is to be told; gone when it was."""
+    """An account that was changed beside its lifecycle, to be told by ``signal``; gone when it was."""
 
     __tablename__ = "lifecycle_notice"
     __table_args__ = (same_agency("account_id", "account"), Index(None, "agency_id", "noted_at"))
@@ -170,6 +174,7 @@ class LifecycleNotice(Base):
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
     agency_id: Mapped[UUID]
     noted_at: Mapped[Now]
+    signal: Mapped[str] = mapped_column(server_default="account_changed")
 
 
 class Contact(Base):

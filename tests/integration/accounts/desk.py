@@ -242,7 +242,7 @@ class Desk:
         """The money went back."""
         async with self.db.transaction(self.tenant) as tx:
             change = await AccountChange.begin(tx, account, SCORERS)
-            await change.reverse(journal, key=uuid4().hex, occurred_at=datetime.now(UTC))
+            await change.give_back(journal, key=uuid4().hex, occurred_at=datetime.now(UTC))
             await change.settle()
 
     async def account(self, account: UUID) -> dict[str, Any]:

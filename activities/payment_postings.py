@@ -1,0 +1,251 @@
+"""One payment inside one transaction: posted, paid back, charged back; with its account brought in line."""
+
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from activities.account_change import AccountChange
+from activities.account_money import came_in, went_back
+from domain.errors import Conflict
+from domain.holds import HoldKind
+from domain.payments import PaymentStatus, status_of_money
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from activities.payment_messages import DisputeFacts, IntentFacts, RefundFacts
+    from db.lifecycles import NoticeSignal
+    from db.models import Chargeback, Payment, Refund
+
+P = PaymentStatus
+
+
+class CurrencyDiffers(Conflict):
+    """The provider took another currency than was asked for: nothing is posted, people must look."""
+
+    type = "currency-differs"
+    title = "Currency differs"
+
+
+class PaymentChange:
+    """A payment that this transaction has locked, its account before it."""
+
+    def __init__(self, account: AccountChange, payment: "Payment") -> None:
+        self.account = account
+        self.payment = payment
+        self.tx = account.tx
+
+    async def take(self, facts: "IntentFacts") -> None:
+        """Post what Stripe took: what it says it received, whatever was asked for."""
+        if facts.currency != self.payment.currency:
+            raise CurrencyDiffers(
+                f"Stripe took {facts.currency}, the payment is in {self.payment.currency}",
+                processor_ref=facts.intent_ref,
+            )
+        await self.tx.payments.change(
+            self.payment,
+            amount=facts.amount_received,
+            processor_ref=facts.intent_ref,
+            charge_ref=facts.charge_ref,
+            failure_code=None,
+            failure_message=None,
+            action_url=None,
+        )
+        await self._post(datetime.now(UTC))
+
+    async def note(self, status: PaymentStatus, facts: "IntentFacts") -> None:
+        """Write down where a payment stands that has taken nothing."""
+        if status is P.FAILED:
+            await self.tx.payments.change(
+                self.payment, processor_ref=facts.intent_ref, charge_ref=facts.charge_ref
+            )
+            if self.payment.status != P.FAILED:
+                await self.fail(facts.failure_code or "failed", facts.failure_message)
+            return
+        before = self.payment.status
+        await self.tx.payments.change(
+            self.payment,
+            status=status.value,
+            processor_ref=facts.intent_ref,
+            charge_ref=facts.charge_ref,
+            action_url=facts.action_url or self.payment.action_url,
+            failure_code=facts.failure_code,
+            failure_message=facts.failure_message,
+        )
+        if status is P.PROCESSING and before != P.PROCESSING:
+            await self._event(f"{self._words()}: the bank has it", before)
+
+    async def post_received(self) -> None:
+        """Post a check or cash, as of the day on which it came."""
+        day = self.payment.received_on
+        occurred_at = self.payment.created_at
+        if day is not None:
+            zone = ZoneInfo((await self.tx.agencies.get(self.payment.agency_id)).time_zone)
+            occurred_at = min(occurred_at, datetime.combine(day, time(12), zone).astimezone(UTC))
+        await self._post(occurred_at)
+
+    async def fail(self, code: str, message: str | None) -> None:
+        """The payment took nothing and never will."""
+        before = self.payment.status
+        await self.tx.payments.change(
+            self.payment, status=P.FAILED.value, failure_code=code, failure_message=message, action_url=None
+        )
+        await self._event(f"{self._words()} failed: {code.replace('_', ' ')}", before, failure_code=code)
+        await self._record("payment.failed", {"failure_code": code})
+        await self._tell("account_changed")
+
+    async def refund_of(self, facts: "RefundFacts") -> "Refund":
+        """Our record of a refund that Stripe tells of; made now where it was made at Stripe."""
+        refunds = self.tx.refunds
+        refund = await refunds.by_processor_ref(facts.refund_ref)
+        if refund is None and facts.refund_id is not None:
+            refund = await refunds.get(facts.refund_id)
+            await refunds.change(refund, processor_ref=facts.refund_ref)
+        if refund is None:
+            refund = await refunds.add(
+                self.payment, facts.amount, origin="provider", processor_ref=facts.refund_ref
+            )
+        return refund
+
+    async def pay_back(self, refund: "Refund", occurred_at: datetime) -> None:
+        """Post a refund that was paid out."""
+        journal_id = await self.account.give_back(
+            self._journal(), refund.amount, kind="refund", key=str(refund.id), occurred_at=occurred_at
+        )
+        await self.tx.refunds.change(refund, status="succeeded", journal_id=journal_id, failure_code=None)
+        before = await self._restate()
+        words = f"{refund.amount:,.2f} {refund.currency} of {self._words(lower=True)} were refunded"
+        await self._event(words, before, refund_id=str(refund.id), amount=format(refund.amount, "f"))
+        await self.account.record(
+            "refund.paid", "refund", refund.id, {"amount": refund.amount, "journal_id": journal_id}
+        )
+        await went_back(self.account, occurred_at)
+        await self._tell("payment_reversed")
+
+    async def refund_failed(self, refund: "Refund", facts: "RefundFacts") -> None:
+        """A refund was not paid out after all; what was posted of it is posted again."""
+        if refund.journal_id is not None:
+            refund.undone_by_id = await self.account.post_again(
+                self._journal(), refund.amount, key=f"refund/{refund.id}", occurred_at=datetime.now(UTC)
+            )
+            await came_in(self.account, datetime.now(UTC))
+        await self.tx.refunds.change(refund, status=facts.status, failure_code=facts.failure_code)
+        before = await self._restate()
+        words = f"A refund of {refund.amount:,.2f} {refund.currency} failed"
+        await self._event(words, before, refund_id=str(refund.id), failure_code=facts.failure_code)
+        await self.account.record("refund.failed", "refund", refund.id, {"status": facts.status})
+        await self._tell("payment_posted")
+
+    async def dispute(self, facts: "DisputeFacts") -> None:
+        """What Stripe says of a dispute of this payment; nothing where it is known."""
+        chargeback = await self.tx.chargebacks.by_processor_ref(facts.dispute_ref)
+        known = chargeback.status if chargeback is not None else None
+        if chargeback is None:
+            chargeback = await self._open_chargeback(facts)
+        if known == facts.status:
+            return
+        now = datetime.now(UTC)
+        if facts.status == "won":
+            await self._reinstate(chargeback, now)
+        elif not facts.inquiry and chargeback.journal_id is None and self.payment.journal_id is not None:
+            await self._withdraw(chargeback, now)
+        await self.tx.chargebacks.change(chargeback, status=facts.status, respond_by=facts.respond_by)
+        before = await self._restate()
+        words = f"Chargeback of {chargeback.amount:,.2f} {chargeback.currency} ({facts.reason}):"
+        await self._event(
+            f"{words} {facts.status.replace('_', ' ')}", before, chargeback_id=str(chargeback.id)
+        )
+
+    async def _open_chargeback(self, facts: "DisputeFacts") -> "Chargeback":
+        chargeback = await self.tx.chargebacks.add(
+            self.payment,
+            processor_ref=facts.dispute_ref,
+            amount=facts.amount,
+            status=facts.status,
+            reason=facts.reason,
+            respond_by=facts.respond_by,
+        )
+        await self.account.record(
+            "chargeback.opened", "chargeback", chargeback.id, {"amount": facts.amount, "reason": facts.reason}
+        )
+        return chargeback
+
+    async def _withdraw(self, chargeback: "Chargeback", now: datetime) -> None:
+        """The bank has taken the money back: off the ledger, and a hold until somebody has looked at it."""
+        chargeback.journal_id = await self.account.give_back(
+            self._journal(), chargeback.amount, kind="chargeback", key=str(chargeback.id), occurred_at=now
+        )
+        await went_back(self.account, now)
+        held = {hold.kind for hold in await self.tx.holds.in_force(self.account.account)}
+        if HoldKind.CHARGEBACK not in held:
+            reason = f"A payment is disputed at the bank ({chargeback.reason})"
+            hold = await self.tx.holds.place(self.account.account, HoldKind.CHARGEBACK, reason, None)
+            await self.account.record("hold.placed", "hold", hold.id, {"kind": hold.kind})
+            await self.account.event("hold", f"Hold: {hold.kind}", new=hold.kind, hold_id=str(hold.id))
+            await self.account.bring_holds_in_line({hold.kind})
+        await self._tell("payment_reversed")
+
+    async def _reinstate(self, chargeback: "Chargeback", now: datetime) -> None:
+        """The dispute was won: the money is here again, and the hold that it brought ends."""
+        if chargeback.journal_id is not None and chargeback.undone_by_id is None:
+            chargeback.undone_by_id = await self.account.post_again(
+                self._journal(), chargeback.amount, key=f"chargeback/{chargeback.id}", occurred_at=now
+            )
+            await came_in(self.account, now)
+        in_force = await self.tx.holds.in_force(self.account.account)
+        ours = [hold for hold in in_force if hold.kind == HoldKind.CHARGEBACK]
+        if ours:
+            await self.account.end_holds(ours, "The dispute was won")
+        await self._tell("payment_posted")
+
+    async def _post(self, occurred_at: datetime) -> None:
+        before = self.payment.status
+        journal_id = await self.account.receive(
+            self.payment.amount, key=str(self.payment.id), occurred_at=occurred_at
+        )
+        await self.tx.payments.change(self.payment, status=P.SUCCEEDED.value, journal_id=journal_id)
+        await self._event(f"{self._words()} received", before, amount=format(self.payment.amount, "f"))
+        await self._record("payment.posted", {"amount": self.payment.amount, "journal_id": journal_id})
+        await came_in(self.account, occurred_at)
+        await self._tell("payment_posted")
+
+    async def _restate(self) -> str:
+        """Bring amount refunded and status in line with refunds and chargebacks; the status before."""
+        before = self.payment.status
+        if self.payment.journal_id is None:
+            return before
+        refunds = await self.tx.refunds.of(self.payment.id)
+        refunded = sum((one.amount for one in refunds if one.status == "succeeded"), Decimal(0))
+        charged_back = any(
+            one.journal_id is not None and one.undone_by_id is None
+            for one in await self.tx.chargebacks.of(self.payment.id)
+        )
+        status = status_of_money(self.payment.amount, refunded, charged_back=charged_back)
+        await self.tx.payments.change(self.payment, status=status.value, refunded_amount=refunded)
+        return before
+
+    def _journal(self) -> "UUID":
+        if self.payment.journal_id is None:
+            raise Conflict("this payment took no money; there is nothing to give back")
+        return self.payment.journal_id
+
+    def _words(self, *, lower: bool = False) -> str:
+        words = f"Payment of {self.payment.amount:,.2f} {self.payment.currency}"
+        return f"p{words[1:]}" if lower else words
+
+    async def _event(self, words: str, before: str, **details: str | None) -> None:
+        await self.account.event(
+            "payment",
+            words,
+            old=before,
+            new=self.payment.status,
+            payment_id=str(self.payment.id),
+            **{name: value for name, value in details.items() if value is not None},
+        )
+
+    async def _record(self, action: str, new: dict[str, object]) -> None:
+        await self.account.record(action, "payment", self.payment.id, new)
+
+    async def _tell(self, signal: "NoticeSignal") -> None:
+        await self.tx.lifecycles.notify([self.payment.account_id], signal)

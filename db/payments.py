@@ -1,0 +1,146 @@
+"""Payments of one agency: asked for once, kept for good."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, select, text, update
+
+from db.keyset import Position, newest_first
+from db.models import Account, Payment
+from db.store import Store
+from domain.errors import NotFound
+from domain.payments import UNFINISHED
+
+
+class PaymentStore(Store):
+    """Payments, and what is known of them at Stripe."""
+
+    async def add(
+        self,
+        account_id: UUID,
+        *,
+        origin: str,
+        key: str,
+        amount: Decimal,
+        currency: str,
+        method: str,
+        **more: Any,
+    ) -> Payment:
+        """Record a payment that is asked for, pending. The caller has claimed ``key`` (unique by origin)."""
+        payment = Payment(
+            agency_id=self._agency_id,
+            account_id=account_id,
+            origin=origin,
+            idempotency_key=key,
+            amount=amount,
+            currency=currency,
+            method=method,
+            requested_by=self._tenant.actor.name,
+            **more,
+        )
+        self._session.add(payment)
+        await self._session.flush()
+        await self._session.refresh(payment)
+        return payment
+
+    async def get(self, payment_id: UUID) -> Payment:
+        """One payment. ``NotFound``."""
+        return _there(await self._session.scalar(self._one(Payment.id == payment_id)))
+
+    async def lock(self, payment_id: UUID) -> Payment:
+        """One payment that this transaction alone may change. ``NotFound``.
+
+        Whoever locks the account, too, has done so before.
+        """
+        query = self._one(Payment.id == payment_id).with_for_update(key_share=True)
+        return _there(await self._session.scalar(query.execution_options(populate_existing=True)))
+
+    async def by_processor_ref(self, intent_ref: str) -> Payment | None:
+        """The payment that a Stripe intent is for."""
+        return await self._session.scalar(self._one(Payment.processor_ref == intent_ref))
+
+    async def by_key(self, origin: str, key: str) -> Payment | None:
+        """The payment that was asked for with a key."""
+        return await self._session.scalar(
+            self._one((Payment.origin == origin) & (Payment.idempotency_key == key))
+        )
+
+    async def change(self, payment: Payment, **values: Any) -> None:
+        """Write what has become known of a payment that the caller has locked."""
+        for name, value in values.items():
+            setattr(payment, name, value)
+        payment.updated_at = await self._now()
+        await self._session.flush()
+
+    async def note_intent(self, payment_id: UUID, intent_ref: str) -> str:
+        """Store the intent that was made for a payment; the one that counts: the first."""
+        await self._session.execute(
+            update(Payment)
+            .where(
+                Payment.agency_id == self._agency_id,
+                Payment.id == payment_id,
+                Payment.processor_ref.is_(None),
+            )
+            .values(processor_ref=intent_ref, updated_at=func.now())
+        )
+        stored = (await self.get(payment_id)).processor_ref
+        return stored or intent_ref
+
+    async def unfinished(self, *, untouched: timedelta, limit: int) -> Sequence[Payment]:
+        """Payments that nobody has touched for a while though they are not final, the oldest first."""
+        query = self._one(
+            Payment.status.in_(sorted(UNFINISHED)) & (Payment.updated_at < func.now() - untouched)
+        )
+        return (await self._session.scalars(query.order_by(Payment.updated_at).limit(limit))).all()
+
+    async def page(
+        self,
+        position: Position | None,
+        limit: int,
+        *,
+        account_id: UUID | None = None,
+        status: str | None = None,
+        only_for: UUID | None = None,
+    ) -> Sequence[Payment]:
+        """Payments, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
+        query = select(Payment).where(Payment.agency_id == self._agency_id)
+        if account_id is not None:
+            query = query.where(Payment.account_id == account_id)
+        if status is not None:
+            query = query.where(Payment.status == status)
+        if only_for is not None:
+            theirs = select(Account.id).where(
+                Account.agency_id == self._agency_id, Account.assigned_to == only_for
+            )
+            query = query.where(Payment.account_id.in_(theirs))
+        return (await self._session.scalars(newest_first(query, (Payment.id,), position, limit))).all()
+
+    async def received_since(self, account_id: UUID, since: datetime) -> Decimal:
+        """What was paid on an account since a moment, less what of that went back: its part of the debt."""
+        found = await self._session.scalar(
+            _RECEIVED, {"agency": self._agency_id, "account": account_id, "since": since}
+        )
+        return Decimal(found)
+
+    def _one(self, condition: ColumnElement[bool]) -> "Select[Payment]":
+        return select(Payment).where(Payment.agency_id == self._agency_id, condition)
+
+
+def _there(payment: Payment | None) -> Payment:
+    if payment is None:
+        raise NotFound("there is no such payment")
+    return payment
+
+
+_RECEIVED = text("""
+    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
+      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
+      LEFT JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
+     WHERE p.agency_id = :agency AND p.account_id = :account
+       AND 'receivable' IN (p.credit, p.debit)
+       AND COALESCE(paid.kind, j.kind) = 'payment'
+       AND COALESCE(paid.occurred_at, j.occurred_at) >= :since
+""")
