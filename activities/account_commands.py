@@ -146,6 +146,7 @@ class AccountCommands:
             if earlier := await promises.open_on(account.id):
                 await promises.end(earlier, "cancelled")
                 await change.record("promise.cancelled", "promise", earlier.id, {"replaced": True})
+                await change.cancelled("promise", earlier.id, "a new one replaces it")
             made = await promises.make(account, command.amount, command.due_date)
             if not account.promised:
                 await change.write("account.promised", {"promised": True}, old={"promised": False}, new={})
@@ -294,6 +295,7 @@ class AccountCommands:
             if earlier := await offers.open_on(account.id):
                 await offers.end(earlier, "cancelled")
                 await change.record("offer.cancelled", "settlement_offer", earlier.id, {"replaced": True})
+                await change.cancelled("offer", earlier.id, "a new one replaces it")
             made = await offers.make(
                 account,
                 amount=amount,
@@ -329,6 +331,7 @@ class AccountCommands:
             if earlier := await change.tx.offers.accepted_on(change.account.id):
                 await change.tx.offers.end(earlier, "cancelled")
                 await change.record("offer.cancelled", "settlement_offer", earlier.id, {"replaced": True})
+                await change.cancelled("offer", earlier.id, "another one is accepted", old="accepted")
             await change.tx.offers.end(offer, "accepted")
             await change.record("offer.accepted", "settlement_offer", offer.id, {})
             await change.event("offer", "Offer accepted", old="open", new="accepted", offer_id=str(offer.id))

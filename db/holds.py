@@ -7,22 +7,32 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Date, cast, func, or_, select
 
 from db.account_changes import LockedAccount
-from db.changes import unique
 from db.keyset import Position, newest_first
 from db.models import Account, Hold
 from db.store import Store
 from domain.deadlines import LAST_ZONE
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.holds import OF_THE_PERSON, STOPS_WORK_ON_ALL, HoldKind
 
-_TAKEN = {"uq_hold_in_force": ("kind", "this hold is in force on the account already")}
+
+def _elsewhere(hold: Hold, account: LockedAccount) -> str:
+    return "" if hold.account_id == account.id else ", placed on another account of the person"
 
 
 class HoldStore(Store):
     """Holds of one agency's accounts; those that were released stay on record."""
 
     async def place(self, account: LockedAccount, kind: HoldKind, reason: str, until: date | None) -> Hold:
-        """Put a hold in force. ``Conflict`` when the account has one of this kind."""
+        """Put a hold in force. ``Conflict`` when one of this kind holds the account, wherever it was placed."""
+        for standing in await self.in_force(account):
+            if standing.kind == kind.value:
+                raise Conflict(
+                    f"a hold “{kind}” is in force already{_elsewhere(standing, account)}; end it first,"
+                    " where it should be another",
+                    field="kind",
+                    hold_id=str(standing.id),
+                    account_id=str(standing.account_id),
+                )
         hold = Hold(
             agency_id=self._agency_id,
             account_id=account.id,
@@ -33,8 +43,7 @@ class HoldStore(Store):
             placed_by=self._tenant.actor.name,
         )
         self._session.add(hold)
-        with unique(_TAKEN):
-            await self._session.flush()
+        await self._session.flush()
         await self._session.refresh(hold)
         return hold
 
@@ -92,8 +101,18 @@ class HoldStore(Store):
         return (await self._session.scalars(query.distinct().limit(limit))).all()
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Hold]:
-        """Holds of one account, also those that are over, newest first, keyed by ``(id,)``."""
-        holds = select(Hold).where(Hold.agency_id == self._agency_id, Hold.account_id == account_id)
+        """Holds of one account, also those that are over, newest first, keyed by ``(id,)``.
+
+        Those of the person are among them, on whichever of the debtor's accounts they were placed.
+        """
+        debtor = select(Account.debtor_id).where(
+            Account.agency_id == self._agency_id, Account.id == account_id
+        )
+        holds = select(Hold).where(
+            Hold.agency_id == self._agency_id,
+            Hold.debtor_id == debtor.scalar_subquery(),
+            or_(Hold.account_id == account_id, Hold.kind.in_(sorted(OF_THE_PERSON))),
+        )
         return (await self._session.scalars(newest_first(holds, (Hold.id,), position, limit))).all()
 
     async def _found(self, condition: ColumnElement[bool]) -> Sequence[Hold]:

@@ -138,7 +138,7 @@ class AccountCommandService:
     async def holds(
         self, who: Principal, account_id: UUID, position: "Position | None", limit: int
     ) -> "Sequence[Hold]":
-        """Holds that were placed on an account, next to ``position`` (id), nearest first."""
+        """Holds of an account and of its person, next to ``position`` (id), nearest first."""
         async with self._reading(who, account_id) as tx:
             return await tx.holds.page(account_id, position, limit)
 

@@ -54,7 +54,8 @@ async def add_note(
 async def list_holds(
     account_id: UUID, who: ReadsAccounts, paging: Paging, services: ServicesDep
 ) -> Page[HoldAnswer]:
-    """Holds that were placed on an account, newest first, also those that are over."""
+    """What holds or held an account, newest first: holds that were placed on it, and those of the person on
+    whichever of their accounts they were placed (`account_id`)."""
     rows = await services.account_commands.holds(who, account_id, paging.position(UUID), paging.limit)
     return paging.page(rows, key=lambda row: (row.id,), render=HoldAnswer.model_validate)
 
@@ -63,7 +64,10 @@ async def list_holds(
 async def place_hold(
     account_id: UUID, body: HoldForm, who: WorksAccounts, command: Command, services: ServicesDep
 ) -> JSONResponse:
-    """Put a hold in force: on the account, or on one way of contact with the debtor."""
+    """Put a hold in force: on the account, or on the person, whatever they owe on.
+
+    409 with `hold_id` and `account_id` where one of this kind holds the account already.
+    """
     return respond(await services.account_commands.hold(who, command, account_id, body))
 
 

@@ -57,13 +57,24 @@ class Account:
         return next((dispute for dispute in self.disputes if dispute.status == "open"), None)
 
     def move(self, to: str, reason: str | None = None) -> None:
-        self.events.append(("status_changed", self.status, to))
-        self.status, self.closed_reason = to, reason
         if to not in OPEN:
-            self.promise = None
-            self.offers = ["cancelled" if offer == "open" else offer for offer in self.offers]
+            self.cancel_promise()
+            self.cancel_offer("open")
         if to == "closed" and (dispute := self.open_dispute):
             dispute.status = "cancelled"
+            self.events.append(("dispute", "open", "cancelled"))
+        self.events.append(("status_changed", self.status, to))
+        self.status, self.closed_reason = to, reason
+
+    def cancel_promise(self) -> None:
+        if self.promise is not None:
+            self.promise = None
+            self.events.append(("promise", "open", "cancelled"))
+
+    def cancel_offer(self, standing: str) -> None:
+        if standing in self.offers:
+            self.offers[self.offers.index(standing)] = "cancelled"
+            self.events.append(("offer", standing, "cancelled"))
 
 
 class Person:
@@ -126,6 +137,7 @@ class Person:
             return "illegal-move"
         if days < 0 or amount > account.balance:
             return "invalid"
+        account.cancel_promise()
         account.promise, account.paid_in_window = amount, set()
         account.events.append(("promise", None, "open"))
         return 201
@@ -135,7 +147,7 @@ class Person:
             return "illegal-move"
         if days is not None and days < 0:
             return "invalid"
-        if kind in account.holds:
+        if kind in self.holds(account):
             return "conflict"
         account.holds[kind] = days is not None
         account.events.append(("hold", None, kind))
@@ -203,7 +215,7 @@ class Person:
             amount = (account.balance * percent / 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
         if amount is None or amount > account.balance:
             return "invalid"
-        account.offers = ["cancelled" if offer == "open" else offer for offer in account.offers]
+        account.cancel_offer("open")
         account.offers.append("open")
         account.events.append(("offer", None, "open"))
         return 201
@@ -215,6 +227,7 @@ class Person:
             return "not-found"
         if account.offers[number] != "open":
             return "conflict"
+        account.cancel_offer("accepted")
         account.offers[number] = "accepted"
         account.events.append(("offer", "open", "accepted"))
         return 200
@@ -233,6 +246,9 @@ class Person:
 
     def pay(self, account: Account, amount: Decimal) -> None:
         """Money, posted, and what the lifecycle does about it."""
+        if account.status == "closed" and account.closed_reason != "paid":
+            # Nobody's debt any more here: the money waits to be given back.
+            amount = Decimal(0)
         account.balance -= amount
         account.paid_in_window.add(len(account.payments))
         account.payments.append(amount)

@@ -12,8 +12,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.account_messages import Close, PlaceHold, Recall, ReleaseHold
 from activities.notices import DeliveryRequest, NoticeActivities
+from db.keyset import Position
 from db.notices import Notice
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.holds import STOPS_WORK_ON_ALL, HoldKind
 from sandbox.processes import until
 from services.placing import PlacementForm, place_account
@@ -66,8 +67,15 @@ async def test_an_account_that_comes_later_is_held_by_what_holds_the_person(
 async def test_a_release_ends_what_holds_the_person_wherever_it_was_placed(desk: Desk) -> None:
     debtor = await desk.debtor()
     one, other, third = [await desk.place(debtor) for _ in range(3)]
-    for account in (one, other):
-        await desk.tell(PlaceHold, account, kind=HoldKind.BANKRUPTCY, reason="petition filed")
+    await desk.tell(PlaceHold, one, kind=HoldKind.BANKRUPTCY, reason="petition filed")
+    # Two of a kind are of the days when each account could have its own.
+    await desk.query(
+        "INSERT INTO hold (agency_id, account_id, debtor_id, kind, reason, placed_by)"
+        " VALUES (%s, %s, %s, 'bankruptcy', 'petition filed', 'test')",
+        desk.agency_id,
+        other,
+        debtor,
+    )
     await desk.tell(PlaceHold, one, kind=HoldKind.SCRA, reason="deployed")
 
     answer = await desk.ask(ReleaseHold, other, kind=HoldKind.BANKRUPTCY)
@@ -78,7 +86,7 @@ async def test_a_release_ends_what_holds_the_person_wherever_it_was_placed(desk:
         ("hold", None, "scra"),
         ("hold", "bankruptcy", None),
     ]
-    assert await desk.events(other) == [("hold", None, "bankruptcy"), ("hold", "bankruptcy", None)]
+    assert await desk.events(other) == [("hold", "bankruptcy", None)]
     for account in (one, other):
         [record] = [r for r in await desk.audit(account) if r["action"] == "hold.released"]
         assert record["new"] == {"account_id": str(account), "kind": "bankruptcy"}
@@ -90,6 +98,63 @@ async def test_a_release_ends_what_holds_the_person_wherever_it_was_placed(desk:
     assert await desk.events(third) == [("hold", "scra", None)], "who was told has it on record, too"
     assert (await desk.events(one))[-1] == ("hold", "scra", None)
     assert [await worklist(desk, account) for account in (one, other, third)] == [(False, True)] * 3
+
+
+async def test_what_holds_the_person_already_is_not_placed_on_another_account_of_theirs(desk: Desk) -> None:
+    debtor = await desk.debtor()
+    one, other = await desk.place(debtor), await desk.place(debtor)
+    placed = await desk.ask(PlaceHold, one, kind=HoldKind.OPT_OUT_SMS, reason="asked us to stop")
+    await desk.tell(PlaceHold, one, kind=HoldKind.CEASE, reason="a letter")
+
+    with pytest.raises(Conflict, match="placed on another account of the person") as refused:
+        await desk.tell(PlaceHold, other, kind=HoldKind.OPT_OUT_SMS, reason="again")
+    assert refused.value.details == {"field": "kind", "hold_id": placed["id"], "account_id": str(one)}
+    await desk.tell(PlaceHold, other, kind=HoldKind.CEASE, reason="of this debt")
+
+    await desk.tell(ReleaseHold, other, kind=HoldKind.OPT_OUT_SMS)
+    await desk.tell(PlaceHold, other, kind=HoldKind.OPT_OUT_SMS, reason="once more")
+
+
+async def test_of_two_holds_of_the_person_at_once_on_two_accounts_one_is_placed(desk: Desk) -> None:
+    debtor = await desk.debtor()
+    accounts = [await desk.place(debtor) for _ in range(6)]
+
+    outcomes = await asyncio.gather(
+        *(desk.tell(PlaceHold, account, kind=HoldKind.SCRA, reason="deployed") for account in accounts),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["AccountSnapshot"] + ["Conflict"] * 5
+    assert len(await desk.query("SELECT id FROM hold WHERE debtor_id = %s", debtor)) == 1
+
+
+async def test_the_holds_of_an_account_are_its_own_and_the_person_s_in_pages(desk: Desk) -> None:
+    debtor = await desk.debtor()
+    one, other, strangers = await desk.place(debtor), await desk.place(debtor), await desk.place()
+    for account, kind in (
+        (one, HoldKind.SCRA),
+        (one, HoldKind.CEASE),
+        (other, HoldKind.WORKPLACE),
+        (other, HoldKind.ATTORNEY),
+        (strangers, HoldKind.DECEASED),
+        (one, HoldKind.BANKRUPTCY),
+    ):
+        await desk.tell(PlaceHold, account, kind=kind, reason="we were told")
+    await desk.tell(ReleaseHold, other, kind=HoldKind.SCRA)
+
+    async with desk.db.transaction(desk.tenant) as tx:
+        first = await tx.holds.page(other, None, 2)
+        rest = await tx.holds.page(other, Position((first[-1].id,)), 10)
+        back = await tx.holds.page(other, Position((rest[0].id,), backward=True), 10)
+
+    shown = [(hold.kind, hold.account_id, hold.released_at is None) for hold in (*first, *rest)]
+    assert shown == [
+        ("bankruptcy", one, True),
+        ("attorney", other, True),
+        ("workplace", other, True),
+        ("scra", one, False),
+    ]
+    assert [hold.id for hold in back] == [hold.id for hold in reversed(first)]
 
 
 async def sweep(desk: Desk) -> None:

@@ -149,6 +149,18 @@ async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Sho
         [record] = [record for record in records if record["action"] == action]
         assert (record["entity"], record["entity_id"]) == (table, str(row["id"]))
         assert record["new"] == {"account_id": str(after["id"]), "import_id": str(job["id"]), "line": 2}
+        kind = action.removesuffix(".cancelled")
+        event = await shop.one(
+            "SELECT description, old, details FROM timeline_event"
+            " WHERE account_id = %s AND kind = %s AND new = 'cancelled'",
+            after["id"],
+            kind,
+        )
+        assert event == {
+            "description": f"{kind.capitalize()} cancelled: the account is closed",
+            "old": "open",
+            "details": {f"{kind}_id": str(row["id"]), "import_id": str(job["id"]), "line": 2},
+        }
 
 
 async def test_recalled_accounts_leave_the_worklist_before_they_are_scored(stocked: Shop) -> None:
