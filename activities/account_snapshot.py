@@ -20,7 +20,7 @@ from domain.deadlines import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from db.lifecycles import LifecycleView
+    from db.lifecycle_views import LifecycleView
     from db.session import Transaction
     from domain.compliance import RuleSet
 
@@ -32,7 +32,11 @@ async def snapshot(
     tx: "Transaction", account_id: UUID, rule_sets: "Mapping[str, RuleSet]"
 ) -> AccountSnapshot:
     """The account as this transaction sees it. ``NotFound``."""
-    view = await tx.lifecycles.view(account_id)
+    return snapshot_of(await tx.lifecycles.view(account_id), rule_sets)
+
+
+def snapshot_of(view: "LifecycleView", rule_sets: "Mapping[str, RuleSet]") -> AccountSnapshot:
+    """What a lifecycle knows of an account that was read so."""
     status = AccountStatus(view.status)
     follow_up_at = view.last_event_at + timedelta(days=FOLLOW_UP_DAYS)
     is_open = status in OPEN_STATUSES

@@ -14,7 +14,7 @@ from activities.account_messages import (
     RefusedTransition,
 )
 from activities.account_money import came_in, end_promise, is_kept, went_back
-from activities.account_snapshot import snapshot
+from activities.account_snapshot import snapshot, snapshot_of
 from activities.messages import AccountRef
 from domain.accounts import FOLLOW_UP_DAYS, OPEN_STATUSES
 from domain.deadlines import Deadline, DeadlineKind
@@ -51,9 +51,14 @@ class AccountActivities:
 
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
-        """The account as it is now."""
-        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-            return await snapshot(tx, ref.account_id, self._rule_sets)
+        """The account as it is now. A debt that is old already is noted so at once, not by an alarm."""
+        readings = self._db.readings(Tenant.system(ref.agency_id, ACTOR))
+        found = snapshot_of(await readings.lifecycles.view(ref.account_id), self._rule_sets)
+        now = datetime.now(UTC)
+        for deadline in found.deadlines:
+            if deadline.kind is DeadlineKind.LIMITATION and deadline.at <= now:
+                return await self.deadline_reached(DeadlineReached(account=ref, deadline=deadline))
+        return found
 
     @activity.defn(name="accounts.admit")
     async def admit(self, ref: AccountRef) -> AccountSnapshot:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.util import greenlet_spawn
 
+from db.lifecycle_views import LifecycleReadings
 from db.users import StandingStore
 from db.worklist import WorklistStore
 
@@ -35,6 +36,7 @@ class Readings:
         self._faults = faults
         self.tenant = tenant
 
+    lifecycles = cached_property(LifecycleReadings)
     worklist = cached_property(WorklistStore)
     standings = cached_property(StandingStore)
 

@@ -31,7 +31,9 @@ class StartOptions(TypedDict):
 
 def lifecycle_input(ref: AccountRef, *, by_command: bool = False) -> LifecycleInput:
     """What a lifecycle that starts now is given: it reads all else from the database."""
-    return LifecycleInput(agency_id=ref.agency_id, account_id=ref.account_id, by_command=by_command)
+    return LifecycleInput(
+        agency_id=ref.agency_id, account_id=ref.account_id, by_command=by_command, alarms=True
+    )
 
 
 def start_options(ref: AccountRef, priority: int, status: str) -> StartOptions:

@@ -13,12 +13,15 @@ class LifecycleInput(Message):
     """The account, and what an earlier run of its lifecycle knew of it and had yet to do.
 
     ``by_command``: a command has started it, before its account was admitted in its turn.
+    ``alarms``: it has a timer for each deadline, as every run that is started now; of one that was started
+    before, its history tells (``workflow.patched``), which a new one is spared.
     ``posted`` and ``reversed_``: money came in, or went back; ``transitions`` were asked for by signal.
     """
 
     agency_id: UUID
     account_id: UUID
     by_command: bool = False
+    alarms: bool = False
     snapshot: AccountSnapshot | None = None
     posted: bool = False
     reversed_: bool = False

@@ -77,7 +77,7 @@ class AccountLifecycle:
 
     @workflow.run
     async def run(self, start: LifecycleInput) -> None:
-        if not workflow.patched(ALARMS):
+        if not start.alarms and not workflow.patched(ALARMS):
             await self._live_as_before()
             return
         if self._snapshot is not None:
@@ -392,6 +392,7 @@ class AccountLifecycle:
                 LifecycleInput(
                     agency_id=self._ref.agency_id,
                     account_id=self._ref.account_id,
+                    alarms=True,
                     snapshot=None if self._stale else self._snapshot,
                     posted=self._posted,
                     reversed_=self._reversed,
