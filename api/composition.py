@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from activities.stripe_accounts import StripeAccounts
 from db import migrate
 from db.cipher import ColumnCipher, parse_keys
 from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from db.session import Database
 from gateways.storage import ObjectStorage
+from gateways.stripe import StripeGateway
 from runtime import temporal
 from services.account_commands import AccountCommandService
 from services.accounts import AccountService
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 DEMO_AGENCY = "demo"
+STRIPE_PATIENCE_S = 10
+"""How long a request waits for Stripe; workers wait longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,13 @@ class Services:
     assignments: AssignmentService
     fairness: FairnessService
     health: HealthService
+    stripe: StripeGateway
+    stripe_accounts: StripeAccounts
     fingerprint_key: bytes
+
+    async def close(self) -> None:
+        """Close the connections that the services have opened by themselves."""
+        await self.stripe.close()
 
 
 def build_services(settings: "Settings", database: Database, client: "Client") -> Services:
@@ -89,6 +99,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     commander = LifecycleCommander(client, timedelta(seconds=settings.command_patience_seconds))
     signaller = Signaller(database, client)
     passwords = Passwords()
+    stripe = StripeGateway(base_url=settings.stripe_url, timeout_s=STRIPE_PATIENCE_S)
     return Services(
         authentication=AuthenticationService(
             database,
@@ -130,6 +141,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             revision=migrate.head(),
             demo_agency=None if settings.is_production else DEMO_AGENCY,
         ),
+        stripe=stripe,
+        stripe_accounts=StripeAccounts(database, stripe),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 
@@ -155,4 +168,8 @@ async def open_services(settings: "Settings") -> AsyncIterator[Services]:
     """The services and everything under them, for as long as the application runs."""
     async with open_database(settings, "recoup-api") as database:
         client = await temporal.connect(settings)
-        yield build_services(settings, database, client)
+        services = build_services(settings, database, client)
+        try:
+            yield services
+        finally:
+            await services.close()

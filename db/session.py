@@ -49,6 +49,7 @@ from db.scores import ScoreStore
 from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
+from db.stripe_credentials import StripeCredentialStore
 from db.timeline import TimelineStore
 from db.tokens import TokenStore
 from db.urls import sqlalchemy_url
@@ -129,6 +130,7 @@ class Transaction:
     scoring_runs = cached_property(lambda tx: ScoringRunStore(tx.session, tx.tenant))
     sources = cached_property(lambda tx: SourceStore(tx.session, tx.tenant, tx.cipher))
     staging = cached_property(lambda tx: StagingStore(tx.session, tx.tenant, tx.cipher))
+    stripe_credentials = cached_property(lambda tx: StripeCredentialStore(tx.session, tx.tenant, tx.cipher))
     timeline = cached_property(lambda tx: TimelineStore(tx.session, tx.tenant))
     tokens = cached_property(lambda tx: TokenStore(tx.session))
     users = cached_property(lambda tx: UserStore(tx.session))

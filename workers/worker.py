@@ -24,10 +24,12 @@ from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
 from activities.scoring import ScoringActivities
+from activities.stripe_accounts import StripeAccounts
 from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
+from gateways.stripe import StripeGateway
 from services.notices import Signaller
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
@@ -95,7 +97,11 @@ def workflow_runner() -> SandboxedWorkflowRunner:
 
 
 def activities_of(
-    settings: "Settings", db: "Database", client: "Client", storage: "ObjectStorage"
+    settings: "Settings",
+    db: "Database",
+    client: "Client",
+    storage: "ObjectStorage",
+    stripe: StripeAccounts,
 ) -> dict[str, list[Callable[..., Any]]]:
     """Every activity, by the queue that serves it."""
     sources = PortfolioSources(db, SftpGateway(), storage)
@@ -146,11 +152,13 @@ async def serving(
     unknown = sorted(set(wanted) - set(queues.ALL))
     if unknown:
         raise Invalid(f"unknown queues {', '.join(unknown)}; there are {', '.join(queues.ALL)}")
-    activities = activities_of(settings, db, client, storage)
-    served = [queue for queue in wanted if activities[queue] or queue == queues.LIFECYCLE]
-    if not served:
-        raise Invalid(f"there is no work yet on the queues {', '.join(wanted)}")
     async with AsyncExitStack() as stack:
+        stripe = StripeGateway(base_url=settings.stripe_url)
+        stack.push_async_callback(stripe.close)
+        activities = activities_of(settings, db, client, storage, StripeAccounts(db, stripe))
+        served = [queue for queue in wanted if activities[queue] or queue == queues.LIFECYCLE]
+        if not served:
+            raise Invalid(f"there is no work yet on the queues {', '.join(wanted)}")
         for queue in served:
             await stack.enter_async_context(_worker(settings, client, queue, activities[queue]))
         yield

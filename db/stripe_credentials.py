@@ -1,0 +1,92 @@
+"""Agencies' ways into their Stripe accounts. Secrets are ciphertext at rest."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import insert
+
+from db.cipher import place
+from db.models import StripeCredentials
+from db.store import Store
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from db.cipher import ColumnCipher
+    from domain.tenancy import Tenant
+
+SECRET_KEY_COLUMN = "stripe_credentials.secret_key"  # noqa: S105 - the place of a secret, not one
+WEBHOOK_SECRET_COLUMN = "stripe_credentials.webhook_secret"  # noqa: S105 - likewise
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSecrets:
+    """What it takes to act for an agency at Stripe and to believe its webhooks; ``repr`` shows no secret."""
+
+    agency_id: "UUID"
+    account_ref: str
+    secret_key: str = field(repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
+
+
+class StripeCredentialStore(Store):
+    """The Stripe credentials of one agency."""
+
+    def __init__(self, session: "AsyncSession", tenant: "Tenant", cipher: "ColumnCipher") -> None:
+        super().__init__(session, tenant)
+        self._cipher = cipher
+
+    async def find(self, *, lock: bool = False) -> StripeCredentials | None:
+        """The agency's credentials, as they are stored; locked against other changes if asked."""
+        query = self._mine()
+        if lock:
+            query = query.with_for_update()
+        return await self._session.scalar(query.execution_options(populate_existing=True))
+
+    async def secrets(self) -> StripeSecrets | None:
+        """The agency's secrets in the clear; None before any are set. Raises ``ColumnUnreadable``."""
+        row = await self.find()
+        if row is None:
+            return None
+        webhook = row.webhook_secret
+        return StripeSecrets(
+            agency_id=row.agency_id,
+            account_ref=row.account_ref,
+            secret_key=self._decrypt(row.secret_key, SECRET_KEY_COLUMN),
+            webhook_secret=None if webhook is None else self._decrypt(webhook, WEBHOOK_SECRET_COLUMN),
+        )
+
+    async def put(
+        self, *, secret_key: str, account_ref: str, webhook_secret: str | None, webhook_ref: str | None
+    ) -> StripeCredentials:
+        """Set the credentials, in place of those there were; the row as it is then."""
+        values = {
+            "secret_key": self._encrypt(secret_key, SECRET_KEY_COLUMN),
+            "webhook_secret": (
+                None if webhook_secret is None else self._encrypt(webhook_secret, WEBHOOK_SECRET_COLUMN)
+            ),
+            "account_ref": account_ref,
+            "webhook_ref": webhook_ref,
+            "changed_by": self._tenant.actor.name,
+            "updated_at": await self._now(),
+        }
+        statement = insert(StripeCredentials).values(agency_id=self._agency_id, **values)
+        await self._session.execute(
+            statement.on_conflict_do_update(index_elements=["agency_id"], set_=values)
+        )
+        row = await self.find()
+        if row is None:
+            raise LookupError("the credentials that were just set are not there")
+        return row
+
+    def _mine(self) -> "Select[StripeCredentials]":
+        return select(StripeCredentials).where(StripeCredentials.agency_id == self._agency_id)
+
+    def _encrypt(self, secret: str, column: str) -> bytes:
+        return self._cipher.encrypt(secret, place(column, self._agency_id))
+
+    def _decrypt(self, blob: bytes, column: str) -> str:
+        return self._cipher.decrypt(blob, place(column, self._agency_id))
