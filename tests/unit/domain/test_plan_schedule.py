@@ -1,0 +1,206 @@
+"""Schedules of payment plans: to the cent, in rhythm, on days on which banks work."""
+
+from calendar import monthrange
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice, pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.business_days import is_business_day
+from domain.errors import Invalid
+from domain.plan_schedule import (
+    LEAST_INSTALMENT,
+    MOST_DAYS_TO_FIRST,
+    MOST_INSTALMENTS,
+    Frequency,
+    check_first_due,
+    collected_from,
+    due_dates,
+    grace_ends,
+    next_in_rhythm,
+    next_try_after,
+    reduced,
+    schedule,
+)
+
+AMOUNTS = st.decimals("1.00", "250000.00", places=2)
+# The first look at a year's holidays takes its time.
+unhurried = settings(deadline=None)
+DAYS = st.dates(date(2024, 1, 1), date(2035, 12, 31))
+FREQUENCIES = st.sampled_from(Frequency)
+W, M = Frequency.WEEKLY, Frequency.MONTHLY
+DAY = timedelta(days=1)
+
+
+@unhurried
+@given(AMOUNTS, FREQUENCIES, DAYS, st.integers(1, MOST_INSTALMENTS))
+def test_so_many_instalments_add_up_and_differ_by_a_cent_at_most(
+    total: Decimal, frequency: Frequency, first: date, count: int
+) -> None:
+    if total / count < LEAST_INSTALMENT:
+        with pytest.raises(Invalid, match="take fewer"):
+            schedule(total, frequency, first, instalments=count)
+        return
+    made = schedule(total, frequency, first, instalments=count)
+    amounts = [one.amount for one in made]
+    assert (sum(amounts), len(made)) == (total, count)
+    assert amounts == sorted(amounts, reverse=True)
+    assert amounts[0] - amounts[-1] <= Decimal("0.01")
+
+
+@unhurried
+@given(AMOUNTS, FREQUENCIES, DAYS, AMOUNTS)
+def test_instalments_of_so_much_add_up_and_the_last_takes_the_rest(
+    total: Decimal, frequency: Frequency, first: date, amount: Decimal
+) -> None:
+    if total / amount > MOST_INSTALMENTS + 1:
+        with pytest.raises(Invalid, match="larger amount"):
+            schedule(total, frequency, first, amount=amount)
+        return
+    if total / amount > MOST_INSTALMENTS:
+        return
+    made = schedule(total, frequency, first, amount=amount)
+    *full, last = [one.amount for one in made]
+    assert sum(full) + last == total
+    if total < amount:
+        assert (full, last) == ([], total)
+        return
+    assert set(full) <= {amount}
+    assert LEAST_INSTALMENT <= last < amount + LEAST_INSTALMENT
+
+
+@unhurried
+@given(AMOUNTS, FREQUENCIES, DAYS, st.integers(1, MOST_INSTALMENTS))
+def test_dates_go_on_in_rhythm_and_money_is_asked_for_on_business_days(
+    total: Decimal, frequency: Frequency, first: date, count: int
+) -> None:
+    made = schedule(total * count, frequency, first, instalments=count)
+    assert [one.number for one in made] == list(range(1, count + 1))
+    assert made[0].due_on == first
+    for one in made:
+        assert is_business_day(one.collect_on)
+        assert one.due_on <= one.collect_on
+        if frequency is M:
+            last_day = monthrange(one.due_on.year, one.due_on.month)[1]
+            assert one.due_on.day == min(first.day, last_day)
+    for before, after in pairwise(made):
+        assert before.due_on < after.due_on
+        assert before.collect_on < after.collect_on
+        if frequency is not M:
+            assert after.due_on - before.due_on == (7 if frequency is W else 14) * DAY
+
+
+def test_the_31st_is_the_last_day_of_short_months_and_the_31st_again_after() -> None:
+    days = list(islice(due_dates(date(2027, 12, 31), M), 6))
+    assert [str(day) for day in days] == [
+        "2027-12-31",
+        "2028-01-31",
+        "2028-02-29",
+        "2028-03-31",
+        "2028-04-30",
+        "2028-05-31",
+    ]
+
+
+def test_a_due_date_on_a_holiday_is_kept_and_asked_for_after() -> None:
+    [one] = schedule(Decimal("50.00"), M, date(2026, 7, 3), instalments=1)
+    assert (one.due_on, one.collect_on) == (date(2026, 7, 3), date(2026, 7, 6))
+
+
+@pytest.mark.parametrize(
+    ("total", "amount", "expected"),
+    [
+        ("100.00", "30.00", ["30.00", "30.00", "30.00", "10.00"]),
+        ("90.50", "30.00", ["30.00", "30.00", "30.50"]),
+        ("91.00", "30.00", ["30.00", "30.00", "30.00", "1.00"]),
+        ("20.00", "30.00", ["20.00"]),
+        ("120.00", "1.00", ["1.00"] * 120),
+    ],
+)
+def test_what_is_left_is_the_last_instalment_or_paid_with_it(
+    total: str, amount: str, expected: list[str]
+) -> None:
+    made = schedule(Decimal(total), M, date(2026, 3, 2), amount=Decimal(amount))
+    assert [str(one.amount) for one in made] == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({}, "instalments"),
+        ({"instalments": 3, "amount": Decimal(30)}, "instalments"),
+        ({"instalments": 0}, "instalments"),
+        ({"instalments": 121}, "instalments"),
+        ({"instalments": 101}, "instalments"),
+        ({"amount": Decimal("0.99")}, "amount"),
+        ({"amount": Decimal(0)}, "amount"),
+    ],
+    ids=str,
+)
+def test_terms_that_make_no_plan_are_refused(terms: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        schedule(Decimal("100.00"), M, date(2026, 3, 2), **terms)
+    assert refused.value.field == field
+
+
+def test_121_instalments_of_so_much_are_too_many() -> None:
+    with pytest.raises(Invalid, match="more than 120"):
+        schedule(Decimal("121.00"), M, date(2026, 3, 2), amount=Decimal("1.00"))
+
+
+@pytest.mark.parametrize(("ahead", "well"), [(-1, False), (0, True), (90, True), (91, False)])
+def test_the_first_one_is_due_soon_and_not_in_the_past(ahead: int, well: bool) -> None:
+    today = date(2026, 3, 2)
+    assert MOST_DAYS_TO_FIRST == 90
+    if well:
+        check_first_due(today + ahead * DAY, today)
+        return
+    with pytest.raises(Invalid) as refused:
+        check_first_due(today + ahead * DAY, today)
+    assert refused.value.field == "first_due"
+
+
+@unhurried
+@given(DAYS, FREQUENCIES, st.integers(0, 900))
+def test_what_is_left_after_a_pause_goes_on_in_its_rhythm(
+    counted_from: date, frequency: Frequency, later: int
+) -> None:
+    not_before = counted_from + later * DAY
+    found = next_in_rhythm(counted_from, frequency, not_before)
+    assert found >= not_before
+    period = 31 if frequency is M else 14
+    assert found - not_before < period * DAY
+    assert found in list(islice(due_dates(counted_from, frequency), 140))
+
+
+@unhurried
+@given(st.lists(AMOUNTS, max_size=8), st.decimals("-100.00", "900000.00", places=2))
+def test_what_is_paid_otherwise_shortens_the_end(amounts: list[Decimal], owed: Decimal) -> None:
+    left = reduced(amounts, owed)
+    assert sum(left) == min(sum(amounts), max(owed, Decimal(0)))
+    assert all(0 <= new <= old for new, old in zip(left, amounts, strict=True))
+    changed = [n for n, (new, old) in enumerate(zip(left, amounts, strict=True)) if new != old]
+    assert all(left[n] == 0 for n in changed[1:])
+    assert changed == list(range(changed[0], len(amounts))) if changed else True
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 8), date(2026, 11, 1), date(2026, 6, 1)], ids=str)
+def test_money_is_asked_for_in_the_morning_where_the_agency_is(day: date) -> None:
+    at = collected_from(day, "America/Chicago")
+    assert at.astimezone(ZoneInfo("America/Chicago")) == datetime(
+        day.year, day.month, day.day, 8, tzinfo=ZoneInfo("America/Chicago")
+    )
+
+
+def test_a_declined_instalment_is_asked_for_again_after_three_business_days() -> None:
+    assert next_try_after(date(2026, 7, 1)) == date(2026, 7, 7)
+
+
+def test_grace_is_five_days_to_their_end() -> None:
+    zone = "America/New_York"
+    assert grace_ends(date(2026, 3, 2), zone) == datetime(2026, 3, 8, tzinfo=ZoneInfo(zone))
