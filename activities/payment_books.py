@@ -18,6 +18,7 @@ from activities.payment_messages import (
     PaymentRef,
     PaymentView,
     RefundFacts,
+    RefundFailure,
     RefundRef,
 )
 from activities.payment_postings import PaymentChange
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 from contextlib import asynccontextmanager
 
 ACTOR = "payments"
+
+NOT_PAID_OUT = frozenset({"failed", "canceled"})
+"""What Stripe says last of a refund that came to nothing."""
 
 
 class PaymentBooks:
@@ -94,10 +98,21 @@ class PaymentBooks:
         """
         async with self._changing(ref.agency_id, ref.payment_id) as change:
             refund = await change.refund_of(facts)
+            if refund.status in NOT_PAID_OUT:
+                return view(change.payment)
             if facts.status == "succeeded" and refund.journal_id is None:
                 await change.pay_back(refund, facts.created)
-            elif facts.status in {"failed", "canceled"} and refund.status != facts.status:
+            elif facts.status in NOT_PAID_OUT:
                 await change.refund_failed(refund, facts)
+            return view(change.payment)
+
+    @activity.defn(name="ledger.record_refund_failure")
+    async def record_refund_failure(self, failure: RefundFailure) -> PaymentView:
+        """A refund that the provider does not make as it is asked for has failed; nothing went back."""
+        async with self._changing(failure.agency_id, failure.payment_id) as change:
+            refund = await change.tx.refunds.get(failure.refund_id)
+            if refund.status == "pending":
+                await change.refund_refused(refund, failure.code)
             return view(change.payment)
 
     @activity.defn(name="ledger.record_paid_back")

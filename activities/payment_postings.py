@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 P = PaymentStatus
 
+OVER = frozenset({"won", "lost", "warning_closed"})
+"""What Stripe says last of a dispute; what comes after it is older."""
+
 
 class CurrencyDiffers(Conflict):
     """The provider took another currency than was asked for: nothing is posted, people must look."""
@@ -137,13 +140,20 @@ class PaymentChange:
         await self.account.record("refund.failed", "refund", refund.id, {"status": facts.status})
         await self._tell("payment_posted")
 
+    async def refund_refused(self, refund: "Refund", code: str) -> None:
+        """A refund was never made; it took nothing off the ledger."""
+        await self.tx.refunds.change(refund, status="failed", failure_code=code)
+        words = f"A refund of {refund.amount:,.2f} {refund.currency} was refused: {code.replace('_', ' ')}"
+        await self._event(words, self.payment.status, refund_id=str(refund.id), failure_code=code)
+        await self.account.record("refund.failed", "refund", refund.id, {"failure_code": code})
+
     async def dispute(self, facts: "DisputeFacts") -> None:
         """What Stripe says of a dispute of this payment; nothing where it is known."""
         chargeback = await self.tx.chargebacks.by_processor_ref(facts.dispute_ref)
         known = chargeback.status if chargeback is not None else None
         if chargeback is None:
             chargeback = await self._open_chargeback(facts)
-        if known == facts.status:
+        if known == facts.status or known in OVER:
             return
         now = datetime.now(UTC)
         if facts.status == "won":
