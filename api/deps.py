@@ -20,7 +20,16 @@ from services.commands import CommandKey
 
 MAX_KEY_LENGTH = 255
 SECRET_FIELDS = frozenset(
-    {"password", "current_password", "new_password", "private_key", "refresh", "ssn_last4"}
+    {
+        "password",
+        "current_password",
+        "new_password",
+        "private_key",
+        "refresh",
+        "secret_key",
+        "ssn_last4",
+        "webhook_secret",
+    }
 )
 """Body fields that are secrets: idempotency records keep a keyed fingerprint of them, not a hash."""
 
@@ -102,7 +111,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=MAX_KEY_LENGTH,
-        description="sent again by the same user with the same body, it gets the first answer; otherwise 422",
+        description="sent again with the same request by the same user, it gets the first answer; else 422",
     ),
 ]
 

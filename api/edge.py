@@ -55,7 +55,7 @@ class Edge:
             self._metrics.in_progress.track_inprogress(),
         ):
             try:
-                await self._app(scope, receive, exchange.send)
+                await self._app(exchange.scope, receive, exchange.send)
             except Exception as error:  # noqa: BLE001 - the last resort: recorded, and answered without a word of it
                 await self._broken(error, exchange, receive)
             finally:
@@ -71,7 +71,7 @@ class Edge:
     def _record(self, exchange: "_Exchange") -> None:
         seconds = perf_counter() - exchange.began
         status = exchange.status or HTTPStatus.INTERNAL_SERVER_ERROR
-        method = exchange.scope["method"]
+        method = exchange.method
         self._metrics.observe(method, exchange.route, status, seconds)
         if exchange.route not in {"/health/live", "/metrics"}:
             _log.info(
@@ -84,12 +84,17 @@ class Edge:
 
 
 class _Exchange:
-    """One request and what is known of its answer so far."""
+    """One request and what is known of its answer so far.
+
+    ``HEAD`` is ``GET`` to the application, whose answer is sent without its body (RFC 9110, 9.3.2).
+    """
 
     def __init__(self, scope: Scope, send: Send) -> None:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-        self.scope = scope
+        self.method: str = scope["method"]
+        # A copy, for the server looks at its own scope when the answer comes.
+        self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
         self.status: int | None = None
         self.began = perf_counter()
         self._send = send
@@ -108,7 +113,12 @@ class _Exchange:
                 headers.setdefault(name, value)
             if self.scope["scheme"] == "https":
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        await self._send(message)
+            await self._send(message)
+            if self.method == "HEAD":
+                # At once: a stream would be waited for.
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self.method != "HEAD":
+            await self._send(message)
 
 
 class BodyLimit:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import DomainError, Invalid, Malformed, NotFound, Unauthenticated, Unavailable
@@ -20,7 +22,28 @@ NOT_JSON = "the body is not valid JSON"
 _FASTAPI_UNREADABLE = "There was an error parsing the body"
 """FastAPI's answer to bytes that are no UTF-8, or are nested too deep to be read."""
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SHOWN_BY_PYTHON = re.compile(r"<\w+\.\w+: ('[^']*')>|Decimal\('([^']*)'\)")
+_SEQUENCE = re.compile(r"^(?:Tuple|Set|Frozenset)(?= should)")
+_ID = "must be an id such as 0199a3c2-7d1e-7c55-8a41-5a1b7c6d0e2f"
+_LIST, _OBJECT = "must be a list", "must be an object"
+_IN_OUR_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "uuid_parsing": _ID,
+        "uuid_type": _ID,
+        "uuid_version": _ID,
+        "list_type": _LIST,
+        "tuple_type": _LIST,
+        "set_type": _LIST,
+        "frozen_set_type": _LIST,
+        "dict_type": _OBJECT,
+        "mapping_type": _OBJECT,
+        "model_type": _OBJECT,
+        "model_attributes_type": _OBJECT,
+    }
+)
+"""What the validator says in the words of its own language, by the type of the error."""
+
 _TEMPORAL_DOWN = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -111,14 +134,28 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     if status is HTTPStatus.BAD_REQUEST:
         unreadable = error.detail == _FASTAPI_UNREADABLE
         return of_domain_error(request.url.path, Malformed(NOT_JSON if unreadable else str(error.detail)))
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
     return problem(
         request.url.path,
         slug=status.phrase.lower().replace(" ", "-"),
         title=status.phrase,
         status=status,
         detail=str(error.detail),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of this address: its operations are routes of their own, of which one has refused."""
+    address = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
+
+    def there_is(method: str) -> bool:
+        scope = {**address, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if there_is(method)]
 
 
 async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
@@ -129,7 +166,7 @@ async def _validation_error(request: Request, error: Exception) -> ProblemRespon
         # FastAPI leaves a body of another media type, or of none, as the bytes that it came in.
         refusal = "send JSON with content-type: application/json"
         return await _http_error(request, HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, refusal))
-    errors = [{"field": field_path(item["loc"]), "message": sentence(item["msg"])} for item in found]
+    errors = [{"field": field_path(item["loc"]), "message": _message(item)} for item in found]
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return of_domain_error(
@@ -160,9 +197,13 @@ def field_path(location: Sequence[int | str]) -> str:
     return path
 
 
+def _message(fault: Mapping[str, Any]) -> str:
+    return _IN_OUR_WORDS.get(fault["type"]) or sentence(fault["msg"])
+
+
 def sentence(message: str) -> str:
     """A validation message in its reader's words: values as they are typed, not as Python shows them."""
-    return _SHOWN_BY_PYTHON.sub(r"\1\2", message.removeprefix("Value error, "))
+    return _SEQUENCE.sub("List", _SHOWN_BY_PYTHON.sub(r"\1\2", message.removeprefix("Value error, ")))
 
 
 def install(app: FastAPI) -> None:

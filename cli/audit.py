@@ -38,7 +38,12 @@ def ledger(
     audited = asyncio.run(_audited())
     if as_json:
         rows = [_row(slug, breach) for slug, breach in audited.breaches]
-        report = {"accounts": audited.accounts, "agencies": audited.agencies, "breaches": rows}
+        report = {
+            "agencies": audited.agencies,
+            "accounts": audited.accounts,
+            "differing": len(rows),
+            "breaches": rows,
+        }
         typer.echo(json.dumps(report))
     else:
         _show(audited)

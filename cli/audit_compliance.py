@@ -68,7 +68,7 @@ def to_json(audited: AuditedCompliance) -> dict[str, Any]:
         "decisions": audited.decisions,
         "ends": {slug: {"number": end.number, "hash": end.hash.hex()} for slug, end in audited.ends.items()},
         "differing": audited.differing,
-        "differences": [
+        "breaches": [
             {"agency": slug, "number": difference.number, "what": difference.what}
             for slug, difference in audited.kept
         ],

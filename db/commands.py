@@ -95,7 +95,8 @@ class CommandStore(Store):
 def _same(known: Any, key: str, digest: bytes) -> Answer:
     if bytes(known.body_hash) != digest:
         raise KeyReused(
-            f"the idempotency key {key!r} was used with another body, or by somebody else; send a new key",
+            f"the idempotency key {key!r} was used for something else (another body or another"
+            " address, such as another account's) or by somebody else; send a new key",
             field="Idempotency-Key",
         )
     return Answer(known.status, known.response)

@@ -23,7 +23,7 @@ class HoldStore(Store):
     """Holds of one agency's accounts; those that were released stay on record."""
 
     async def place(self, account: LockedAccount, kind: HoldKind, reason: str, until: date | None) -> Hold:
-        """Put a hold in force. ``Conflict`` when one of this kind holds the account, wherever it was placed."""
+        """Put a hold in force. ``Conflict`` when one of its kind holds the account, wherever placed."""
         for standing in await self.in_force(account):
             if standing.kind == kind.value:
                 raise Conflict(

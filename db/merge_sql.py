@@ -9,7 +9,10 @@ from db.accounts import INDEX_ACCOUNTS, PERSON_IS_HELD, SEARCH_DOCUMENT
 _MANY_ROWS = 10_000
 _SMALL_TABLE_BYTES = 64 << 20
 
-_NATURAL_KEY = "COALESCE('ref:' || s.debtor_ref, 'acct:' || c.number || ':' || s.external_ref)"
+_UNNAMED = "acct:"
+"""How the keys of debtors begin whom the file gives no reference: each is of one account."""
+
+_NATURAL_KEY = f"COALESCE('ref:' || s.debtor_ref, '{_UNNAMED}' || c.number || ':' || s.external_ref)"
 
 _SSN = "ssn_last4_encrypted"
 _FACTS = (
@@ -133,10 +136,20 @@ UPDATE_DEBTORS = f"""
            SET full_name = m.full_name, {_kept(_FACTS, "m", "d")},
                version = d.version + 1, updated_at = now()
           FROM locked m WHERE d.id = m.debtor_id
-        RETURNING d.id, {_state(("full_name", *_FACTS), "old")} AS was,
-                  {_state(("full_name", *_FACTS), "new")} AS is_now)
+        RETURNING d.id, old.state IS DISTINCT FROM new.state AS moved,
+                  {_state(("full_name", *_FACTS), "old")} AS was,
+                  {_state(("full_name", *_FACTS), "new")} AS is_now),
+    notices AS (
+        INSERT INTO lifecycle_notice (agency_id, account_id)
+        SELECT :agency, a.id FROM account a
+         WHERE a.agency_id = :agency AND a.debtor_id = ANY(ARRAY(SELECT id FROM refreshed WHERE moved))
+           AND a.admitted_at IS NOT NULL AND a.released_at IS NULL
+         ORDER BY a.id
+        ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at)
     {_AUDIT_CHANGES.format(entity="debtor", changed="refreshed")}
 """
+"""Worked accounts of who moved to another state, whose law says when a debt is time-barred, are told. As an
+array the debtors are looked up one by one, whatever the planner was told of joins."""
 
 OTHER_ACCOUNT_IDS = """(
     SELECT array_agg(a.id ORDER BY a.id)
@@ -246,7 +259,9 @@ WARN_AMOUNT = _WARNING.format(
 WARN_DEBTOR = _WARNING.format(
     column="'debtor_ref'",
     value="''",
-    error="'names another debtor than the one the account was placed with, who stays'",
+    error=f"""CASE WHEN m.natural_key LIKE '{_UNNAMED}%'
+                   THEN 'is empty: the account stays with the debtor whom it was placed with'
+                   ELSE 'names another debtor than the one the account was placed with, who stays' END""",
     where="m.taken AND m.placed_debtor_id <> m.debtor_id",
 )
 

@@ -1,6 +1,5 @@
 """What callers send with commands to an account."""
 
-import unicodedata
 from datetime import date
 from typing import Annotated, Self
 from uuid import UUID
@@ -20,30 +19,19 @@ from domain.accounts import AccountStatus
 from domain.holds import HoldKind
 from domain.money import Money, PositiveMoney
 from domain.placements import FIRST_DATE, LAST_DATE
-from services.fields import Day, Form
+from services.fields import Day, Form, readable
 
 MAX_INSTALMENTS = 120
-_LINE_BREAKS_AND_TABS = frozenset("\n\t")
 
 
 def _plain_line_breaks(value: object) -> object:
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 
-def _readable(value: str) -> str:
-    for place, character in enumerate(value):
-        if unicodedata.category(character) == "Cc" and character not in _LINE_BREAKS_AND_TABS:
-            raise ValueError(
-                "must not contain control characters other than line breaks and tabs;"
-                f" character {place + 1} is one"
-            )
-    return value
-
-
 Words = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT),
-    AfterValidator(_readable),
+    AfterValidator(readable),
     BeforeValidator(_plain_line_breaks),
 ]
 """What a person writes: 1 to 2,000 characters, with line breaks."""

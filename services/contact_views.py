@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.compliance import Allowed, Channel, Decision, Direction, Place, Purpose, Recipient
 from domain.errors import Conflict
-from services.fields import Form, TimeZone, View
+from services.fields import Form, TimeZone, View, visible
 
 if TYPE_CHECKING:
     from db.models import ComplianceDecision, Contact
@@ -48,7 +48,7 @@ def _legible(value: str) -> str:
         raise ValueError(f"must have at most {MAX_NOTE:,} characters")
     if any(c not in "\n\t" and unicodedata.category(c) in {"Cc", "Zl", "Zp"} for c in value):
         raise ValueError("must not contain control characters other than line breaks and tabs")
-    return value
+    return visible(value)
 
 
 def _clock(value: object) -> object:

@@ -22,6 +22,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 128
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LINE_BREAKS_AND_TABS = frozenset("\n\t")
+_UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+"""Categories of characters that leave no mark on paper; what Unicode assigns later may."""
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -99,6 +103,24 @@ def _iso_day(value: object) -> object:
 def _printable(value: str) -> str:
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
         raise ValueError("must not contain line breaks or control characters")
+    return value
+
+
+def readable(value: str) -> str:
+    """Text with line breaks that somebody can read: no control characters, not only what nobody sees."""
+    for place, character in enumerate(value):
+        if unicodedata.category(character) == "Cc" and character not in _LINE_BREAKS_AND_TABS:
+            raise ValueError(
+                "must not contain control characters other than line breaks and tabs;"
+                f" character {place + 1} is one"
+            )
+    return visible(value)
+
+
+def visible(value: str) -> str:
+    """Text of which something can be seen, or none at all."""
+    if value and not any(unicodedata.category(character) not in _UNSEEN for character in value):
+        raise ValueError("must contain something that can be read, not only invisible characters")
     return value
 
 

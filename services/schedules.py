@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from temporalio.client import (
     Client,
     Schedule,
@@ -30,7 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.errors import Conflict, NotFound
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
-from services.fields import Form, View
+from services.fields import Form, View, readable
 from services.web_ui import WebUi
 from workflows import attributes
 from workflows.schedules import Daily, DeclaredSchedule, Every, declared
@@ -49,7 +49,9 @@ SHOWN_RUNS = 5
 class PauseForm(Form):
     """Why a schedule is paused or resumed."""
 
-    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
+    note: Annotated[
+        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(readable)
+    ] = ""
 
 
 class ScheduledRun(View):

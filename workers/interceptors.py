@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationErrorCategory as _Category
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from domain.errors import DomainError
@@ -20,8 +21,9 @@ _log = structlog.get_logger()
 class DomainErrorInterceptor(Interceptor):
     """Turns a ``DomainError`` into an ``ApplicationError`` with the same stable type.
 
-    It is retried only where the error says that trying again may help. Any other exception keeps its
-    type only, is logged with where it arose, and is retried.
+    It is retried only where the error says that trying again may help. A refusal that is final is an
+    answer like any other: benign, so that neither the SDK's log nor its metrics take it for a failure. Any
+    other exception keeps its type only, is logged with where it arose, and is retried.
     """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
@@ -37,9 +39,14 @@ class _Translating(ActivityInboundInterceptor):
             try:
                 return await super().execute_activity(input)
             except DomainError as error:
-                _log.warning("activity refused", error_type=error.type, retryable=error.retryable)
+                tell = _log.warning if error.retryable else _log.info
+                tell("activity refused", error_type=error.type, retryable=error.retryable)
                 raise ApplicationError(
-                    error.message, error.details, type=error.type, non_retryable=not error.retryable
+                    error.message,
+                    error.details,
+                    type=error.type,
+                    non_retryable=not error.retryable,
+                    category=_Category.UNSPECIFIED if error.retryable else _Category.BENIGN,
                 ) from None
             except FailureError:
                 raise

@@ -11,7 +11,7 @@ _MEANINGS = {
     404: "not there, or not yours",
     409: "in conflict with the present state",
     415: "the body is not said to be JSON",
-    422: "a value is not acceptable (`field` and `errors` name it), or a key came with another body",
+    422: "a value is not acceptable (`field` and `errors` name it), or a key came with another request",
     503: "something does not answer at the moment; nothing was lost",
 }
 

@@ -283,16 +283,14 @@ async def test_the_command_tells_and_exits_1_on_a_difference(
 ) -> None:
     code, out, err = await _run(module_database, "--json")
     report = json.loads(out)
-    assert (code, report["differing"], report["differences"], report["agencies"]) == (0, 0, [], 2), err
+    assert (code, report["differing"], report["breaches"], report["agencies"]) == (0, 0, [], 2), err
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
         head = await tx.compliance_log.head()
     assert report["ends"]["acme"] == {"number": head.number, "hash": head.hash.hex()}
     async with tampered(module_database.superuser_url, b"DELETE FROM compliance_decision WHERE number = 3"):
         code, out, _ = await _run(module_database, "--agency", "acme", "--json")
         assert code == 1
-        assert json.loads(out)["differences"] == [
-            {"agency": "acme", "number": 4, "what": "number 3 is missing"}
-        ]
+        assert json.loads(out)["breaches"] == [{"agency": "acme", "number": 4, "what": "number 3 is missing"}]
         code, out, _ = await _run(module_database)
         assert code == 1
         assert "number 3 is missing" in out

@@ -53,7 +53,71 @@ async def test_errors_are_problems(world: Any) -> None:
         assert problem["instance"] == answer.request.url.path
         assert problem["title"]
         assert problem["detail"]
-    assert cases[1][0].headers["allow"] in {"GET", "POST", "GET, POST"}
+    assert cases[1][0].headers["allow"] == "GET, HEAD, POST"
+
+
+ACCOUNT = "/accounts/0199a3c2-7d1e-7c55-8a41-5a1b7c6d0e2f"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", f"{ACCOUNT}/holds", "GET, HEAD, POST"),
+        ("GET", f"{ACCOUNT}/holds/cease", "DELETE"),
+        ("PATCH", f"{ACCOUNT}/disputes", "GET, HEAD, POST"),
+        ("POST", ACCOUNT, "GET, HEAD"),
+        ("HEAD", f"{ACCOUNT}/transition", "POST"),
+        ("OPTIONS", "/creditors", "GET, HEAD, POST"),
+    ],
+)
+async def test_an_address_names_all_its_methods(world: Any, method: str, path: str, allowed: str) -> None:
+    answer = await world.call("acme.admin", method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+async def test_head_is_get_without_its_body(world: Any) -> None:
+    for who, path in (
+        ("acme.admin", "/users"),
+        ("acme.admin", "/nowhere"),
+        ("acme.collector", "/users"),
+        (None, "/docs/start.js"),
+        (None, "/schema"),
+    ):
+        got = await world.call(who, "GET", path)
+        headed = await world.call(who, "HEAD", path)
+        assert (headed.status_code, headed.content) == (got.status_code, b""), path
+        for header in ("content-type", "content-length", "cache-control"):
+            assert headed.headers[header] == got.headers[header], (path, header)
+    seen = await world.call(None, "GET", "http://test/metrics")
+    assert 'method="HEAD",route="/users"' in seen.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "told"),
+    [
+        ("GET", "/accounts/12", None, "account_id", "must be an id such as "),
+        ("POST", "/assign", {"collector_id": 7}, "collector_id", "must be an id such as "),
+        ("PUT", "/contact-preferences", {"inconvenient": "never"}, "inconvenient", "must be a list"),
+        ("PUT", "/contact-preferences", {"inconvenient": ["never"]}, "inconvenient[0]", "must be an object"),
+        ("POST", "/notes", [], "body", "must be an object"),
+        (
+            "PUT",
+            "/contact-preferences",
+            {"inconvenient_places": ["home", "work", "home"]},
+            "inconvenient_places",
+            "List should have at most 2 items after validation, not 3",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_said_in_the_words_of_the_api(
+    world: Any, method: str, path: str, body: Any, field: str, told: str
+) -> None:
+    of = ACCOUNT.replace("accounts", "debtors") if path == "/contact-preferences" else ACCOUNT
+    answer = await world.call("acme.admin", method, path if body is None else f"{of}{path}", body)
+    assert answer.status_code == 422, answer.text
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+    assert error["message"].startswith(told)
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000], ids=lambda body: body[:3])

@@ -94,7 +94,7 @@ async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database,
     code, out = await audit(database, "--json")
     assert code == 1
     report = json.loads(out)
-    assert (report["accounts"], report["agencies"]) == (2, 2)
+    assert (report["accounts"], report["agencies"], report["differing"]) == (2, 2, 1)
     [found] = report["breaches"]
     assert (found["account_id"], found["balance"], found["posted"]) == (str(account), "99.99", "100.00")
 

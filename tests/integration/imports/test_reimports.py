@@ -180,6 +180,34 @@ async def test_another_debtor_for_a_placed_account_is_reported(shop: Shop) -> No
     assert owner == {"debtor_ref": "D-1"}
     [problem] = await shop.problems(job)
     assert (problem["column"], problem["severity"]) == ("debtor_ref", "warning")
+    assert problem["error"].startswith("names another debtor")
+
+    left_out = await shop.import_file(HEADER + "A-1,Ana,100.00,,,,\n")
+    [problem] = await shop.problems(left_out)
+    assert problem["error"] == "is empty: the account stays with the debtor whom it was placed with"
+
+
+async def test_lifecycles_hear_that_a_file_moved_their_debtor_to_another_state(shop: Shop) -> None:
+    """Its law says when the debt is time-barred: on each worked account, named in the file or not."""
+    header = "external_ref,debtor_name,original_amount,debtor_ref,state,city\n"
+    people = "A-1,Ana,100.00,D-1,TX,Waco\nA-2,Ana,100.00,D-1,TX,Waco\nA-3,Ben,100.00,D-2,TX,Waco\n"
+    await shop.import_file(f"{header}{people}A-4,Ana,100.00,D-1,TX,Waco\n")
+    await shop.scored()
+    await shop.query(
+        "UPDATE account SET admitted_at = now(), released_at = CASE external_ref WHEN 'A-4' THEN now() END"
+        " WHERE agency_id = %s",
+        shop.agency_id,
+    )
+    await shop.query("DELETE FROM lifecycle_notice WHERE agency_id = %s", shop.agency_id)
+
+    await shop.import_file(f"{header}A-1,Ana,100.00,D-1,OH,Akron\nA-3,Ben,100.00,D-2,TX,Austin\n")
+
+    told = await shop.query(
+        "SELECT a.external_ref FROM lifecycle_notice n JOIN account a ON a.id = n.account_id"
+        " WHERE n.agency_id = %s ORDER BY 1",
+        shop.agency_id,
+    )
+    assert [row["external_ref"] for row in told] == ["A-1", "A-2"]
 
 
 async def test_an_import_never_replaces_a_search_document_of_newer_data(shop: Shop) -> None:

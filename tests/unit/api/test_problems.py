@@ -32,6 +32,7 @@ def test_field_paths(location: tuple[int | str, ...], path: str) -> None:
         ("Input should be at most Decimal('999.99')", "Input should be at most 999.99"),
         ("Input should be <Level.LOW: 'LOW'> or <Level.HIGH: 'HIGH'>", "Input should be 'LOW' or 'HIGH'"),
         ("Input should be 'a' or 'b'", "Input should be 'a' or 'b'"),
+        ("Tuple should have at most 7 items", "List should have at most 7 items"),
     ],
 )
 def test_messages_show_values_as_they_are_typed(message: str, told: str) -> None:

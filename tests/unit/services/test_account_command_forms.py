@@ -1,5 +1,6 @@
 """What callers may send with commands: every field judged, nothing quoted back."""
 
+import unicodedata
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ValidationError
 from activities import account_messages as messages
 from activities.messages import AccountRef
 from services import account_command_forms as forms
+from services.contact_views import ContactForm
+from services.schedules import PauseForm
 
 DAY = "2026-12-01"
+INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}
 READABLE = st.text(
     st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), min_size=1, max_size=2000
 )
@@ -22,7 +26,7 @@ READABLE = st.text(
 
 @given(READABLE)
 def test_what_can_be_read_is_taken_as_it_is_written(text: str) -> None:
-    if text.strip():
+    if any(unicodedata.category(character) not in INVISIBLE for character in text):
         assert forms.NoteForm(text=text).text == text.strip()
     else:
         with pytest.raises(ValidationError):
@@ -33,6 +37,34 @@ def test_what_can_be_read_is_taken_as_it_is_written(text: str) -> None:
 def test_a_control_character_is_refused_wherever_it_stands(text: str, control: str) -> None:
     with pytest.raises(ValidationError):
         forms.NoteForm(text=f"a{text}{control}{text}b")
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u2060\ufeff", "\u00ad \u200e", "\u200b\n\t"], ids=ascii)
+@pytest.mark.parametrize(
+    ("form", "field", "more"),
+    [
+        (forms.NoteForm, "text", {}),
+        (forms.ReasonForm, "reason", {}),
+        (forms.TransitionForm, "note", {"new_status": "assigned"}),
+        (ContactForm, "note", {"channel": "call", "direction": "inbound"}),
+        (PauseForm, "note", {}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_what_nobody_can_see_is_no_text(
+    form: type[BaseModel], field: str, more: dict[str, str], unseen: str
+) -> None:
+    with pytest.raises(ValidationError, match="can be read"):
+        form.model_validate({field: unseen, **more})
+    assert getattr(form.model_validate({field: f"{unseen}ok", **more}), field).endswith("ok")
+
+
+@pytest.mark.parametrize("control", ["\x07", "\x1b[31m", "\x85"], ids=ascii)
+def test_a_note_of_a_schedule_has_no_control_characters(control: str) -> None:
+    with pytest.raises(ValidationError, match="control characters"):
+        PauseForm(note=f"over the weekend{control}!")
+    assert PauseForm(note="over\nthe weekend").note == "over\nthe weekend"
+    assert PauseForm().note == ""
 
 
 def test_line_breaks_of_every_system_but_no_carriage_return_alone() -> None:

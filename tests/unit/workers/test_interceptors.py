@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from temporalio.exceptions import ApplicationError
+from structlog.testing import capture_logs
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
@@ -38,6 +39,21 @@ async def test_a_domain_error_keeps_its_words_type_and_whether_to_retry() -> Non
     assert away.details == ({"place": "sftp"},)
     final = await _failure_of(Conflict("already there"))
     assert (final.type, final.non_retryable) == ("conflict", True)
+
+
+async def test_a_final_refusal_is_an_answer_not_a_failure() -> None:
+    with capture_logs() as logs:
+        final = await _failure_of(Conflict(f"{PERSON} has promised"))
+        passing = await _failure_of(Unavailable("the server is away"))
+    assert [failure.category for failure in (final, passing)] == [
+        ApplicationErrorCategory.BENIGN,
+        ApplicationErrorCategory.UNSPECIFIED,
+    ]
+    assert [(entry["log_level"], entry["error_type"]) for entry in logs] == [
+        ("info", "conflict"),
+        ("warning", "unavailable"),
+    ]
+    assert PERSON not in str(logs)
 
 
 async def test_no_failure_quotes_a_person(capsys: pytest.CaptureFixture[str]) -> None:
