@@ -32,6 +32,16 @@ class PaymentFailure(Message):
     message: str
 
 
+class RefundFailure(Message):
+    """A refund that the provider did not make: why, as a code and in words for people."""
+
+    agency_id: UUID
+    payment_id: UUID
+    refund_id: UUID
+    code: str
+    message: str
+
+
 class IntentFacts(Message):
     """A Stripe payment intent at one moment; ``status`` is Stripe's word.
 

@@ -54,15 +54,17 @@ class StripeOutage(Unavailable):
     """Stripe cannot be reached or does not work now; the same call with the same key may be tried again.
 
     ``indeterminate``: a command was answered with a server error or is still under way, so that it may have
-    been done, and its key replays that error for 24 hours: look it up as well.
+    been done, and its key replays that error for 24 hours: look it up as well. ``under_way``: nobody knows
+    yet what the key will answer, so no other key must be tried.
     """
 
     type = "stripe-outage"
     title = "Payment provider unavailable"
 
-    def __init__(self, message: str, *, indeterminate: bool = False) -> None:
+    def __init__(self, message: str, *, indeterminate: bool = False, under_way: bool = False) -> None:
         super().__init__(message)
         self.indeterminate = indeterminate
+        self.under_way = under_way
 
 
 class StripeMisused(Invalid):
@@ -134,7 +136,9 @@ def _not_working(error: stripe.StripeError, what: str, *, command: bool) -> Doma
     if isinstance(error, stripe.RateLimitError):
         return StripeOutage(f"{what}: Stripe asks us to slow down")
     if status == _CONFLICT:
-        return StripeOutage(f"{what}: the same command is still under way at Stripe", indeterminate=True)
+        return StripeOutage(
+            f"{what}: the same command is still under way at Stripe", indeterminate=True, under_way=True
+        )
     if status >= _SERVER_ERROR:
         return StripeOutage(f"{what}: Stripe answered with status {status}", indeterminate=command)
     return StripeMisused(f"{what}: {error.user_message or f'status {status}'}", code=error.code)

@@ -46,6 +46,7 @@ class Settings(Stage):
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
     sftp_port: int = Field(2222, ge=1, le=65535)
     stripe_port: int = Field(12111, ge=1, le=65535)
+    public_url: str = Field("", description="where Stripe and debtors reach the API, without its prefix")
     metrics_port: int | None = Field(None, description="port of a worker's Prometheus metrics")
     postgres_bin: Path | None = Field(None, description="folder with the PostgreSQL binaries of the sandbox")
 
@@ -83,6 +84,10 @@ class Settings(Stage):
     command_patience_seconds: float = Field(
         15, gt=0, description="how long a caller waits for an account's workflow to answer a command"
     )
+    stripe_rate: float = Field(25, gt=0, description="steps at Stripe per second, over all workers")
+    payment_patience_seconds: float = Field(
+        3, ge=0, description="how long a caller waits for a payment or refund to be finished"
+    )
     admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
     upload_max_bytes: int = Field(2 << 30, ge=1)
     poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
@@ -95,6 +100,7 @@ class Settings(Stage):
             "database_owner_url": f"postgresql://recoup_owner@127.0.0.1:{self.postgres_port}/recoup",
             "temporal_address": f"127.0.0.1:{self.temporal_port}",
             "temporal_ui_url": f"http://127.0.0.1:{self.temporal_ui_port}",
+            "public_url": f"http://127.0.0.1:{self.api_port}",
             "storage_url": f"file://{(self.home / 'storage').absolute()}",
             "stripe_url": STRIPE_API if self.is_production else f"http://127.0.0.1:{self.stripe_port}",
         }

@@ -20,11 +20,15 @@ from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
 from activities.notices import NoticeActivities
 from activities.payment_books import PaymentBooks
+from activities.payments import PaymentActivities
 from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
+from activities.refunds import RefundActivities
 from activities.scoring import ScoringActivities
 from activities.stripe_accounts import StripeAccounts
+from activities.stripe_refunds import StripeRefunds
+from activities.stripe_till import StripeTill
 from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import Invalid
@@ -39,6 +43,7 @@ from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.notices import NoticeDelivery
+from workflows.payments import PaymentProcess, RefundProcess
 from workflows.portfolio import PortfolioImport, PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -59,6 +64,7 @@ PASSED_THROUGH = (
     "workflows.admitting",
     "workflows.attributes",
     "workflows.failures",
+    "workflows.payment_messages",
     "workflows.policies",
     "workflows.queues",
 )
@@ -72,6 +78,8 @@ WORKFLOWS: Sequence[type] = (
     Admission,
     NoticeDelivery,
     AccountLifecycle,
+    PaymentProcess,
+    RefundProcess,
 )
 
 
@@ -119,6 +127,8 @@ def activities_of(
     signaller = Signaller(db, client)
     notices = NoticeActivities(db, scorecards, signaller.signal)
     books = PaymentBooks(db, scorecards, signaller.tell_soon)
+    payments = PaymentActivities(db, StripeTill(stripe, return_url=settings.public_url))
+    refunds = RefundActivities(db, StripeRefunds(stripe))
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
@@ -127,7 +137,7 @@ def activities_of(
             *_methods(notices),
             *_methods(books),
         ],
-        queues.MONEY: [],
+        queues.MONEY: [*_methods(payments), *_methods(refunds)],
         queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],
     }
 
@@ -176,6 +186,7 @@ def _worker(
         workflow_runner=workflow_runner(),
         interceptors=[DomainErrorInterceptor()],
         max_concurrent_activities=limits.activities,
+        max_task_queue_activities_per_second=settings.stripe_rate if queue == queues.MONEY else None,
         max_cached_workflows=limits.cached_workflows,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -37,6 +37,16 @@ ACCOUNT_STEP: ActivityPolicy = {
 """A step of an account's lifecycle, which does one thing at a time: given up after a while, so that one step
 that never succeeds does not keep all others waiting. A command is then sent again by who wants it."""
 
+STRIPE_CALL: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=6),
+    "heartbeat_timeout": timedelta(seconds=10),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=2)
+    ),
+}
+"""A step at the payment provider, of at most four requests (80 s each): tried for as long as it is away. Its
+worker may die in the middle of it, so it shows that it lives."""
+
 BULK_STEP: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=6),
     "heartbeat_timeout": timedelta(seconds=20),

@@ -3,6 +3,7 @@
 Ids read like paths and carry no personal data.
 """
 
+import hashlib
 from uuid import UUID
 
 LIFECYCLE = "lifecycle"
@@ -60,3 +61,14 @@ def admission_workflow_id(agency_id: UUID) -> str:
 def notice_workflow_id(agency_id: UUID) -> str:
     """``NoticeDelivery`` of one agency; a schedule appends a timestamp."""
     return f"notices/{agency_id}"
+
+
+def payment_workflow_id(agency_id: UUID, origin: str, key: str) -> str:
+    """``PaymentProcess`` of the payment that was asked for with a key; each ``origin`` has its own keys."""
+    named = key if origin == "request" else f"{origin}\0{key}"
+    return f"payment/{agency_id}/{hashlib.sha256(named.encode()).hexdigest()}"
+
+
+def refund_workflow_id(refund_id: UUID) -> str:
+    """``RefundProcess`` of one refund."""
+    return f"refund/{refund_id}"

@@ -1,0 +1,116 @@
+"""The steps of a payment at the provider: what they learn is brought to the books by its workflow."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from activities.heartbeats import heartbeating
+from activities.payment_books import ACTOR, view
+from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
+from domain.payments import PaymentStatus
+from domain.tenancy import Tenant
+
+if TYPE_CHECKING:
+    from activities.stripe_till import StripeTill
+    from db.models import Payment
+    from db.session import Database
+
+GOOD_FOR = timedelta(days=3)
+"""How long a payment may wait to be asked for, while Stripe or we are away. What a debtor agreed to before
+that is not taken from them out of the blue."""
+
+NOT_ATTEMPTED = "not_attempted"
+ACTION_EXPIRED = "action_expired"
+
+
+class PaymentActivities:
+    """A payment at the provider. ``NotFound`` for one that is not there; otherwise as ``StripeTill``."""
+
+    def __init__(self, db: "Database", till: "StripeTill") -> None:
+        self._db = db
+        self._till = till
+
+    @activity.defn(name="payments.create_intent")
+    async def create_intent(self, ref: PaymentRef) -> IntentFacts | PaymentFailure:
+        """Make the payment's intent and store its id, or look up the one that it has."""
+        payment = await self._read(ref)
+        async with heartbeating():
+            if payment.processor_ref is not None:
+                return await self._till.look_up(payment)
+            if _too_late(payment):
+                return _not_attempted(payment)
+            made = await self._till.create(payment, attempt=activity.info().attempt)
+            if isinstance(made, PaymentFailure):
+                return made
+            async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+                stored = await tx.payments.note_intent(ref.payment_id, made.intent_ref)
+            return made if stored == made.intent_ref else await self._till.look_up(await self._read(ref))
+
+    @activity.defn(name="payments.confirm")
+    async def confirm(self, ref: PaymentRef) -> IntentFacts | PaymentFailure:
+        """Ask for the money of the stored intent, which is found confirmed where that was done before."""
+        payment = await self._read(ref)
+        async with heartbeating():
+            if _too_late(payment):
+                return await self._till.cancel(payment, NOT_ATTEMPTED)
+            return await self._till.confirm(payment, attempt=activity.info().attempt)
+
+    @activity.defn(name="payments.open_link")
+    async def open_link(self, ref: PaymentRef) -> PaymentView | PaymentFailure:
+        """Have the page made on which the debtor pays, and store where it is."""
+        payment = await self._read(ref)
+        if payment.checkout_ref is not None:
+            return view(payment)
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            title = f"Payment to {(await tx.agencies.get(ref.agency_id)).name}"
+        async with heartbeating():
+            page = await self._till.open_page(payment, title, attempt=activity.info().attempt)
+        if isinstance(page, PaymentFailure):
+            return page
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            payment = await tx.payments.lock(ref.payment_id)
+            if payment.checkout_ref is None:
+                await tx.payments.change(
+                    payment,
+                    status=PaymentStatus.REQUIRES_ACTION.value,
+                    checkout_ref=page.id,
+                    action_url=page.url,
+                    action_until=page.expires_at,
+                )
+        return view(payment)
+
+    @activity.defn(name="payments.look_up")
+    async def look_up(self, ref: PaymentRef) -> IntentFacts | PaymentFailure | None:
+        """What has become of the payment; None while its page waits for the debtor."""
+        payment = await self._read(ref)
+        async with heartbeating():
+            if payment.checkout_ref is not None:
+                return await self._till.look_at_page(payment)
+            return await self._till.look_up(payment)
+
+    @activity.defn(name="payments.give_up")
+    async def give_up(self, ref: PaymentRef) -> IntentFacts | PaymentFailure | None:
+        """The debtor has had their time: take the request back, unless the money is on its way."""
+        payment = await self._read(ref)
+        async with heartbeating():
+            if payment.checkout_ref is not None:
+                return await self._till.close_page(payment)
+            return await self._till.cancel(payment, ACTION_EXPIRED)
+
+    async def _read(self, ref: PaymentRef) -> "Payment":
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            return await tx.payments.get(ref.payment_id)
+
+
+def _too_late(payment: "Payment") -> bool:
+    return datetime.now(UTC) - payment.created_at > GOOD_FOR
+
+
+def _not_attempted(payment: "Payment") -> PaymentFailure:
+    return PaymentFailure(
+        agency_id=payment.agency_id,
+        payment_id=payment.id,
+        code=NOT_ATTEMPTED,
+        message=f"it could not be asked for within {GOOD_FOR.days} days",
+    )

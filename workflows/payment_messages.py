@@ -1,0 +1,36 @@
+"""What the processes of payments and refunds are started with."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from activities.messages import Message
+
+
+class PaymentWay(StrEnum):
+    """How the money of a payment comes."""
+
+    PROVIDER = "provider"
+    """Stripe is asked for it."""
+
+    LINK = "link"
+    """The debtor pays on a page of Stripe's."""
+
+    HAND = "hand"
+    """It was handed in: a check, or cash."""
+
+
+class PaymentProcessInput(Message):
+    """The payment whose row was written; ``way`` follows from the row and never changes."""
+
+    agency_id: UUID
+    payment_id: UUID
+    way: PaymentWay = PaymentWay.PROVIDER
+
+
+class RefundProcessInput(Message):
+    """The refund whose row was written; ``by_provider``: Stripe pays it out."""
+
+    agency_id: UUID
+    payment_id: UUID
+    refund_id: UUID
+    by_provider: bool = True
