@@ -29,6 +29,7 @@ from api.routers import (
     score_history,
     scoring,
     sources,
+    stripe_credentials,
     users,
     worklist,
 )
@@ -61,6 +62,7 @@ _ROUTERS = (
     collectors,
     creditors,
     sources,
+    stripe_credentials,
 )
 _root = APIRouter(include_in_schema=False)
 

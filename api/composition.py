@@ -36,6 +36,7 @@ from services.onboarding.agencies import AgencyService
 from services.onboarding.collectors import CollectorService
 from services.onboarding.creditors import CreditorService
 from services.onboarding.sources import SourceService
+from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
 from services.schedules import ScheduleService
@@ -65,6 +66,7 @@ class Services:
     collectors: CollectorService
     creditors: CreditorService
     sources: SourceService
+    stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
     account_commands: AccountCommandService
@@ -100,6 +102,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     signaller = Signaller(database, client)
     passwords = Passwords()
     stripe = StripeGateway(base_url=settings.stripe_url, timeout_s=STRIPE_PATIENCE_S)
+    stripe_accounts = StripeAccounts(database, stripe)
     return Services(
         authentication=AuthenticationService(
             database,
@@ -114,6 +117,9 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         collectors=CollectorService(database),
         creditors=CreditorService(database),
         sources=SourceService(database),
+        stripe_credentials=StripeCredentialsService(
+            database, stripe, settings.public_url, stripe_accounts.forget
+        ),
         schedules=schedules,
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
@@ -142,7 +148,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             demo_agency=None if settings.is_production else DEMO_AGENCY,
         ),
         stripe=stripe,
-        stripe_accounts=StripeAccounts(database, stripe),
+        stripe_accounts=stripe_accounts,
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 

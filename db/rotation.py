@@ -12,6 +12,7 @@ from db.imports import REFUSAL_COLUMN
 from db.sources import PASSWORD_COLUMN, PRIVATE_KEY_COLUMN
 from db.staging import SSN_COLUMN
 from db.store import Store
+from db.stripe_credentials import SECRET_KEY_COLUMN, WEBHOOK_SECRET_COLUMN
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,6 +34,8 @@ class EncryptedColumn:
 ENCRYPTED_COLUMNS = (
     EncryptedColumn("sftp_source", "password_encrypted", ("id",), PASSWORD_COLUMN),
     EncryptedColumn("sftp_source", "private_key_encrypted", ("id",), PRIVATE_KEY_COLUMN),
+    EncryptedColumn("stripe_credentials", "secret_key_encrypted", ("agency_id",), SECRET_KEY_COLUMN),
+    EncryptedColumn("stripe_credentials", "webhook_secret_encrypted", ("agency_id",), WEBHOOK_SECRET_COLUMN),
     EncryptedColumn("debtor", "ssn_last4_encrypted", ("id",), SSN_COLUMN),
     EncryptedColumn("import_refusal", "text_encrypted", ("import_id", "line"), REFUSAL_COLUMN),
 )

@@ -32,6 +32,14 @@ class StripeSecrets:
     webhook_secret: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook endpoint at Stripe: its id (we_…) and where it sends events."""
+
+    ref: str
+    url: str
+
+
 class StripeCredentialStore(Store):
     """The Stripe credentials of one agency."""
 
@@ -51,25 +59,29 @@ class StripeCredentialStore(Store):
         row = await self.find()
         if row is None:
             return None
-        webhook = row.webhook_secret
+        webhook = row.webhook_secret_encrypted
         return StripeSecrets(
             agency_id=row.agency_id,
             account_ref=row.account_ref,
-            secret_key=self._decrypt(row.secret_key, SECRET_KEY_COLUMN),
+            secret_key=self._decrypt(row.secret_key_encrypted, SECRET_KEY_COLUMN),
             webhook_secret=None if webhook is None else self._decrypt(webhook, WEBHOOK_SECRET_COLUMN),
         )
 
     async def put(
-        self, *, secret_key: str, account_ref: str, webhook_secret: str | None, webhook_ref: str | None
+        self, *, secret_key: str, account_ref: str, webhook_secret: str | None, webhook: Webhook | None
     ) -> StripeCredentials:
-        """Set the credentials, in place of those there were; the row as it is then."""
+        """Set the credentials, in place of those there were; the row as it is then.
+
+        ``webhook``: the endpoint that was registered from here, if one was.
+        """
         values = {
-            "secret_key": self._encrypt(secret_key, SECRET_KEY_COLUMN),
-            "webhook_secret": (
+            "secret_key_encrypted": self._encrypt(secret_key, SECRET_KEY_COLUMN),
+            "webhook_secret_encrypted": (
                 None if webhook_secret is None else self._encrypt(webhook_secret, WEBHOOK_SECRET_COLUMN)
             ),
             "account_ref": account_ref,
-            "webhook_ref": webhook_ref,
+            "webhook_ref": webhook.ref if webhook else None,
+            "webhook_url": webhook.url if webhook else None,
             "changed_by": self._tenant.actor.name,
             "updated_at": await self._now(),
         }

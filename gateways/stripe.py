@@ -364,6 +364,11 @@ class StripeAccount:
             made = await self._v1.webhook_endpoints.create_async(params, {"idempotency_key": key})
         return str(made.id), str(made.secret)
 
+    async def delete_webhook(self, webhook_id: str) -> None:
+        """Have no more events sent to an endpoint. Raises ``StripeObjectMissing`` when it is gone."""
+        with _translated(f"remove {webhook_id}", command=True):
+            await self._v1.webhook_endpoints.delete_async(webhook_id)
+
 
 def parse_event(
     body: bytes, signature: str | None, secret: str, *, tolerance_s: int = TOLERANCE_S

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import SecretStr
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from domain.errors import Conflict, Forbidden
+from domain.errors import Conflict, Forbidden, Unavailable
 from domain.tenancy import Role
 from sandbox.ports import LOOPBACK
 from services.access import Principal
@@ -16,6 +17,7 @@ from services.onboarding.agencies import NewAgency
 from services.onboarding.collectors import NewCollector
 from services.onboarding.creditors import NewCreditor
 from services.onboarding.sources import NewSource, SourceChange
+from services.onboarding.stripe_credentials import StripeCredentialsForm
 from services.onboarding.users import NewPlatformAdmin, NewUser
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ OPERATOR = "recoup seed"
 STAFF_PASSWORD = "Demo@2026"  # noqa: S105 - the published login of a development system
 COLLECTOR_PASSWORD = "Collector@2026"  # noqa: S105 - likewise
 SFTP_PASSWORD = "demo"  # noqa: S105 - likewise
+STRIPE_KEY = "sk_test_sandbox_{slug}"
+"""Opens an account at the stand-in, and nowhere else."""
+
+STRIPE_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ async def _agency(settings: "Settings", services: "Services", agency: DemoAgency
     for user in agency.users:
         await _user(services, principal, user)
     await _source(settings, services, principal, agency.slug, sftp_host_key)
+    await _stripe(services, principal, agency.slug)
     return agency_id
 
 
@@ -153,6 +160,21 @@ async def _source(
     await services.sources.change(
         principal, CommandKey("seed sftp-source"), _id(answer), SourceChange(**place)
     )
+
+
+async def _stripe(services: "Services", principal: Principal, slug: str) -> None:
+    """An account of the agency's own at the Stripe stand-in, and its webhooks; found again if it is there.
+
+    The API may have another port at each start, so that this is no command with a fixed key.
+    """
+    form = StripeCredentialsForm(secret_key=SecretStr(STRIPE_KEY.format(slug=slug)))
+    waiting = AsyncRetrying(
+        retry=retry_if_exception_type(Unavailable),
+        stop=stop_after_delay(STRIPE_WITHIN_S),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    await waiting(services.stripe_credentials.put, principal, CommandKey("seed stripe"), form)
 
 
 def _key(kind: str, name: str) -> CommandKey:

@@ -47,7 +47,11 @@ class Backstage:
 async def _backstage(settings: "Settings") -> AsyncIterator[Backstage]:
     client = await temporal.connect(settings)
     async with open_database(settings, "recoup-show") as database:
-        yield Backstage(database, client, build_services(settings, database, client))
+        services = build_services(settings, database, client)
+        try:
+            yield Backstage(database, client, services)
+        finally:
+            await services.close()
 
 
 async def seed_running(settings: "Settings", console: "Console") -> None:

@@ -160,6 +160,8 @@ class PaymentPlan(Base):
 
     Without a ``payment_method`` the debtor pays each instalment by themselves. ``agreed_on`` and
     ``copy_sent_on``: the debtor's agreement and the copy of it that they were sent (12 CFR 1005.10(b)).
+    ``counted_from``: the due date from which the rhythm of what is left is counted. ``paused_because``: asked
+    (by somebody), or what forbids payments for a while, which ends the pause when it ends.
     """
 
     __tablename__ = "payment_plan"
@@ -170,6 +172,7 @@ class PaymentPlan(Base):
         CheckConstraint("status IN ('active', 'paused', 'completed', 'broken', 'cancelled')", "status"),
         CheckConstraint("frequency IN ('weekly', 'biweekly', 'monthly')", "frequency"),
         CheckConstraint("method IN ('card', 'bank_transfer')", "method"),
+        CheckConstraint("(status = 'paused') = (paused_because IS NOT NULL)", "paused_because"),
         CheckConstraint("total > 0", "total"),
         Index(None, "agency_id", "account_id", "id"),
         Index(None, "agency_id", "id"),
@@ -190,12 +193,14 @@ class PaymentPlan(Base):
     currency: Mapped[str]
     frequency: Mapped[str]
     first_due: Mapped[date]
+    counted_from: Mapped[date]
     method: Mapped[str | None]
     payment_method: Mapped[str | None]
     customer_ref: Mapped[str | None]
     agreed_on: Mapped[date]
     copy_sent_on: Mapped[date | None]
     made_by: Mapped[str]
+    paused_because: Mapped[str | None]
     ended_because: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Now]
@@ -233,15 +238,19 @@ class PlanInstalment(Base):
 
 
 class StripeCredentials(Base):
-    """An agency's way into its Stripe account; the secrets are encrypted."""
+    """An agency's way into its Stripe account; the secrets are encrypted.
+
+    ``webhook_ref`` (we_…) and ``webhook_url`` are of the endpoint that was registered from here.
+    """
 
     __tablename__ = "stripe_credentials"
 
     agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"), primary_key=True)
-    secret_key: Mapped[bytes]
-    webhook_secret: Mapped[bytes | None]
+    secret_key_encrypted: Mapped[bytes]
+    webhook_secret_encrypted: Mapped[bytes | None]
     account_ref: Mapped[str]
     webhook_ref: Mapped[str | None]
+    webhook_url: Mapped[str | None]
     changed_by: Mapped[str]
     created_at: Mapped[Now]
     updated_at: Mapped[Now]

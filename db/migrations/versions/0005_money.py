@@ -55,12 +55,14 @@ CREATE TABLE payment_plan (
     currency TEXT NOT NULL,
     frequency TEXT NOT NULL,
     first_due DATE NOT NULL,
+    counted_from DATE NOT NULL,
     method TEXT,
     payment_method TEXT,
     customer_ref TEXT,
     agreed_on DATE NOT NULL,
     copy_sent_on DATE,
     made_by TEXT NOT NULL,
+    paused_because TEXT,
     ended_because TEXT,
     version INTEGER DEFAULT 1 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -76,6 +78,7 @@ CREATE TABLE payment_plan (
         CHECK (status IN ('active', 'paused', 'completed', 'broken', 'cancelled')),
     CONSTRAINT ck_payment_plan_frequency CHECK (frequency IN ('weekly', 'biweekly', 'monthly')),
     CONSTRAINT ck_payment_plan_method CHECK (method IN ('card', 'bank_transfer')),
+    CONSTRAINT ck_payment_plan_paused_because CHECK ((status = 'paused') = (paused_because IS NOT NULL)),
     CONSTRAINT ck_payment_plan_total CHECK (total > 0)
 );
 CREATE INDEX ix_payment_plan_agency_id_account_id_id ON payment_plan (agency_id, account_id, id);
@@ -218,10 +221,11 @@ CREATE INDEX ix_chargeback_agency_id_payment_id ON chargeback (agency_id, paymen
 
 CREATE TABLE stripe_credentials (
     agency_id UUID NOT NULL,
-    secret_key BYTEA NOT NULL,
-    webhook_secret BYTEA,
+    secret_key_encrypted BYTEA NOT NULL,
+    webhook_secret_encrypted BYTEA,
     account_ref TEXT NOT NULL,
     webhook_ref TEXT,
+    webhook_url TEXT,
     changed_by TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,

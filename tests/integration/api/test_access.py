@@ -31,6 +31,8 @@ MATRIX = {
             ("DELETE", f"/{resource}/{{{one}_id}}"),
         )
     },
+    "GET /stripe-credentials": {"acme.admin", "acme.auditor"},
+    "PUT /stripe-credentials": {"acme.admin"},
     "GET /accounts": {"acme.admin", "acme.collector", "acme.auditor"},
     "POST /accounts": {"acme.admin"},
     "GET /accounts/{account_id}": {"acme.admin", "acme.collector", "acme.auditor"},

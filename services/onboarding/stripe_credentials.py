@@ -1,0 +1,235 @@
+"""An agency's way into its Stripe account: tried when it is set up, secrets going in and never out."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from db.commands import Answer
+from db.stripe_credentials import Webhook
+from domain.errors import Conflict, Invalid, NotFound
+from domain.provider_events import SUBSCRIBED
+from gateways.stripe import (
+    StripeAccount,
+    StripeAuthenticationFailed,
+    StripeGateway,
+    StripeMisused,
+    StripeObjectMissing,
+)
+from services.access import Principal, Right, require
+from services.audit import record
+from services.commands import CommandKey, carry_out
+from services.fields import Form, View
+
+if TYPE_CHECKING:
+    from db.models import StripeCredentials
+    from db.session import Database, Transaction
+    from db.stripe_credentials import StripeSecrets
+
+WEBHOOK_PATH = "/api/v1/payments/webhook/stripe"
+_SET = "(set)"
+
+
+def _like(pattern: str, what: str) -> Callable[[SecretStr], SecretStr]:
+    """A check of how a secret looks; errors never quote it."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return check
+
+
+_SecretKey = Annotated[
+    SecretStr,
+    Field(max_length=255),
+    AfterValidator(_like(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", "a secret or restricted key: sk_… or rk_…")),
+]
+_WebhookSecret = Annotated[
+    SecretStr,
+    Field(max_length=255),
+    AfterValidator(_like(r"whsec_[A-Za-z0-9_+/=]+", "the signing secret of a webhook endpoint: whsec_…")),
+]
+
+
+class StripeCredentialsForm(Form):
+    """An agency's secret (``sk_…``) or restricted (``rk_…``) key.
+
+    ``webhook_secret`` (``whsec_…``) is that of an endpoint that was made by hand at Stripe; without it, one
+    is registered from here.
+    """
+
+    secret_key: _SecretKey
+    webhook_secret: _WebhookSecret | None = None
+
+
+class StripeCredentialsView(View):
+    """What is shown of an agency's Stripe credentials: of the secrets, only whether they are set.
+
+    ``webhook_url`` is where Stripe is to send this agency's events; ``webhook_ref`` (we_…) the endpoint that
+    was registered from here, null where that was done by hand.
+    """
+
+    agency_id: UUID
+    account_ref: str
+    has_secret_key: bool
+    has_webhook_secret: bool
+    webhook_url: str
+    webhook_ref: str | None
+    changed_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Where events come in: its signing secret, and what Stripe knows of it if it was made from here."""
+
+    secret: str | None
+    webhook: Webhook | None
+
+
+class StripeCredentialsService:
+    """The Stripe credentials of an agency.
+
+    ``public_url`` is where Stripe reaches this API; ``changed`` is told of an agency whose credentials were
+    replaced.
+    """
+
+    def __init__(
+        self,
+        database: "Database",
+        gateway: StripeGateway,
+        public_url: str,
+        changed: Callable[[UUID], None],
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._public_url = public_url.rstrip("/")
+        self._changed = changed
+
+    async def put(self, who: Principal, command: CommandKey, form: StripeCredentialsForm) -> Answer:
+        """Set the agency's credentials, once Stripe has accepted the key.
+
+        ``Invalid`` (field ``secret_key``) when Stripe refuses it; ``StripeOutage`` (503) when Stripe does not
+        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks.
+        """
+        require(who, Right.MANAGE_SETTINGS)
+        key = form.secret_key.get_secret_value()
+        account = self._gateway.account(key)
+
+        async def effect(tx: "Transaction") -> StripeCredentialsView:
+            account_ref = await _account_of(account)
+            url = await self._url(tx)
+            before = await tx.stripe_credentials.find(lock=True)
+            present = await tx.stripe_credentials.secrets()
+            endpoint = await _endpoint(account, account_ref, url, form, before, present)
+            if before and present and (present.secret_key, present.webhook_secret) == (key, endpoint.secret):
+                return _view(before, url)
+            old = None if before is None else _shown(before)
+            row = await tx.stripe_credentials.put(
+                secret_key=key,
+                account_ref=account_ref,
+                webhook_secret=endpoint.secret,
+                webhook=endpoint.webhook,
+            )
+            await record(
+                tx, "stripe_credentials.set", "stripe_credentials", row.agency_id, old=old, new=_shown(row)
+            )
+            await _drop_endpoint(account, old, _shown(row))
+            return _view(row, url)
+
+        answer = await carry_out(self._database, who.tenant, command, effect)
+        self._changed(who.tenant.agency_id)
+        return answer
+
+    async def get(self, who: Principal) -> StripeCredentialsView:
+        """The agency's credentials, without secrets. ``NotFound`` before any are set."""
+        require(who, Right.READ_SETTINGS)
+        async with self._database.transaction(who.tenant) as tx:
+            row = await tx.stripe_credentials.find()
+            if row is None:
+                raise NotFound("no Stripe credentials are set up for this agency; put them here")
+            return _view(row, await self._url(tx))
+
+    async def _url(self, tx: "Transaction") -> str:
+        agency = await tx.agencies.get(tx.tenant.agency_id)
+        return f"{self._public_url}{WEBHOOK_PATH}/{agency.slug}"
+
+
+async def _account_of(account: StripeAccount) -> str:
+    try:
+        return await account.account_id()
+    except (StripeAuthenticationFailed, StripeMisused):
+        raise Invalid("Stripe does not accept this key", field="secret_key") from None
+
+
+async def _endpoint(
+    account: StripeAccount,
+    account_ref: str,
+    url: str,
+    form: StripeCredentialsForm,
+    before: "StripeCredentials | None",
+    present: "StripeSecrets | None",
+) -> _Endpoint:
+    """The endpoint that is named, or the one that was registered before, or a new one."""
+    if form.webhook_secret is not None:
+        return _Endpoint(form.webhook_secret.get_secret_value(), None)
+    known = before is not None and before.account_ref == account_ref and before.webhook_url == url
+    if known and before and before.webhook_ref and present and present.webhook_secret:
+        return _Endpoint(present.webhook_secret, Webhook(before.webhook_ref, url))
+    # An endpoint that was removed meanwhile must not come back by its key: it is gone at Stripe.
+    replaced = (before.webhook_ref if before else None) or ""
+    wanted = "\n".join((account_ref, url, replaced, *SUBSCRIBED))
+    key = f"webhook/{hashlib.sha256(wanted.encode()).hexdigest()}"
+    try:
+        ref, secret = await account.create_webhook(url, SUBSCRIBED, key=key)
+    except StripeMisused as error:
+        raise Conflict(
+            f"Stripe does not take {url} for webhooks ({error.message}); have the operator set"
+            " RECOUP_PUBLIC_URL to an address that Stripe reaches, or make the endpoint at Stripe and"
+            " send its webhook_secret"
+        ) from None
+    return _Endpoint(secret, Webhook(ref, url))
+
+
+async def _drop_endpoint(
+    account: StripeAccount, old: Mapping[str, str | None] | None, new: Mapping[str, str | None]
+) -> None:
+    """Have events no longer sent to an endpoint that was registered from here and has been replaced."""
+    if old is None or old["account_ref"] != new["account_ref"]:
+        return
+    if (replaced := old["webhook_ref"]) and replaced != new["webhook_ref"]:
+        with suppress(StripeObjectMissing):
+            await account.delete_webhook(replaced)
+
+
+def _shown(row: "StripeCredentials") -> dict[str, str | None]:
+    """What an audit record says of credentials."""
+    return {
+        "account_ref": row.account_ref,
+        "secret_key": _SET,
+        "webhook_secret": _SET if row.webhook_secret_encrypted else None,
+        "webhook_ref": row.webhook_ref,
+    }
+
+
+def _view(row: "StripeCredentials", url: str) -> StripeCredentialsView:
+    return StripeCredentialsView(
+        agency_id=row.agency_id,
+        account_ref=row.account_ref,
+        has_secret_key=True,
+        has_webhook_secret=row.webhook_secret_encrypted is not None,
+        webhook_url=url,
+        webhook_ref=row.webhook_ref,
+        changed_by=row.changed_by,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
