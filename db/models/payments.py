@@ -211,7 +211,8 @@ class PaymentPlan(Base):
 class PlanInstalment(Base):
     """One instalment of a plan: due on ``due_on``, asked for on ``collect_on``, a day on which banks work.
 
-    ``tries`` counts the payments that were attempted, the last of which is ``payment_id``.
+    ``tries`` counts the payments that were attempted, the last of which is ``payment_id``, asked for on
+    ``asked_on``. ``next_try_on``: when it is asked for next; of a missed one the last day of grace.
     """
 
     __tablename__ = "plan_instalment"
@@ -232,6 +233,7 @@ class PlanInstalment(Base):
     collect_on: Mapped[date]
     status: Mapped[str] = mapped_column(server_default="scheduled")
     tries: Mapped[int] = mapped_column(server_default=text("0"))
+    asked_on: Mapped[date | None]
     next_try_on: Mapped[date | None]
     payment_id: Mapped[UUID | None]
     paid_at: Mapped[Instant | None]

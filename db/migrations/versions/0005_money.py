@@ -95,6 +95,7 @@ CREATE TABLE plan_instalment (
     collect_on DATE NOT NULL,
     status TEXT DEFAULT 'scheduled' NOT NULL,
     tries INTEGER DEFAULT 0 NOT NULL,
+    asked_on DATE,
     next_try_on DATE,
     payment_id UUID,
     paid_at TIMESTAMP WITH TIME ZONE,
