@@ -28,7 +28,7 @@ from activities.account_snapshot import snapshot
 from domain.accounts import RECALLED, AccountStatus
 from domain.compliance import disputes
 from domain.compliance.disputes import EarlierDispute
-from domain.deadlines import MOST_DAYS_AHEAD, MOST_HOLD_DAYS_AHEAD
+from domain.deadlines import MOST_DAYS_AHEAD, MOST_DAYS_BACK, MOST_HOLD_DAYS_AHEAD
 from domain.errors import Conflict, Invalid, NotFound
 from domain.holds import HoldKind
 from domain.money import CENT
@@ -198,8 +198,14 @@ class AccountCommands:
 
         async def effect(change: AccountChange) -> Told:
             account, store = change.account, change.tx.disputes
-            if command.received_on > await change.tx.account_changes.today():
+            today = await change.tx.account_changes.today()
+            if command.received_on > today:
                 raise Invalid("a dispute is not received in the future", field="received_on")
+            if command.received_on < today - timedelta(days=MOST_DAYS_BACK):
+                raise Invalid(
+                    f"received_on lies more than {MOST_DAYS_BACK // 366} years back: look at the year",
+                    field="received_on",
+                )
             if open_one := await store.open_on(account.id):
                 raise Conflict("a dispute is open already; answer it first", dispute_id=str(open_one.id))
             view = await change.tx.lifecycles.view(account.id)

@@ -37,6 +37,7 @@ _IN_OUR_WORDS: Mapping[str, str] = MappingProxyType(
         "set_type": _LIST,
         "frozen_set_type": _LIST,
         "dict_type": _OBJECT,
+        "extra_forbidden": "there is no such field",
         "mapping_type": _OBJECT,
         "model_type": _OBJECT,
         "model_attributes_type": _OBJECT,

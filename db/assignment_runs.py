@@ -59,11 +59,16 @@ class AssignmentRunStore(Store):
             raise NotFound("there is no such assignment run")
         return run
 
-    async def going(self) -> UUID | None:
-        """The run that is at work now."""
+    async def going(self, *, besides: UUID) -> UUID | None:
+        """The run that is at work now, or waits for a worker: one at a time does."""
         found: UUID | None = await self._session.scalar(
             select(AssignmentRun.id)
-            .where(AssignmentRun.agency_id == self._agency_id, AssignmentRun.status == "running")
+            .where(
+                AssignmentRun.agency_id == self._agency_id,
+                AssignmentRun.status.in_(["running", "pending"]),
+                AssignmentRun.id != besides,
+            )
+            .order_by(AssignmentRun.status.desc(), AssignmentRun.created_at.desc())
             .limit(1)
         )
         return found

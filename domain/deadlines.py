@@ -16,6 +16,10 @@ MOST_DAYS_AHEAD = 366
 MOST_HOLD_DAYS_AHEAD = 10 * 366
 """How far ahead the end of a hold may be; longer ones have no end."""
 
+MOST_DAYS_BACK = 10 * 366
+"""How far back what is entered late may have happened: beyond every period that a rule looks at, so that
+more is a year typed wrong, which nobody can take back."""
+
 DISPUTE_ANSWER_DAYS = 30
 """A dispute that is not answered for this many days after it came in is escalated."""
 

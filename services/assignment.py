@@ -130,10 +130,10 @@ class AssignmentService:
                 rpc_timeout=PATIENCE,
             )
         except WorkflowAlreadyStartedError:
-            going = await tx.assignment_runs.going()
+            going = await tx.assignment_runs.going(besides=run.id)
+            known = {} if going is None else {"run_id": str(going)}
             raise AssignmentGoing(
-                "an assignment of this agency is going; ask again when it has ended",
-                run_id=None if going is None else str(going),
+                "an assignment of this agency is going; ask again when it has ended", **known
             ) from None
 
     async def preview(self, who: Principal) -> AssignmentPreview:

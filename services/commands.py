@@ -40,6 +40,7 @@ async def carry_out(
     command: CommandKey,
     effect: "Callable[[Transaction], Awaitable[BaseModel | Refused | None]]",
     *,
+    first: "Callable[[Transaction], Awaitable[object]] | None" = None,
     status: int = 200,
 ) -> Answer:
     """Run ``effect`` in one transaction of ``tenant`` and return its result as an answer.
@@ -47,8 +48,13 @@ async def carry_out(
     A key that the same user sent with the same body returns the first answer and runs nothing; another
     body, or another user, is ``KeyReused``. An effect that raises, or that is ``Refused``, leaves the key
     unused; the error of the latter is raised once the transaction is committed.
+
+    ``first`` raises for who may not even see what the command is about: neither the answer that a key has,
+    nor that there is one, is for them.
     """
     async with database.transaction(tenant) as tx:
+        if first is not None:
+            await first(tx)
         if command.key is not None:
             known = await tx.commands.claim(command.operation, command.key, command.body)
             if known is not None:

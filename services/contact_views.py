@@ -68,6 +68,13 @@ Clock = Annotated[str, BeforeValidator(_clock)]
 WeekDay = Annotated[int, Field(strict=True, ge=0, le=6)]
 
 
+def purpose_fault(channel: Channel, purpose: Purpose) -> str | None:
+    """Why a contact through this medium cannot be for this; None where it can."""
+    if purpose is Purpose.VALIDATION_NOTICE and channel not in _NOTICE_CHANNELS:
+        return "a validation notice is sent as a letter or e-mail (12 CFR 1006.34)"
+    return None
+
+
 class ContactForm(Form):
     """A contact that was made, or is being made now.
 
@@ -96,8 +103,8 @@ class ContactForm(Form):
             faults["conversation"] = "there is none in a call that was not connected"
         if self.consent_given and not (self.conversation and self.with_right_party):
             faults["consent_given"] = "is given by the person, in a conversation with them"
-        if self.purpose is Purpose.VALIDATION_NOTICE and self.channel not in _NOTICE_CHANNELS:
-            faults["purpose"] = "a validation notice is sent as a letter or e-mail (12 CFR 1006.34)"
+        if fault := purpose_fault(self.channel, self.purpose):
+            faults["purpose"] = fault
         if faults:
             raise ValidationError.from_exception_data(
                 type(self).__name__,

@@ -1,12 +1,14 @@
 """Contacting debtors: the law is asked and the attempt logged in one transaction, or refused."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from db.contacts import UNTOLD
 from domain.compliance import Denied, Direction
 from domain.compliance.calls import counts_as_consented
+from domain.deadlines import MOST_DAYS_BACK
 from domain.errors import Invalid
 from services.access import Principal, Right, require
 from services.accounts import visible_account
@@ -20,6 +22,7 @@ from services.contact_views import (
     PreferenceView,
     answer,
     logged,
+    purpose_fault,
     refusal,
 )
 from services.debtors import own_accounts_of
@@ -54,9 +57,13 @@ class ContactService:
         that is known now: also by attempts after it, whose windows it is in. ``ContactRefused`` when the
         law forbids it: the decision is kept, no attempt is logged, and the key stays unused, so that the
         same request may be sent again when the time has come. An inbound contact is never refused.
-        ``NotFound`` when the account is not the principal's, ``Invalid`` (``at``) for the future.
+        ``NotFound`` when the account is not the principal's, ``Invalid`` (``at``) for the future, and for
+        what lies further back than ``MOST_DAYS_BACK``.
         """
         require(who, Right.CONTACT_DEBTORS)
+
+        async def theirs(tx: "Transaction") -> None:
+            await visible_account(tx, who, account_id)
 
         async def effect(tx: "Transaction") -> LoggedContact | Refused:
             await tx.contacts.lock_person(account_id)
@@ -68,6 +75,7 @@ class ContactService:
                     " for a time to come",
                     field="at",
                 )
+            _not_too_old(judged)
             if isinstance(judged.decision, Denied):
                 await self._judge.log(tx, judged)
                 return Refused(refusal(judged.decision, judged.decision_id))
@@ -76,16 +84,22 @@ class ContactService:
             await self._judge.log(tx, judged)
             return logged(contact, judged.decision)
 
-        made = await carry_out(self._database, who.tenant, command, effect, status=201)
+        made = await carry_out(self._database, who.tenant, command, effect, first=theirs, status=201)
         await self._notify(who.tenant.agency_id, [account_id])
         return made
 
     async def check(self, who: Principal, account_id: UUID, question: Question) -> ContactAnswer:
-        """What the law says of a contact, now or at any time; the decision is kept, nothing is reserved."""
+        """What the law says of a contact, now or at any time; the decision is kept, nothing is reserved.
+
+        ``Invalid`` for what could not be logged either, but for the time to come.
+        """
         require(who, Right.READ_ACCOUNTS)
+        if fault := purpose_fault(question.channel, question.purpose):
+            raise Invalid(f"purpose: {fault}", field="purpose")
         async with self._database.transaction(who.tenant) as tx:
             view = await visible_account(tx, who, account_id)
             judged = await self._judge.judge(tx, view, question)
+            _not_too_old(judged)
             await self._judge.log(tx, judged)
         return answer(judged.decision, judged.facts.at, judged.decision_id)
 
@@ -111,6 +125,9 @@ class ContactService:
         """Replace what a debtor said of being contacted; it counts from the next contact on."""
         require(who, Right.CONTACT_DEBTORS)
 
+        async def theirs(tx: "Transaction") -> None:
+            await tx.debtors.get(debtor_id, collector_id=own_accounts_of(who))
+
         async def effect(tx: "Transaction") -> PreferenceView:
             debtor = await tx.debtors.get(debtor_id, collector_id=own_accounts_of(who), lock=True)
             row, change = await tx.contacts.prefer(debtor_id, form.values())
@@ -131,7 +148,15 @@ class ContactService:
                 )
             return _preferences(debtor, row)
 
-        return await carry_out(self._database, who.tenant, command, effect)
+        return await carry_out(self._database, who.tenant, command, effect, first=theirs)
+
+
+def _not_too_old(judged: "Judged") -> None:
+    if judged.facts.at < judged.facts.now - timedelta(days=MOST_DAYS_BACK):
+        raise Invalid(
+            f"at lies more than {MOST_DAYS_BACK // 366} years back: what was logged stays, so look at the year",
+            field="at",
+        )
 
 
 def _question(form: ContactForm) -> Question:

@@ -52,6 +52,10 @@ class Form(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set if name not in except_for}
 
 
+class Nothing(Form):
+    """The body of what takes none: it may be left out."""
+
+
 class ChangeForm(Form):
     """A form of which callers send the fields to change; ``nullable`` names those that null empties."""
 

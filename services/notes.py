@@ -32,13 +32,15 @@ class NoteService:
         """
         require(who, Right.WORK_ACCOUNTS)
 
-        async def effect(tx: "Transaction") -> TimelineEntry:
+        async def theirs(tx: "Transaction") -> None:
             await visible_account(tx, who, account_id)
+
+        async def effect(tx: "Transaction") -> TimelineEntry:
             event = await tx.timeline.add(account_id, "note", form.text)
             await tx.audit.record("account.noted", "account", account_id, new={"event_id": event.id})
             await tx.lifecycles.notify([account_id])
             return timeline_entry(event)
 
-        answer = await carry_out(self._database, who.tenant, command, effect, status=201)
+        answer = await carry_out(self._database, who.tenant, command, effect, first=theirs, status=201)
         await self._tell(who.tenant.agency_id, [account_id])
         return answer

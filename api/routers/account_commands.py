@@ -22,6 +22,7 @@ from services.account_command_forms import (
     TransitionForm,
 )
 from services.account_views import ChangedAccount, TimelineEntry
+from services.fields import Nothing
 
 router = APIRouter(prefix="/accounts/{account_id}", tags=["accounts"])
 
@@ -149,7 +150,12 @@ async def offer_settlement(
 
 @router.post("/offers/{offer_id}/accept", response_model=OfferAnswer, responses=WRITE_ERRORS)
 async def accept_offer(
-    account_id: UUID, offer_id: UUID, who: WorksAccounts, command: Command, services: ServicesDep
+    account_id: UUID,
+    offer_id: UUID,
+    who: WorksAccounts,
+    command: Command,
+    services: ServicesDep,
+    body: Nothing | None = None,
 ) -> JSONResponse:
     """Note that the debtor accepts an offer that is still good."""
     return respond(await services.account_commands.accept_offer(who, command, account_id, offer_id))

@@ -13,6 +13,7 @@ from api.events import LastEventId, event_stream
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from services.assignment import AssignmentPreview, AssignmentRunView
+from services.fields import Nothing
 
 router = APIRouter(prefix="/assignments", tags=["assignments"])
 
@@ -26,7 +27,11 @@ Preview = Annotated[bool, Query(description="only say what a run would come to n
     responses={**WRITE_ERRORS, 200: {"model": AssignmentPreview}},
 )
 async def assign(
-    who: RunsAssignments, command: Command, services: ServicesDep, preview: Preview = False
+    who: RunsAssignments,
+    command: Command,
+    services: ServicesDep,
+    preview: Preview = False,
+    body: Nothing | None = None,
 ) -> Response:
     """Assign the unassigned accounts that can be worked, the best first, to the active collectors with the
     least balance, up to each one's `max_accounts`; 409 with the `run_id` while that is going on."""

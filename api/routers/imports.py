@@ -22,6 +22,7 @@ from api.schemas.imports import (
 )
 from api.uploads import MultipartUpload
 from services.commands import CommandKey
+from services.fields import Nothing
 from services.import_views import ImportProblemView, ImportView, PollView, problem_view
 
 router = APIRouter(prefix="/imports", tags=["imports"])
@@ -52,7 +53,9 @@ async def upload_file(
 
 
 @router.post("/poll", status_code=202, response_model=PollView, responses=WRITE_ERRORS)
-async def poll(who: RunsImports, command: Command, services: ServicesDep) -> JSONResponse:
+async def poll(
+    who: RunsImports, command: Command, services: ServicesDep, body: Nothing | None = None
+) -> JSONResponse:
     """Look into the agency's SFTP inboxes now; a poll that is at work is answered instead."""
     return respond(await services.imports.poll(who, command))
 

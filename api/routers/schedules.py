@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse
 from api.deps import Command, ManagesSchedules, ReadsSchedules, ServicesDep, respond
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.schedules import ScheduleList
+from services.fields import Nothing
 from services.schedules import PauseForm, ScheduleView
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
@@ -21,7 +22,11 @@ async def list_schedules(who: ReadsSchedules, services: ServicesDep) -> Schedule
     "/{schedule_id:path}/trigger", status_code=202, response_model=ScheduleView, responses=WRITE_ERRORS
 )
 async def trigger(
-    schedule_id: str, who: ManagesSchedules, command: Command, services: ServicesDep
+    schedule_id: str,
+    who: ManagesSchedules,
+    command: Command,
+    services: ServicesDep,
+    body: Nothing | None = None,
 ) -> JSONResponse:
     """Start a run now; 409 while one is going."""
     return respond(await services.schedules.trigger(who, command, schedule_id))

@@ -352,6 +352,7 @@ async def test_an_account_that_changes_hands_on_the_way_is_not_theirs_any_more(
         ("offers", {"percent": "101", "expires_on": day(2)}, "percent"),
         ("offers", {"amount": "10", "instalments": True, "expires_on": day(2)}, "instalments"),
         ("disputes", {"reason": "no", "received_on": day(3), "in_writing": True}, "received_on"),
+        ("disputes", {"reason": "no", "received_on": day(-3661), "in_writing": True}, "received_on"),
         ("disputes", {"reason": "no", "received_on": day(0), "in_writing": "yes"}, "in_writing"),
         ("holds", {"kind": "whim", "reason": "none"}, "kind"),
         ("holds", {"kind": "cease", "reason": " "}, "reason"),

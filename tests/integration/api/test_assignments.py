@@ -142,6 +142,34 @@ async def test_another_agency_s_runs_are_not_there(world: Any, stocked: list[dic
     assert (await people.read(world, "/assignments", who="rival.admin"))["results"] == []
 
 
+async def test_a_run_that_waits_for_a_worker_is_named_to_who_asks_for_another(
+    world: Any, stocked: list[dict[str, Any]]
+) -> None:
+    waiting = await start(world)
+    answer = await start(world)
+    assert answer.status_code == 409
+    assert answer.json()["run_id"] in {waiting.json().get("id"), waiting.json().get("run_id")}
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/assignments", "max_accounts"),
+        ("/assignments?preview=true", "max_accounts"),
+        ("/imports/poll", "max_accounts"),
+        (f"/accounts/{uuid4()}/offers/{uuid4()}/accept", "max_accounts"),
+    ],
+    ids=["run", "preview", "poll", "accept"],
+)
+async def test_who_sends_what_is_not_read_is_told(world: Any, path: str, field: str) -> None:
+    before = len((await people.read(world, "/assignments"))["results"])
+    answer = await world.call("acme.admin", "POST", path, {field: 1})
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"{field}: there is no such field")
+    assert len((await people.read(world, "/assignments"))["results"]) == before
+    empty = await world.call("acme.admin", "POST", "/assignments?preview=true", {})
+    assert empty.status_code == 200
+
+
 @pytest.mark.parametrize(("query", "field"), [("?preview=perhaps", "preview"), ("?dry_run=true", "dry_run")])
 async def test_what_cannot_be_asked_is_refused(world: Any, query: str, field: str) -> None:
     answer = await start(world, query)

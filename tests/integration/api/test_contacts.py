@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from domain.tenancy import Tenant
@@ -194,8 +195,45 @@ async def test_nothing_is_logged_for_the_future_but_the_future_may_be_asked_abou
 
 async def test_a_contact_of_before_the_placement_is_taken(world: Any) -> None:
     account = await debt(world)
-    made = await logged(world, account, at="2019-07-01T12:00:00-05:00", channel="letter")
-    assert made["at"].startswith("2019-07-01T17:00:00")
+    made = await logged(world, account, at="2024-07-01T12:00:00-05:00", channel="letter")
+    assert made["at"].startswith("2024-07-01T17:00:00")
+
+
+async def test_what_is_decades_old_is_a_typing_error(world: Any) -> None:
+    """A notice of 1987 could not be taken back, and its period would be over for every dispute."""
+    account = await debt(world)
+    at = days_ago(10 * 366 + 1)
+    answers = [
+        await post(world, account, at=at),
+        await post(world, account, at=at, direction="inbound"),
+        await asked(world, account, channel="call", at=at.isoformat()),
+    ]
+    assert [(answer.status_code, answer.json()["field"]) for answer in answers] == [(422, "at")] * 3
+    assert "10 years" in answers[0].json()["detail"]
+    assert await results(world, account, "decisions") == []
+    assert (await check(world, account, at=days_ago(10 * 366 - 1)))["allowed"] is True
+
+
+@pytest.mark.parametrize("channel", ["call", "sms", "email", "letter"])
+@pytest.mark.parametrize("purpose", ["general", "validation_notice", "verification", "litigation"])
+async def test_what_a_check_is_asked_could_be_logged(world: Any, channel: str, purpose: str) -> None:
+    account = await debt(world)
+    at = days_ago(1).isoformat()
+    said = await asked(world, account, channel=channel, purpose=purpose, at=at)
+    done = await post(world, account, channel=channel, purpose=purpose, at=at, connected=True)
+    assert (said.status_code == 422) == (done.status_code == 422)
+    if said.status_code == 422:
+        assert said.json()["detail"] == done.json()["detail"]
+        assert (said.json()["field"], channel in {"call", "sms"}) == ("purpose", True)
+        assert await results(world, account, "decisions") == []
+    else:
+        assert said.json()["allowed"] == (done.status_code == 201)
+
+
+async def asked(world: Any, account: dict[str, Any], **query: str) -> httpx.Response:
+    async with world.client("acme.collector") as client:
+        answer: httpx.Response = await client.get(f"/accounts/{account['id']}/contact-check", params=query)
+    return answer
 
 
 async def test_a_check_reserves_nothing_but_is_kept(world: Any) -> None:

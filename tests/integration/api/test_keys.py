@@ -61,7 +61,11 @@ async def test_a_key_belongs_to_the_user_who_used_it(world: Any, people: dict[st
     await set_account(world, account, assigned_to=people["acme.second"])
     answers.append(await tell(world, account, what, body, "acme.second", **once))
 
-    assert not_theirs.status_code in {404, 422}
+    lost = await tell(world, account, what, body, "acme.collector", **once)
+    unknown = await tell(world, account, what, body, "acme.collector", **key())
+
+    assert not_theirs.status_code == lost.status_code == 404, "not theirs: not even that the key is known"
+    assert lost.json() == unknown.json()
     assert first.json()["id"] not in not_theirs.text
     assert (again.status_code, again.json()) == (201, first.json())
     for answer in answers:
