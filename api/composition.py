@@ -39,6 +39,9 @@ from services.onboarding.sources import SourceService
 from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
+from services.payment_starts import PaymentStarter
+from services.payments import PaymentService
+from services.refunds import RefundService
 from services.schedules import ScheduleService
 from services.score_history import ScoreHistoryService
 from services.scoring_runs import ScoringRunService
@@ -74,6 +77,8 @@ class Services:
     contacts: ContactService
     compliance: ComplianceService
     debtors: DebtorService
+    payments: PaymentService
+    refunds: RefundService
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
@@ -100,6 +105,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     scoring_runs = ScoringRunService(database, client, web_ui, scorecards)
     commander = LifecycleCommander(client, timedelta(seconds=settings.command_patience_seconds))
     signaller = Signaller(database, client)
+    starter, payment_patience = PaymentStarter(client), timedelta(seconds=settings.payment_patience_seconds)
     passwords = Passwords()
     stripe = StripeGateway(base_url=settings.stripe_url, timeout_s=STRIPE_PATIENCE_S)
     stripe_accounts = StripeAccounts(database, stripe)
@@ -129,6 +135,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         contacts=ContactService(database, judge, signaller.tell),
         compliance=ComplianceService(database, judge),
         debtors=DebtorService(database, scorecards),
+        payments=PaymentService(database, starter, payment_patience),
+        refunds=RefundService(database, starter, payment_patience),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),
         imports=ImportService(

@@ -1,6 +1,6 @@
 """Payments of one agency: asked for once, kept for good."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, select, text, update
 
 from db.keyset import Position, newest_first
-from db.models import Account, Payment
+from db.models import Account, Payment, PlanInstalment
 from db.store import Store
 from domain.errors import NotFound
 from domain.payments import UNFINISHED
@@ -89,6 +89,33 @@ class PaymentStore(Store):
         stored = (await self.get(payment_id)).processor_ref
         return stored or intent_ref
 
+    async def reserved(self, account_id: UUID) -> Decimal:
+        """What payments that nobody knows the end of yet may take of an account's balance.
+
+        A link is left out: nobody may ever pay on it.
+        """
+        total = await self._session.scalar(
+            select(func.sum(Payment.amount)).where(
+                Payment.agency_id == self._agency_id,
+                Payment.account_id == account_id,
+                Payment.status.in_(sorted(UNFINISHED)),
+                Payment.origin != "link",
+            )
+        )
+        return total or Decimal(0)
+
+    async def plans(self, payments: Collection[Payment]) -> dict[UUID, UUID]:
+        """The plan that each instalment of these payments is of."""
+        instalments = {payment.instalment_id for payment in payments if payment.instalment_id is not None}
+        if not instalments:
+            return {}
+        rows = await self._session.execute(
+            select(PlanInstalment.id, PlanInstalment.plan_id).where(
+                PlanInstalment.agency_id == self._agency_id, PlanInstalment.id.in_(instalments)
+            )
+        )
+        return {row.id: row.plan_id for row in rows}
+
     async def unfinished(self, *, untouched: timedelta, limit: int) -> Sequence[Payment]:
         """Payments that nobody has touched for a while though they are not final, the oldest first."""
         query = self._one(
@@ -102,15 +129,15 @@ class PaymentStore(Store):
         limit: int,
         *,
         account_id: UUID | None = None,
-        status: str | None = None,
+        statuses: Collection[str] = (),
         only_for: UUID | None = None,
     ) -> Sequence[Payment]:
         """Payments, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
         query = select(Payment).where(Payment.agency_id == self._agency_id)
         if account_id is not None:
             query = query.where(Payment.account_id == account_id)
-        if status is not None:
-            query = query.where(Payment.status == status)
+        if statuses:
+            query = query.where(Payment.status.in_(sorted(statuses)))
         if only_for is not None:
             theirs = select(Account.id).where(
                 Account.agency_id == self._agency_id, Account.assigned_to == only_for

@@ -30,6 +30,9 @@ class Right(StrEnum):
     READ_DEBTORS = auto()
     MANAGE_DEBTORS = auto()
     CONTACT_DEBTORS = auto()
+    READ_PAYMENTS = auto()
+    TAKE_PAYMENTS = auto()
+    REFUND_PAYMENTS = auto()
     READ_IMPORTS = auto()
     RUN_IMPORTS = auto()
     READ_SCORING = auto()
@@ -45,6 +48,7 @@ _READ_EVERYTHING = frozenset(
         Right.READ_SETTINGS,
         Right.READ_ACCOUNTS,
         Right.READ_DEBTORS,
+        Right.READ_PAYMENTS,
         Right.READ_IMPORTS,
         Right.READ_SCORING,
         Right.READ_ASSIGNMENTS,
@@ -58,6 +62,8 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.MANAGE_ACCOUNTS,
     Right.MANAGE_DEBTORS,
     Right.CONTACT_DEBTORS,
+    Right.TAKE_PAYMENTS,
+    Right.REFUND_PAYMENTS,
     Right.RUN_IMPORTS,
     Right.RUN_SCORING,
     Right.RUN_ASSIGNMENTS,
@@ -69,7 +75,14 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
         Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
         Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
         Role.COLLECTOR: frozenset(
-            {Right.READ_ACCOUNTS, Right.WORK_ACCOUNTS, Right.READ_DEBTORS, Right.CONTACT_DEBTORS}
+            {
+                Right.READ_ACCOUNTS,
+                Right.WORK_ACCOUNTS,
+                Right.READ_DEBTORS,
+                Right.CONTACT_DEBTORS,
+                Right.READ_PAYMENTS,
+                Right.TAKE_PAYMENTS,
+            }
         ),
         Role.AUDITOR: _READ_EVERYTHING,
     }

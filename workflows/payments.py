@@ -91,9 +91,9 @@ class PaymentProcess:
     @workflow.update
     async def first_answer(self) -> PaymentView:
         """Where the payment stands as soon as the first is known of it."""
-        await workflow.wait_condition(lambda: self._view is not None)
-        assert self._view is not None  # noqa: S101 - what was waited for
-        return self._view
+        while (view := self._view) is None:
+            await workflow.wait_condition(lambda: self._view is not None)
+        return view
 
     async def _begin(self) -> PaymentView:
         if self._way is PaymentWay.HAND:
@@ -171,15 +171,14 @@ class RefundProcess:
     @workflow.run
     async def run(self, request: RefundProcessInput) -> PaymentView:
         """Returns where the refund's payment then stands."""
-        if not request.by_provider:
-            self._view = await workflow.execute_activity_method(
+        if request.by_provider:
+            view = await self._follow(request)
+        else:
+            view = self._view = await workflow.execute_activity_method(
                 PaymentBooks.record_paid_back, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
             )
-        else:
-            await self._follow(request)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        assert self._view is not None  # noqa: S101 - either branch has set it
-        return self._view
+        return view
 
     @workflow.signal
     def provider_spoke(self) -> None:
@@ -189,32 +188,33 @@ class RefundProcess:
     @workflow.update
     async def first_answer(self) -> PaymentView:
         """Where the payment stands as soon as the first is known of the refund."""
-        await workflow.wait_condition(lambda: self._view is not None)
-        assert self._view is not None  # noqa: S101 - what was waited for
-        return self._view
+        while (view := self._view) is None:
+            await workflow.wait_condition(lambda: self._view is not None)
+        return view
 
-    async def _follow(self, request: RefundProcessInput) -> None:
+    async def _follow(self, request: RefundProcessInput) -> PaymentView:
         said = await workflow.execute_activity_method(
             RefundActivities.refund, self._ref, task_queue=queues.MONEY, **policies.STRIPE_CALL
         )
-        await self._record(said)
+        view = self._view = await self._record(said)
         while isinstance(said, RefundFacts) and said.status not in REFUND_ENDS:
+            workflow.set_current_details("the bank has it")
             await self._following.wait()
             said = await workflow.execute_activity_method(
                 RefundActivities.look_up_refund, self._ref, task_queue=queues.MONEY, **policies.STRIPE_CALL
             )
-            await self._record(said)
+            view = self._view = await self._record(said)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(request)
+        return view
 
-    async def _record(self, said: RefundFacts | RefundFailure) -> None:
+    async def _record(self, said: RefundFacts | RefundFailure) -> PaymentView:
         if isinstance(said, RefundFailure):
-            self._view = await workflow.execute_activity_method(
+            return await workflow.execute_activity_method(
                 PaymentBooks.record_refund_failure, said, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
             )
-        else:
-            ref = PaymentRef(agency_id=self._ref.agency_id, payment_id=self._ref.payment_id)
-            self._view = await workflow.execute_activity_method(
-                PaymentBooks.record_refund, args=[ref, said], task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-            )
+        ref = PaymentRef(agency_id=self._ref.agency_id, payment_id=self._ref.payment_id)
+        return await workflow.execute_activity_method(
+            PaymentBooks.record_refund, args=[ref, said], task_queue=queues.LIFECYCLE, **policies.DB_WRITE
+        )

@@ -25,6 +25,9 @@ WHO_MAY = {
     Right.READ_DEBTORS: {PLATFORM, ADMIN, AUDITOR, COLLECTOR},
     Right.MANAGE_DEBTORS: {PLATFORM, ADMIN},
     Right.CONTACT_DEBTORS: {PLATFORM, ADMIN, COLLECTOR},
+    Right.READ_PAYMENTS: {PLATFORM, ADMIN, AUDITOR, COLLECTOR},
+    Right.TAKE_PAYMENTS: {PLATFORM, ADMIN, COLLECTOR},
+    Right.REFUND_PAYMENTS: {PLATFORM, ADMIN},
     Right.READ_IMPORTS: {PLATFORM, ADMIN, AUDITOR},
     Right.RUN_IMPORTS: {PLATFORM, ADMIN},
     Right.READ_SCORING: {PLATFORM, ADMIN, AUDITOR},
@@ -52,7 +55,7 @@ def test_an_auditor_changes_nothing() -> None:
     assert not [
         right
         for right in Right
-        if right.startswith(("manage", "create", "run", "contact")) and AUDITOR in WHO_MAY[right]
+        if right.startswith(("manage", "create", "run", "contact", "take", "refund")) and AUDITOR in WHO_MAY[right]
     ]
 
 

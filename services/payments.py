@@ -1,0 +1,299 @@
+"""What a user may ask of payments: have one taken, a page made on which one is paid, look at them."""
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from activities.stripe_accounts import NoStripeCredentials
+from db.commands import Answer
+from domain.errors import Invalid
+from domain.payments import (
+    BY_PROVIDER,
+    UNFINISHED,
+    PaymentMethod,
+    PaymentRefused,
+    check_amount,
+    check_takes_payments,
+)
+from domain.tenancy import Role
+from services.access import Principal, Right, require
+from services.accounts import visible_account
+from services.commands import CommandKey, carry_out
+from services.payment_forms import LinkForm, PaymentForm
+from services.payment_starts import PaymentStarter
+from services.payment_views import PaymentDetail, PaymentSummary, detail, summary
+
+if TYPE_CHECKING:
+    from db.account_changes import LockedAccount
+    from db.keyset import Position
+    from db.models import Payment
+    from db.session import Database, Transaction
+
+TAKE = "POST /payments"
+MOST_DAYS_BACK = 366
+"""How long ago a check or cash may have come in, or a debit been agreed to, that is entered now."""
+
+LEAST_LINK, LONGEST_LINK = timedelta(minutes=30), timedelta(hours=24)
+"""How long Stripe keeps a page open."""
+
+CREDIT = "credit"
+CREATED, ACCEPTED = 201, 202
+
+
+class Made(BaseModel):
+    """What is kept with the command: where its answer is looked up when it is sent again."""
+
+    id: UUID
+
+
+class PaymentService:
+    """Payments on accounts of the principal's agency; a collector's are those assigned to them.
+
+    ``patience``: how long a caller is kept waiting for a payment to be finished.
+    """
+
+    def __init__(self, database: "Database", starter: PaymentStarter, patience: timedelta) -> None:
+        self._database = database
+        self._starter = starter
+        self._patience = patience
+
+    async def take(self, who: Principal, command: CommandKey, form: PaymentForm) -> Answer:
+        """Take a payment, or record one that was handed in: 201 once it has ended, else 202.
+
+        The same key with the same body has no second effect: the answer is the payment as it is then.
+        ``NotFound`` for an account that is not the principal's; ``PaymentRefused`` where it takes no payments
+        or not as much, with all that is under way on it; ``NoStripeCredentials``; ``Invalid``.
+        """
+        require(who, Right.TAKE_PAYMENTS)
+        sent = CommandKey(TAKE, _key(command.key, form.idempotency_key), form.sent())
+
+        async def effect(tx: "Transaction") -> "Payment":
+            account = await tx.account_changes.lock(form.account_id)
+            left = await _room(tx, account)
+            if form.currency is not None and form.currency != account.currency:
+                raise Invalid(
+                    f"the account is in {account.currency}; payments on it are, too", field="currency"
+                )
+            await _check_amount(tx, form.amount, left)
+            if form.method in BY_PROVIDER:
+                await _check_provider(tx)
+            return await tx.payments.add(
+                account.id,
+                origin="request",
+                key=sent.key or "",
+                amount=form.amount,
+                currency=account.currency,
+                method=form.method.value,
+                payment_method=form.payment_method,
+                reference=form.reference,
+                **await _days(tx, form),
+            )
+
+        return await self._carry_out(who, sent, form.account_id, effect)
+
+    async def link(self, who: Principal, command: CommandKey, account_id: UUID, form: LinkForm) -> Answer:
+        """Have a page made on which the debtor pays: 201 with its ``action_url``, 202 while that takes time.
+
+        Refused as ``take``. What an open page asks for is not kept back from other payments: if both are
+        paid, the rest is the debtor's credit.
+        """
+        require(who, Right.TAKE_PAYMENTS)
+        expires_at = _expiry(form.expires_at)
+
+        async def effect(tx: "Transaction") -> "Payment":
+            account = await tx.account_changes.lock(account_id)
+            left = await _room(tx, account)
+            if left <= 0:
+                raise PaymentRefused("nothing is left to be paid on the account", balance=format(left, "f"))
+            amount = left if form.amount is None else form.amount
+            await _check_amount(tx, amount, left)
+            await _check_provider(tx)
+            return await tx.payments.add(
+                account.id,
+                origin="link",
+                key=command.key or uuid4().hex,
+                amount=amount,
+                currency=account.currency,
+                method=form.method.value,
+                action_until=expires_at,
+            )
+
+        return await self._carry_out(who, command, account_id, effect)
+
+    async def get(self, who: Principal, payment_id: UUID) -> PaymentDetail:
+        """One payment, its refunds and chargebacks. ``NotFound`` when it is not there or not theirs."""
+        require(who, Right.READ_PAYMENTS)
+        async with self._database.transaction(who.tenant) as tx:
+            return await payment_detail(tx, await visible_payment(tx, who, payment_id))
+
+    async def page(
+        self,
+        who: Principal,
+        position: "Position | None",
+        limit: int,
+        *,
+        account_id: UUID | None = None,
+        statuses: Collection[str] = (),
+    ) -> list[PaymentSummary]:
+        """Payments next to ``position`` (id), nearest first."""
+        require(who, Right.READ_PAYMENTS)
+        collector = who.role is Role.COLLECTOR
+        if collector and who.collector_id is None:
+            return []
+        async with self._database.transaction(who.tenant) as tx:
+            rows = await tx.payments.page(
+                position,
+                limit,
+                account_id=account_id,
+                statuses=statuses,
+                only_for=who.collector_id if collector else None,
+            )
+            plans = await tx.payments.plans(rows)
+        return [summary(row, plans.get(row.instalment_id) if row.instalment_id else None) for row in rows]
+
+    async def _carry_out(
+        self,
+        who: Principal,
+        command: CommandKey,
+        account_id: UUID,
+        add: "Callable[[Transaction], Awaitable[Payment]]",
+    ) -> Answer:
+        """Have a payment's row made once, its process started, and answer the payment as it then is."""
+        made_now: list[Payment] = []
+
+        async def visible(tx: "Transaction") -> None:
+            await visible_account(tx, who, account_id)
+
+        async def effect(tx: "Transaction") -> Made:
+            payment = await add(tx)
+            await _note(tx, payment)
+            made_now.append(payment)
+            return Made(id=payment.id)
+
+        kept = await carry_out(self._database, who.tenant, command, effect, first=visible)
+        payment_id = UUID(kept.body["id"])
+        if made_now:
+            await self._starter.begin(made_now[0], self._patience)
+        async with self._database.transaction(who.tenant) as tx:
+            payment = await tx.payments.get(payment_id)
+            shown = await payment_detail(tx, payment)
+        if not made_now and _left_behind(payment, self._patience):
+            await self._starter.begin(payment, self._patience)
+            shown = await self.get(who, payment_id)
+        return Answer(_status(shown), shown.model_dump(mode="json"))
+
+
+async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -> "Payment":
+    """A payment that the principal may see; ``NotFound`` for any other, or none."""
+    payment = await tx.payments.get(payment_id)
+    if who.role is Role.COLLECTOR:
+        await visible_account(tx, who, payment.account_id)
+    return payment
+
+
+async def payment_detail(tx: "Transaction", payment: "Payment") -> PaymentDetail:
+    """A payment with its plan and all that went back of it."""
+    plans = await tx.payments.plans([payment])
+    return detail(
+        payment,
+        plans.get(payment.instalment_id) if payment.instalment_id else None,
+        await tx.refunds.of(payment.id),
+        await tx.chargebacks.of(payment.id),
+    )
+
+
+async def _room(tx: "Transaction", account: "LockedAccount") -> Decimal:
+    """How much may still be asked for on an account. ``PaymentRefused`` when it takes no payments."""
+    check_takes_payments(account.status, [hold.kind for hold in await tx.holds.in_force(account)])
+    return account.balance - await tx.payments.reserved(account.id)
+
+
+async def _check_amount(tx: "Transaction", amount: Decimal, left: Decimal) -> None:
+    agency = await tx.agencies.get(tx.tenant.agency_id)
+    check_amount(amount, max(left, Decimal(0)), credit_taken=agency.overpayments == CREDIT)
+
+
+async def _check_provider(tx: "Transaction") -> None:
+    if await tx.stripe_credentials.find() is None:
+        raise NoStripeCredentials
+
+
+async def _days(tx: "Transaction", form: PaymentForm) -> dict[str, Any]:
+    """The columns for when a check or cash came, or a debit was agreed to; where the agency is."""
+    today = await tx.account_changes.today()
+    if form.method not in BY_PROVIDER:
+        return {"received_on": _recent(form.received_on, today, "received_on") or today}
+    if form.method is not PaymentMethod.BANK_TRANSFER:
+        return {}
+    day = _recent(form.authorised_on, today, "authorised_on")
+    now = datetime.now(UTC)
+    if day is None or day == today:
+        return {"authorised_at": now}
+    zone = ZoneInfo((await tx.agencies.get(tx.tenant.agency_id)).time_zone)
+    return {"authorised_at": min(datetime.combine(day, time(12), zone), now)}
+
+
+def _recent(day: date | None, today: date, field: str) -> date | None:
+    if day is not None and not today - timedelta(days=MOST_DAYS_BACK) <= day <= today:
+        raise Invalid(
+            f"{field} must not lie in the future, nor more than {MOST_DAYS_BACK} days back", field=field
+        )
+    return day
+
+
+def _expiry(wanted: datetime | None) -> datetime:
+    now = datetime.now(UTC)
+    if wanted is None:
+        return now + LONGEST_LINK
+    if not now + LEAST_LINK < wanted <= now + LONGEST_LINK:
+        raise Invalid(
+            "expires_at must be more than 30 minutes and at most 24 hours ahead", field="expires_at"
+        )
+    return wanted
+
+
+def _key(header: str | None, body: str | None) -> str:
+    if header is None and body is None:
+        raise Invalid(
+            "a payment needs a key of your own, so that it is never taken twice: send idempotency_key, or the"
+            " header Idempotency-Key",
+            field="idempotency_key",
+        )
+    if header is not None and body is not None and header != body:
+        raise Invalid("idempotency_key and the header Idempotency-Key differ", field="idempotency_key")
+    return header or body or ""
+
+
+async def _note(tx: "Transaction", payment: "Payment") -> None:
+    facts = {"amount": payment.amount, "currency": payment.currency, "method": payment.method}
+    await tx.audit.record(
+        "payment.requested",
+        "payment",
+        payment.id,
+        new={"account_id": payment.account_id, "origin": payment.origin, **facts},
+    )
+    if payment.origin == "link":
+        words = f"A page was made to pay {payment.amount:,.2f} {payment.currency} on"
+        await tx.timeline.add(
+            payment.account_id,
+            "payment",
+            words,
+            new=payment.status,
+            details={"payment_id": str(payment.id), "amount": format(payment.amount, "f")},
+        )
+
+
+def _left_behind(payment: "Payment", patience: timedelta) -> bool:
+    """Whether nobody seems to have started what follows, so that a repetition should."""
+    return payment.status == "pending" and datetime.now(UTC) - payment.created_at > patience
+
+
+def _status(shown: PaymentDetail) -> int:
+    if shown.status not in UNFINISHED:
+        return CREATED
+    return CREATED if shown.origin == "link" and shown.action_url else ACCEPTED
