@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from activities.plan_ends import end_with_account, follow_account
 from domain.accounts import OPEN_STATUSES, PAID, AccountStatus, check_move, check_system_move
 from domain.errors import NotFound
 from domain.holds import OF_THE_PERSON, STOPS_WORK_ON_ALL, stops_work
 from domain.ledger import Parts, parts_of_payment
+from domain.payments import FORBIDS_PAYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -58,8 +60,8 @@ class AccountChange:
     ) -> None:
         """Move the account; ``IllegalMove`` when it cannot go there. ``details`` go with the event.
 
-        What is left behind ends: a settled account has no open promise or offer any more, a closed one no
-        dispute, either.
+        What is left behind ends: a settled account has no open promise, offer or plan any more, a closed one
+        no dispute, either. The plan of a disputed one is paused.
         """
         before = self.account.status
         (check_move if by_hand else check_system_move)(before, to)
@@ -73,6 +75,8 @@ class AccountChange:
             await self._end_what_is_open(to)
         await self.write("account.moved", values, old={"status": before.value}, new=details)
         await self.event("status_changed", description, old=before.value, new=to.value, **details)
+        if S.DISPUTED in {before, to} and to in OPEN_STATUSES:
+            await follow_account(self)
 
     async def write(
         self, action: str, values: "Mapping[str, Any]", *, old: "Mapping[str, Any]", new: "Mapping[str, Any]"
@@ -199,6 +203,8 @@ class AccountChange:
         held = stops_work(hold.kind for hold in await self.tx.holds.in_force(self.account))
         if held != self.account.held:
             await self.write("account.held", {"held": held}, old={"held": not held}, new={})
+        if not FORBIDS_PAYMENTS.isdisjoint(kinds):
+            await follow_account(self)
         account_id, debtor_id, changes = self.account.id, self.account.debtor_id, self.tx.account_changes
         if not STOPS_WORK_ON_ALL.isdisjoint(kinds):
             for other in await changes.hold_person(debtor_id, account_id):
@@ -221,6 +227,7 @@ class AccountChange:
             await self.tx.offers.end(offer, "cancelled")
             await self.record("offer.cancelled", "settlement_offer", offer.id, because)
             await self.cancelled("offer", offer.id, f"the account is {to.value}")
+        await end_with_account(self, to)
         if to is not S.CLOSED:
             return
         if dispute := await self.tx.disputes.open_on(account_id):

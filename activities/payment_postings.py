@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from activities.account_change import AccountChange
 from activities.account_money import came_in, went_back
+from activities.plan_following import plan_follows
 from domain.errors import Conflict
 from domain.holds import HoldKind
 from domain.payments import PaymentStatus, status_of_money
@@ -85,7 +86,9 @@ class PaymentChange:
         occurred_at = self.payment.created_at
         if day is not None:
             zone = ZoneInfo((await self.tx.agencies.get(self.payment.agency_id)).time_zone)
-            occurred_at = min(occurred_at, datetime.combine(day, time(12), zone).astimezone(UTC))
+            if day < occurred_at.astimezone(zone).date():
+                # Of today it came now: after what was agreed on this morning.
+                occurred_at = datetime.combine(day, time(12), zone).astimezone(UTC)
         await self._post(occurred_at)
 
     async def fail(self, code: str, message: str | None) -> None:
@@ -94,6 +97,7 @@ class PaymentChange:
         await self.tx.payments.change(
             self.payment, status=P.FAILED.value, failure_code=code, failure_message=message, action_url=None
         )
+        await plan_follows(self.account, self.payment)
         await self._event(f"{self._words()} failed: {code.replace('_', ' ')}", before, failure_code=code)
         await self._record("payment.failed", {"failure_code": code})
         await self._tell("account_changed")
@@ -218,6 +222,7 @@ class PaymentChange:
         await self._event(f"{self._words()} received", before, amount=format(self.payment.amount, "f"))
         await self._record("payment.posted", {"amount": self.payment.amount, "journal_id": journal_id})
         await came_in(self.account, occurred_at)
+        await plan_follows(self.account, self.payment)
         await self._tell("payment_posted")
 
     async def _restate(self) -> str:
@@ -233,6 +238,7 @@ class PaymentChange:
         )
         status = status_of_money(self.payment.amount, refunded, charged_back=charged_back)
         await self.tx.payments.change(self.payment, status=status.value, refunded_amount=refunded)
+        await plan_follows(self.account, self.payment)
         return before
 
     def _journal(self) -> "UUID":

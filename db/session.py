@@ -35,6 +35,7 @@ from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
 from db.payments import PaymentStore
 from db.placements import PlacementStore
+from db.plans import PlanStore
 from db.pool import check_before_use
 from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
@@ -121,6 +122,7 @@ class Transaction:
     payments = cached_property(lambda tx: PaymentStore(tx.session, tx.tenant))
     refunds = cached_property(lambda tx: RefundStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
+    plans = cached_property(lambda tx: PlanStore(tx.session, tx.tenant))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     score_preview = cached_property(lambda tx: ScorePreviewStore(tx.session, tx.tenant))

@@ -48,16 +48,17 @@ MOVES_BY_SYSTEM: Mapping[AccountStatus, tuple[AccountStatus, ...]] = MappingProx
     {
         S.NEW: (S.ASSIGNED, S.DISPUTED, S.SETTLED, S.CLOSED),
         S.ASSIGNED: (S.DISPUTED, S.SETTLED, S.CLOSED),
-        S.IN_CONTACT: (S.DISPUTED, S.SETTLED, S.CLOSED),
-        S.NEGOTIATING: (S.DISPUTED, S.SETTLED, S.CLOSED),
+        S.IN_CONTACT: (S.PAYMENT_PLAN, S.DISPUTED, S.SETTLED, S.CLOSED),
+        S.NEGOTIATING: (S.PAYMENT_PLAN, S.DISPUTED, S.SETTLED, S.CLOSED),
         S.PAYMENT_PLAN: (S.NEGOTIATING, S.DISPUTED, S.SETTLED, S.CLOSED),
         S.DISPUTED: (S.IN_CONTACT, S.SETTLED, S.CLOSED),
         S.SETTLED: (S.IN_CONTACT, S.CLOSED),
         S.CLOSED: (S.IN_CONTACT,),
     }
 )
-"""What events bring about: a dispute arrived or was answered, a plan was broken, the balance became zero, the
-account was recalled, a reversed payment left a balance behind, an unworked account was assigned."""
+"""What events bring about: a dispute arrived or was answered, a plan was broken, ended or goes on after a
+dispute, the balance became zero, the account was recalled, a reversed payment left a balance behind, an
+unworked account was assigned."""
 
 PAID = "paid"
 SETTLED_FOR_LESS = "settled_for_less"

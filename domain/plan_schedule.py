@@ -115,12 +115,21 @@ def check_first_due(day: date, today: date, *, field: str = "first_due") -> None
 
 
 def reduced(amounts: Sequence[Decimal], at_most: Decimal) -> list[Decimal]:
-    """Amounts of which no more than ``at_most`` in all is owed any more: the last ones shrink, down to 0."""
+    """Amounts of which no more than ``at_most`` in all is owed any more: the last ones shrink, down to 0.
+
+    Where less than ``LEAST_INSTALMENT`` would be left of the last one, the one before gives it the rest of
+    that: none grows, and a provider takes no smaller amounts.
+    """
     left = max(at_most, Decimal(0))
     kept = []
     for amount in amounts:
         kept.append(min(amount, left))
         left -= kept[-1]
+    last = sum(amount > 0 for amount in kept) - 1
+    missing = min(LEAST_INSTALMENT, amounts[last]) - kept[last] if last > 0 else Decimal(0)
+    if missing > 0 and kept[last - 1] - missing >= LEAST_INSTALMENT:
+        kept[last] += missing
+        kept[last - 1] -= missing
     return kept
 
 

@@ -185,8 +185,28 @@ def test_what_is_paid_otherwise_shortens_the_end(amounts: list[Decimal], owed: D
     assert sum(left) == min(sum(amounts), max(owed, Decimal(0)))
     assert all(0 <= new <= old for new, old in zip(left, amounts, strict=True))
     changed = [n for n, (new, old) in enumerate(zip(left, amounts, strict=True)) if new != old]
-    assert all(left[n] == 0 for n in changed[1:])
-    assert changed == list(range(changed[0], len(amounts))) if changed else True
+    assert changed == list(range(len(amounts)))[len(amounts) - len(changed) :]
+    kept = [new for new in left if new]
+    assert kept == left[: len(kept)]
+    assert all(new == amounts[n] for n, new in enumerate(kept[:-2]))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "owed", "left"),
+    [
+        ("50 50 50", "100.30", "50.00 49.30 1.00"),
+        ("50 50 50", "101.00", "50.00 50.00 1.00"),
+        ("50 50 50", "50.30", "49.30 1.00 0.00"),
+        ("50 50 50", "0.30", "0.30 0.00 0.00"),
+        ("1 1 1", "2.40", "1.00 1.00 0.40"),
+        ("50 50", "0", "0.00 0.00"),
+    ],
+)
+def test_the_last_one_left_is_no_trifle_where_the_one_before_can_help(
+    amounts: str, owed: str, left: str
+) -> None:
+    found = reduced([Decimal(amount) for amount in amounts.split()], Decimal(owed))
+    assert " ".join(format(amount, ".2f") for amount in found) == left
 
 
 @pytest.mark.parametrize("day", [date(2026, 3, 8), date(2026, 11, 1), date(2026, 6, 1)], ids=str)

@@ -1,0 +1,83 @@
+"""Payment methods that Stripe keeps for plans, so that they can be used again without their owner."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from activities.plan_messages import KeptMethod, RefusedMethod
+from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, keys_of, once
+from domain.payments import PaymentMethod
+from gateways.stripe import (
+    MethodState,
+    PaymentDeclined,
+    StripeAccount,
+    StripeMisused,
+    StripeObjectMissing,
+)
+
+if TYPE_CHECKING:
+    from db.models import PaymentPlan
+
+PLAN_ID = "recoup_plan"
+_METHOD = {"card": PaymentMethod.CARD, "us_bank_account": PaymentMethod.BANK_TRANSFER}
+
+
+class StripeWallet:
+    """Keeps the payment methods of plans at the agency's Stripe account.
+
+    Raises as ``StripeTill``: after each error the same may be tried again; ``attempt`` counts from 1.
+    """
+
+    def __init__(self, accounts: StripeAccounts) -> None:
+        self._accounts = accounts
+
+    async def keep(self, plan: "PaymentPlan", *, attempt: int) -> KeptMethod | RefusedMethod:
+        """Make a customer for the plan, without personal data, and keep its method for them; once."""
+        async with account_of(self._accounts, plan.agency_id) as stripe:
+            customer = plan.customer_ref or await _customer(stripe, plan, attempt)
+            try:
+                kept = await _attached(stripe, plan, customer, attempt)
+            except (PaymentDeclined, StripeMisused, StripeObjectMissing) as refused:
+                return _refused(plan, refused.message)
+        method = _METHOD.get(kept.kind)
+        if method is None:
+            return _refused(plan, f"a payment method of the kind {kept.kind} cannot be charged here")
+        return KeptMethod(
+            agency_id=plan.agency_id,
+            plan_id=plan.id,
+            customer_ref=customer,
+            payment_method=kept.id,
+            method=method.value,
+        )
+
+
+async def _customer(stripe: StripeAccount, plan: "PaymentPlan", attempt: int) -> str:
+    async def ask(key: str) -> str:
+        return await stripe.create_customer(key=key, metadata={PLAN_ID: str(plan.id)})
+
+    async def look() -> None:
+        """A customer that nobody uses does no harm: another one may be made."""
+
+    return await once(keys_of(f"customer/{plan.id}", attempt), ask, look)
+
+
+async def _attached(stripe: StripeAccount, plan: "PaymentPlan", customer: str, attempt: int) -> MethodState:
+    wanted = plan.payment_method or ""
+
+    async def ask(key: str) -> MethodState:
+        return await stripe.attach(wanted, customer, key=key)
+
+    async def look() -> MethodState | None:
+        method = await stripe.payment_method(wanted)
+        return method if method.customer_id == customer else None
+
+    if datetime.now(UTC) - plan.created_at > KEYS_LAST and (found := await look()):
+        return found
+    return await once(keys_of(f"attach/{plan.id}", attempt), ask, look)
+
+
+def _refused(plan: "PaymentPlan", message: str) -> RefusedMethod:
+    return RefusedMethod(
+        agency_id=plan.agency_id,
+        plan_id=plan.id,
+        reason=f"the payment method was refused: {message}",
+    )

@@ -1,0 +1,230 @@
+"""Payment plans of one agency, and their instalments."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVarTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, Select, and_, cast, func, or_, select, text
+
+from db.account_changes import LockedAccount
+from db.keyset import Position, newest_first
+from db.models import Account, Payment, PaymentPlan, PlanInstalment
+from db.store import Store
+from domain.deadlines import LAST_ZONE
+from domain.errors import NotFound
+from domain.payments import PaymentStatus
+from domain.plan_schedule import GRACE_DAYS, ScheduledInstalment
+
+Columns = TypeVarTuple("Columns")
+
+OPEN = ("active", "paused")
+"""Plans that go on; at most one of them is on an account."""
+
+NOT_DONE = ("scheduled", "collecting")
+NEVER_ATTEMPTED = "not_attempted"
+"""Why a payment failed that the provider was never asked for: it counts as no try."""
+
+
+class PlanStore(Store):
+    """Plans and their instalments. Who changes one has locked its account before."""
+
+    async def make(
+        self, account: LockedAccount, instalments: Sequence[ScheduledInstalment], **values: Any
+    ) -> PaymentPlan:
+        """Record a plan with its instalments, active."""
+        plan = PaymentPlan(
+            agency_id=self._agency_id,
+            account_id=account.id,
+            currency=account.currency,
+            made_by=self._tenant.actor.name,
+            **values,
+        )
+        self._session.add(plan)
+        await self._session.flush()
+        await self._session.refresh(plan)
+        self._session.add_all(
+            PlanInstalment(agency_id=self._agency_id, plan_id=plan.id, **one.model_dump())
+            for one in instalments
+        )
+        await self._session.flush()
+        return plan
+
+    async def get(self, plan_id: UUID) -> PaymentPlan:
+        """One plan, as it is now. ``NotFound``."""
+        plan = await self._session.scalar(_fresh(self._plans(PaymentPlan.id == plan_id)))
+        if plan is None:
+            raise NotFound("there is no such plan")
+        return plan
+
+    async def open_on(self, account_id: UUID) -> PaymentPlan | None:
+        """The plan that is active or paused on an account."""
+        query = self._plans((PaymentPlan.account_id == account_id) & PaymentPlan.status.in_(OPEN))
+        return await self._session.scalar(_fresh(query))
+
+    async def of_instalment(self, instalment_id: UUID) -> PaymentPlan:
+        """The plan that an instalment is of."""
+        plan_id = select(PlanInstalment.plan_id).where(
+            PlanInstalment.agency_id == self._agency_id, PlanInstalment.id == instalment_id
+        )
+        query = self._plans(PaymentPlan.id == plan_id.scalar_subquery())
+        return (await self._session.scalars(_fresh(query))).one()
+
+    async def instalments(self, plan_id: UUID) -> list[PlanInstalment]:
+        """All instalments of a plan, as they are now, in order."""
+        query = select(PlanInstalment).where(
+            PlanInstalment.agency_id == self._agency_id, PlanInstalment.plan_id == plan_id
+        )
+        return list(await self._session.scalars(_fresh(query.order_by(PlanInstalment.number))))
+
+    async def next_instalments(self, plan_ids: Sequence[UUID]) -> Mapping[UUID, PlanInstalment]:
+        """By plan, the first instalment that is neither paid nor over, where there is one."""
+        query = (
+            select(PlanInstalment)
+            .where(
+                PlanInstalment.agency_id == self._agency_id,
+                PlanInstalment.plan_id.in_(plan_ids),
+                _is_next(),
+            )
+            .order_by(PlanInstalment.plan_id, PlanInstalment.number)
+            .distinct(PlanInstalment.plan_id)
+        )
+        return {one.plan_id: one for one in await self._session.scalars(query)}
+
+    async def change(self, plan: PaymentPlan, **values: Any) -> None:
+        """Write what is decided of a plan."""
+        for name, value in values.items():
+            setattr(plan, name, value)
+        plan.version += 1
+        plan.updated_at = await self._now()
+        await self._session.flush()
+
+    async def end(self, plan: PaymentPlan, status: str, because: str) -> None:
+        """Say what became of a plan."""
+        await self.change(
+            plan, status=status, ended_because=because, ended_at=await self._now(), paused_because=None
+        )
+
+    async def change_instalment(self, instalment: PlanInstalment, **values: Any) -> None:
+        """Write what is decided of an instalment."""
+        for name, value in values.items():
+            setattr(instalment, name, value)
+        await self._session.flush()
+
+    async def mark_paid(self, instalment: PlanInstalment) -> None:
+        """The money of an instalment is here."""
+        await self.change_instalment(instalment, status="paid", paid_at=await self._now(), next_try_on=None)
+
+    async def page(
+        self,
+        position: Position | None,
+        limit: int,
+        *,
+        account_id: UUID | None = None,
+        status: str | None = None,
+        only_for: UUID | None = None,
+    ) -> Sequence[PaymentPlan]:
+        """Plans, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
+        query = select(PaymentPlan).where(PaymentPlan.agency_id == self._agency_id)
+        if account_id is not None:
+            query = query.where(PaymentPlan.account_id == account_id)
+        if status is not None:
+            query = query.where(PaymentPlan.status == status)
+        if only_for is not None:
+            theirs = select(Account.id).where(
+                Account.agency_id == self._agency_id, Account.assigned_to == only_for
+            )
+            query = query.where(PaymentPlan.account_id.in_(theirs))
+        return (await self._session.scalars(newest_first(query, (PaymentPlan.id,), position, limit))).all()
+
+    async def declines(self, instalment_id: UUID) -> int:
+        """How often an instalment was asked for in vain."""
+        found = await self._session.scalar(
+            select(func.count()).where(
+                Payment.agency_id == self._agency_id,
+                Payment.instalment_id == instalment_id,
+                Payment.status == PaymentStatus.FAILED.value,
+                Payment.failure_code.is_distinct_from(NEVER_ATTEMPTED),
+            )
+        )
+        return found or 0
+
+    async def received_otherwise(self, plan: PaymentPlan, since: datetime) -> Decimal:
+        """What was paid on a plan's account since a moment, its part of the debt, but not by the plan."""
+        found = await self._session.scalar(
+            _OTHERWISE,
+            {"agency": self._agency_id, "account": plan.account_id, "plan": plan.id, "since": since},
+        )
+        return Decimal(found)
+
+    async def of_accounts(self, account_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """The open plans of accounts, by account."""
+        query = select(PaymentPlan.account_id, PaymentPlan.id).where(
+            PaymentPlan.agency_id == self._agency_id,
+            PaymentPlan.account_id.in_(account_ids),
+            PaymentPlan.status.in_(OPEN),
+        )
+        rows = await self._session.execute(query)
+        return {row.account_id: row.id for row in rows}
+
+    async def left_alone(self, limit: int) -> Sequence[UUID]:
+        """Accounts with a plan on which something should have happened a day ago or more.
+
+        Nobody works such a plan: its workflow was lost, or never started.
+        """
+        # In the zone in which each day ends last, so that it is over everywhere.
+        yesterday = cast(func.timezone(LAST_ZONE, func.now()), Date) - 1
+        asked_for = func.coalesce(PlanInstalment.next_try_on, PlanInstalment.collect_on) < yesterday
+        overdue = or_(
+            and_(PaymentPlan.payment_method.is_not(None), asked_for),
+            PlanInstalment.due_on < yesterday - GRACE_DAYS,
+        )
+        query = (
+            select(PaymentPlan.account_id)
+            .join(
+                PlanInstalment,
+                and_(
+                    PlanInstalment.agency_id == PaymentPlan.agency_id,
+                    PlanInstalment.plan_id == PaymentPlan.id,
+                ),
+            )
+            .where(
+                PaymentPlan.agency_id == self._agency_id,
+                PaymentPlan.status == "active",
+                PlanInstalment.status == "scheduled",
+                overdue,
+            )
+            .distinct()
+            .limit(limit)
+        )
+        return (await self._session.scalars(query)).all()
+
+    def _plans(self, condition: ColumnElement[bool]) -> "Select[PaymentPlan]":
+        return select(PaymentPlan).where(PaymentPlan.agency_id == self._agency_id, condition)
+
+
+def _is_next() -> ColumnElement[bool]:
+    return or_(
+        PlanInstalment.status.in_(NOT_DONE),
+        and_(PlanInstalment.status == "missed", PlanInstalment.next_try_on.is_not(None)),
+    )
+
+
+def _fresh(query: "Select[*Columns]") -> "Select[*Columns]":
+    """Past what this transaction has read before: whoever held the lock has changed it."""
+    return query.execution_options(populate_existing=True)
+
+
+_OTHERWISE = text("""
+    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
+      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
+      LEFT JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
+     WHERE p.agency_id = :agency AND p.account_id = :account
+       AND 'receivable' IN (p.credit, p.debit)
+       AND COALESCE(paid.kind, j.kind) = 'payment'
+       AND COALESCE(paid.occurred_at, j.occurred_at) >= :since
+       AND NOT EXISTS (
+           SELECT FROM payment m JOIN plan_instalment i ON i.agency_id = :agency AND i.id = m.instalment_id
+            WHERE m.agency_id = :agency AND m.journal_id = COALESCE(paid.id, j.id) AND i.plan_id = :plan)
+""")
