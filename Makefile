@@ -8,7 +8,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench lock clean
+.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ seed: $(STAMP) ## Make the demo agencies and users in a running sandbox
 
 bench: $(STAMP) ## Measure speed against floors taken in the same run
 	@$(BIN)/recoup bench
+
+chaos: $(STAMP) ## Take payments while processes are killed, and prove that no cent is wrong
+	@$(BIN)/recoup chaos
 
 lock: $(STAMP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements/dev.txt

@@ -1,4 +1,4 @@
-"""Floors: a workflow with an activity that does nothing and a timer, and one with such an update."""
+"""Floors: workflows whose activities and updates do nothing."""
 
 from datetime import timedelta
 
@@ -23,6 +23,18 @@ class Bare:
             nothing, task_queue=QUEUE, start_to_close_timeout=timedelta(seconds=15)
         )
         await workflow.sleep(timedelta(days=30))
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class BareSteps:
+    """As many activities as another workflow has, one after the other."""
+
+    @workflow.run
+    async def run(self, steps: int) -> None:
+        for _ in range(steps):
+            await workflow.execute_activity(
+                nothing, task_queue=QUEUE, start_to_close_timeout=timedelta(seconds=15)
+            )
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)

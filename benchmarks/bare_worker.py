@@ -5,7 +5,7 @@ import asyncio
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 
-from benchmarks.bare import QUEUE, Bare, BareEntity, nothing
+from benchmarks.bare import QUEUE, Bare, BareEntity, BareSteps, nothing
 from runtime import temporal
 from runtime.settings import load_settings
 from workers.deployment import DEPLOYMENT, make_current
@@ -24,7 +24,7 @@ async def main() -> None:
         client,
         task_queue=QUEUE,
         activities=[nothing],
-        workflows=[Bare, BareEntity],
+        workflows=[Bare, BareEntity, BareSteps],
         workflow_runner=workflow_runner(),
         interceptors=[DomainErrorInterceptor()],
         max_concurrent_activities=limits.activities,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, portfolio_import, scoring, transition, worklist
+from benchmarks import admission, payments, portfolio_import, scoring, transition, worklist
 from benchmarks.report import (
     admission_json,
     admission_tables,
     import_json,
     import_tables,
+    payments_json,
+    payments_tables,
     scoring_json,
     scoring_tables,
     transition_json,
@@ -29,7 +31,7 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission", "scoring", "worklist", "transition")
+BENCHES = ("import", "admission", "scoring", "worklist", "transition", "payments")
 TERMINATED = 143
 
 
@@ -103,6 +105,9 @@ async def _measure(
     if name == "transition":
         moved = await transition.measure(servers, requests, report)
         return transition_json(moved), list(transition_tables(moved))
+    if name == "payments":
+        paid = await payments.measure(servers, requests, report)
+        return payments_json(paid), list(payments_tables(paid))
     admitted = await admission.measure(servers, accounts, repeat, report)
     return admission_json(admitted), list(admission_tables(admitted))
 

@@ -6,15 +6,18 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.admission import LEAST_RATIO, AdmissionFigures
+from benchmarks.payments import LEAST_RATIO as LEAST_PAYMENTS_RATIO
+from benchmarks.payments import PaymentFigures
 from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
 from benchmarks.scoring import MOST_GROWTH, ScoringFigures
 from benchmarks.scoring import MOST_RATIO as MOST_SCORING_RATIO
-from benchmarks.transition import AT_ONCE, RoundTrips, TransitionFigures
+from benchmarks.transition import TransitionFigures
+from benchmarks.turns import AT_ONCE, RoundTrips, percentile
 from benchmarks.worklist import MOST_RATIO as MOST_WORKLIST_RATIO
-from benchmarks.worklist import Latencies, WorklistFigures, percentile
+from benchmarks.worklist import Latencies, WorklistFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -160,39 +163,74 @@ def transition_json(figures: TransitionFigures) -> dict[str, Any]:
     return {
         "updates": figures.updates,
         "at_once": AT_ONCE,
-        "sequential": _round_trips_json(figures.sequential),
-        "concurrent": _round_trips_json(figures.concurrent),
+        "sequential": _round_trips_json("transition", figures.sequential),
+        "concurrent": _round_trips_json("transition", figures.concurrent),
     }
 
 
-def _round_trips_json(found: RoundTrips) -> dict[str, float]:
+def _round_trips_json(what: str, found: RoundTrips) -> dict[str, float]:
     return {
         **{
             f"{name}_p{percent}_ms": percentile(times, percent) * 1000
-            for name, times in (("transition", found.transition), ("bare", found.bare))
+            for name, times in ((what, found.ours), ("bare", found.floor))
             for percent in (50, 99)
         },
-        "transitions_per_s": found.transitions_per_s,
-        "bare_per_s": found.bare_per_s,
-        "ratio": found.ratio,
+        f"{what}s_per_s": found.ours_per_s,
+        "bare_per_s": found.floor_per_s,
+        "ratio": found.ratio_of_medians,
+        "ratio_of_rates": found.ratio_of_rates,
     }
 
 
 def transition_tables(figures: TransitionFigures) -> "Iterator[RenderableType]":
     """The figures of account updates: what half and what 99 in 100 of them stay within."""
     title = f"moving accounts, {figures.updates:,} updates each way"
-    table = Table("", "p50 ms", "p99 ms", "updates/s", title=title)
     ways = (("one after the other", figures.sequential), (f"{AT_ONCE} at once", figures.concurrent))
+    kinds = ("transition, written to the database", "floor, an update that does nothing")
+    yield _round_trips_table(title, "updates/s", kinds, ways)
     for name, found in ways:
-        for kind, times, per_s in (
-            ("transition, written to the database", found.transition, found.transitions_per_s),
-            ("floor, an update that does nothing", found.bare, found.bare_per_s),
-        ):
+        yield Text(f"{name}: p50 is {found.ratio_of_medians:.2f} × the floor's")
+
+
+def payments_json(figures: PaymentFigures) -> dict[str, Any]:
+    """The figures of payments: milliseconds from request to ledger, payments a second, and the ratios."""
+    return {
+        "payments": figures.payments,
+        "activities": figures.activities,
+        "at_once": AT_ONCE,
+        "sequential": _round_trips_json("payment", figures.sequential),
+        "concurrent": _round_trips_json("payment", figures.concurrent),
+        "promises": {"ratio_of_rates_at_least": LEAST_PAYMENTS_RATIO},
+    }
+
+
+def payments_tables(figures: PaymentFigures) -> "Iterator[RenderableType]":
+    """The figures of payments: what half and what 99 in 100 of them stay within."""
+    title = f"card payments, request to ledger, {figures.payments:,} each way"
+    ways = (("one after the other", figures.sequential), (f"{AT_ONCE} at once", figures.concurrent))
+    kinds = (
+        "payment, on the ledger",
+        f"floor, a workflow with {figures.activities} activities that do nothing",
+    )
+    yield _round_trips_table(title, "payments/s", kinds, ways)
+    ratio = figures.concurrent.ratio_of_rates
+    yield _promise(
+        f"{AT_ONCE} at once, payments are posted at {ratio:.2f} × the floor's rate,"
+        f" promised at least {LEAST_PAYMENTS_RATIO:g} ×",
+        kept=ratio >= LEAST_PAYMENTS_RATIO,
+    )
+
+
+def _round_trips_table(
+    title: str, rate: str, kinds: tuple[str, str], ways: "Sequence[tuple[str, RoundTrips]]"
+) -> Table:
+    table = Table("", "p50 ms", "p99 ms", rate, title=title)
+    for name, found in ways:
+        of_kind = ((found.ours, found.ours_per_s), (found.floor, found.floor_per_s))
+        for kind, (times, per_s) in zip(kinds, of_kind, strict=True):
             p50, p99 = (f"{percentile(times, percent) * 1000:.1f}" for percent in (50, 99))
             table.add_row(f"{name}: {kind}", p50, p99, f"{per_s:,.0f}")
-    yield table
-    for name, found in ways:
-        yield Text(f"{name}: p50 is {found.ratio:.2f} × the floor's")
+    return table
 
 
 def _timed(table: Table, name: str, seconds: float, rows: int) -> None:

@@ -1,11 +1,9 @@
 """The update ``transition`` of account workflows, against an update that does nothing, turn by turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import chain
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,7 +14,7 @@ from activities.account_messages import CommandIdentity, Done, Transition
 from activities.messages import AccountRef
 from benchmarks.bare import QUEUE, BareEntity
 from benchmarks.placed import place
-from benchmarks.worklist import percentile
+from benchmarks.turns import AT_ONCE, RoundTrips, Work, in_turn, several
 from domain.accounts import AccountStatus
 from services.lifecycle_start import lifecycle_input, start_options
 from workflows.accounts import AccountLifecycle
@@ -24,28 +22,8 @@ from workflows.accounts import AccountLifecycle
 if TYPE_CHECKING:
     from benchmarks.world import Shop, World
 
-AT_ONCE = 16
 WARM_UP = 20
-SLICES = 5
 _THERE_AND_BACK = (AccountStatus.DISPUTED, AccountStatus.IN_CONTACT)
-
-Update = Callable[[int], Awaitable[None]]
-"""Sends an update to the workflow of a number below ``AT_ONCE`` and waits for its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrips:
-    """How long updates took, in seconds, and how many were answered a second, of both kinds."""
-
-    transition: tuple[float, ...]
-    bare: tuple[float, ...]
-    transitions_per_s: float
-    bare_per_s: float
-
-    @property
-    def ratio(self) -> float:
-        """Medians, transition over bare."""
-        return percentile(self.transition, 50) / percentile(self.bare, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,58 +42,16 @@ async def measure(world: "World", updates: int, report: Callable[[str], None]) -
         bare = await stack.enter_async_context(world.child("bare", "benchmarks.bare_worker"))
         await world.until_polled(bare, QUEUE)
         transition, nothing = await _transition(shop), _nothing(world)
-        await asyncio.gather(*(_several(way, WARM_UP) for way in (transition, nothing)))
+        await asyncio.gather(*(several(way, WARM_UP) for way in (transition, nothing)))
         await world.checkpoint()
         report(f"{updates:,} updates of each kind, one after the other")
-        sequential = await _in_turn(transition, nothing, updates, callers=1)
+        sequential = await in_turn(transition, nothing, updates, callers=1)
         report(f"{updates:,} updates of each kind, {AT_ONCE} at once")
-        concurrent = await _in_turn(transition, nothing, updates, callers=AT_ONCE)
-    return TransitionFigures(len(sequential.transition), sequential, concurrent)
+        concurrent = await in_turn(transition, nothing, updates, callers=AT_ONCE)
+    return TransitionFigures(len(sequential.ours), sequential, concurrent)
 
 
-async def _in_turn(transition: Update, nothing: Update, updates: int, *, callers: int) -> RoundTrips:
-    """Both kinds slice by slice, so that what else the machine does meets both alike."""
-    each = max(1, updates // (SLICES * callers))
-    found: dict[Update, list[float]] = {transition: [], nothing: []}
-    took: dict[Update, float] = {transition: 0, nothing: 0}
-    for _ in range(SLICES):
-        for way, times in found.items():
-            began = perf_counter()
-            numbers = _numbers(callers, each)
-            parts = await asyncio.gather(*(_repeated(way, workflows) for workflows in numbers))
-            took[way] += perf_counter() - began
-            times.extend(chain.from_iterable(parts))
-    return RoundTrips(
-        transition=tuple(found[transition]),
-        bare=tuple(found[nothing]),
-        transitions_per_s=len(found[transition]) / took[transition],
-        bare_per_s=len(found[nothing]) / took[nothing],
-    )
-
-
-async def _several(way: Update, times: int) -> None:
-    for _ in range(times):
-        await asyncio.gather(*(way(number) for number in range(AT_ONCE)))
-
-
-def _numbers(callers: int, each: int) -> list[list[int]]:
-    """The workflows that each caller goes to: all of them by turns, or one of its own."""
-    if callers == 1:
-        return [[turn % AT_ONCE for turn in range(each)]]
-    return [[caller] * each for caller in range(callers)]
-
-
-async def _repeated(way: Update, workflows: Sequence[int]) -> list[float]:
-    return [await _timed(way, number) for number in workflows]
-
-
-async def _timed(way: Update, number: int) -> float:
-    began = perf_counter()
-    await way(number)
-    return perf_counter() - began
-
-
-async def _transition(shop: "Shop") -> Update:
+async def _transition(shop: "Shop") -> Work:
     """Moves accounts to and fro, as the API has it done."""
     await place(shop.query, shop.agency_id, AT_ONCE)
     rows = await shop.query("UPDATE account SET status = 'in_contact' RETURNING id")
@@ -151,7 +87,7 @@ def _check(done: Done, to: AccountStatus) -> None:
         raise RuntimeError(f"an account was to become {to}, it is {done.status}")
 
 
-def _nothing(world: "World") -> Update:
+def _nothing(world: "World") -> Work:
     """Tells bare entities to do nothing, by the same kind of request."""
     ids = [f"bare-entity/{uuid4()}" for _ in range(AT_ONCE)]
 

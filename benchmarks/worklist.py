@@ -3,7 +3,7 @@
 import asyncio
 import http.client
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 
 from benchmarks.scored_accounts import fill
+from benchmarks.turns import percentile
 from db.cipher import ColumnCipher, parse_keys
 from db.keyset import Position
 from db.scorecard_files import builtin_scorecards
@@ -58,12 +59,6 @@ class WorklistFigures:
     requests: int
     first: Latencies
     deep: Latencies
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that ``percent`` of all values do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 async def measure(

@@ -249,7 +249,7 @@ def sftp_upload(
 def bench(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="import, admission, scoring, worklist, transition; all by default."),
+        typer.Argument(help="import, admission, scoring, worklist, transition, payments; all by default."),
     ] = None,
     rows: Annotated[
         int, typer.Option(help="Rows of the import, accounts to score or list.", min=1)
@@ -257,7 +257,8 @@ def bench(
     accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
     repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,
     requests: Annotated[
-        int, typer.Option(help="Requests for each page of the worklist, updates of accounts.", min=1)
+        int,
+        typer.Option(help="Requests for each page of the worklist, updates of accounts, payments.", min=1),
     ] = 1_000,
     as_json: AsJson = False,
 ) -> None:
@@ -275,6 +276,23 @@ def bench(
             as_json=as_json,
         )
     )
+
+
+@app.command()
+def chaos(
+    payments: Annotated[int, typer.Option(help="Payments that debtors ask for.", min=1, max=2000)] = 200,
+    plans: Annotated[int, typer.Option(help="Payment plans among them.", min=0, max=200)] = 20,
+    seed: Annotated[int, typer.Option(help="Of the dice that say who pays what and what is killed.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Take payments while workers, API and PostgreSQL are killed at random, and prove that no cent is wrong.
+
+    On servers of its own. Exit code 1 when Stripe, journals and balances differ.
+    """
+    from sandbox.chaos.run import run
+
+    _refuse_production("chaos is")
+    _run(run(payments, plans, seed, plain_console(), as_json=as_json))
 
 
 def _refuse_production(what: str) -> None:

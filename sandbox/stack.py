@@ -97,6 +97,11 @@ class Stack:
         self._stopping = False
 
     @property
+    def apps(self) -> Mapping[str, Child]:
+        """The product's own processes, by name."""
+        return {name: child for name, (_, child) in self._apps.items()}
+
+    @property
     def ports(self) -> list[Port]:
         """The ports that the stack listens on, with the settings that change them."""
         settings = self.settings

@@ -105,5 +105,5 @@ def test_an_unknown_benchmark_is_named_with_those_that_exist(environment: dict[s
         command("payments"), env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 1
-    known = "import, admission, scoring, worklist, transition"
+    known = "import, admission, scoring, worklist, transition, payments"
     assert done.stderr.strip() == f"unknown benchmarks payments; there are {known}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.worklist import percentile
+from benchmarks.turns import percentile
 
 
 @pytest.mark.timeout(200)
