@@ -66,7 +66,10 @@ class OfferAnswer(Answered):
 
 
 class DisputeAnswer(Answered):
-    """A dispute; ``in_period``: in writing and within the validation period (12 CFR 1006.38)."""
+    """A dispute; ``in_period``: in writing and within the validation period (12 CFR 1006.38).
+
+    ``duplicate_of``: the answered dispute that it repeats.
+    """
 
     id: UUID
     account_id: UUID

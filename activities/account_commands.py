@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 S = AccountStatus
 DISPUTE_UPHELD = "dispute_upheld"
 CLOSED_BY_HAND = "closed_by_hand"
+SENT_IN_ANSWER = frozenset({"verified", "corrected", "duplicative"})
+"""Outcomes of a dispute in the period of which the person is sent word before collection goes on."""
 
 
 class Told(NamedTuple):
@@ -194,7 +196,10 @@ class AccountCommands:
 
     @activity.defn(name="accounts.dispute")
     async def dispute(self, command: RecordDispute) -> AccountSnapshot:
-        """Record a dispute: collection stops, unless it only repeats an answered one (12 CFR 1006.38)."""
+        """Record a dispute: collection stops until it is answered (12 CFR 1006.38(d)(2)).
+
+        Of one that only repeats an answered one, the notice of that is answer enough.
+        """
 
         async def effect(change: AccountChange) -> Told:
             account, store = change.account, change.tx.disputes
@@ -240,7 +245,7 @@ class AccountCommands:
             await change.record("dispute.recorded", "dispute", made.id, facts)
             words = "Disputed again in the same words" if repeated else "Disputed"
             await change.event("dispute", words, new=made.status, dispute_id=str(made.id), **facts)
-            if not repeated and account.status is not S.DISPUTED:
+            if account.status is not S.DISPUTED:
                 await change.move(S.DISPUTED, "A dispute arrived", dispute_id=str(made.id))
             return Told(201, DisputeAnswer.of(made))
 
@@ -260,10 +265,10 @@ class AccountCommands:
                     f"the dispute was received on {dispute.received_on}; what was sent before is no answer",
                     field="verification_sent_on",
                 )
-            if sent_on is None and command.outcome in {"verified", "corrected"} and dispute.in_period:
+            if sent_on is None and command.outcome in SENT_IN_ANSWER and dispute.in_period:
                 raise Invalid(
-                    "say when the verification was sent: until then collection stays stopped"
-                    " (12 CFR 1006.38(d)(2))",
+                    "say when the verification, or the notice that the dispute is duplicative, was sent:"
+                    " until then collection stays stopped (12 CFR 1006.38(d)(2))",
                     field="verification_sent_on",
                 )
             await store.answer(dispute, command.outcome, sent_on)
@@ -367,11 +372,20 @@ class AccountCommands:
 
 
 async def _not_stayed(change: AccountChange, what: str) -> None:
-    """``Conflict`` while a bankruptcy stays every act to collect (11 U.S.C. 362(a)(6))."""
+    """``Conflict`` while the law stays every act to collect, whatever status the account was moved to by hand.
+
+    A bankruptcy (11 U.S.C. 362(a)(6)), and a dispute of the validation period (12 CFR 1006.38(d)(2)).
+    """
     if HoldKind.BANKRUPTCY in {hold.kind for hold in await change.tx.holds.in_force(change.account)}:
         raise Conflict(
             f"{what} is not possible while the person is bankrupt (11 U.S.C. 362(a)(6))",
             hold=HoldKind.BANKRUPTCY.value,
+        )
+    dispute = await change.tx.disputes.open_on(change.account.id)
+    if dispute is not None and dispute.in_period:
+        raise Conflict(
+            f"{what} is not possible until the dispute is answered (12 CFR 1006.38(d)(2))",
+            dispute_id=str(dispute.id),
         )
 
 

@@ -108,11 +108,14 @@ class RecordDispute(AccountCommand):
         check_open(status, "a dispute")
 
 
-DisputeOutcome = Literal["verified", "corrected", "invalid", "withdrawn"]
+DisputeOutcome = Literal["verified", "corrected", "invalid", "withdrawn", "duplicative"]
 
 
 class AnswerDispute(AccountCommand):
-    """A dispute is answered; the debt stands, unless it is ``invalid``."""
+    """A dispute is answered; the debt stands, unless it is ``invalid``.
+
+    ``verification_sent_on``: when the verification was sent or, of a ``duplicative`` one, the notice of it.
+    """
 
     dispute_id: UUID
     outcome: DisputeOutcome

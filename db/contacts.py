@@ -149,7 +149,7 @@ _CIRCUMSTANCES = text("""
               FROM dispute d
              WHERE d.agency_id = :agency AND d.account_id = :account
                AND d.received_on <= CAST(asked.at AT TIME ZONE :zone AS date)
-               AND (d.status = 'open' OR (d.duplicate_of IS NULL AND d.answered_at > asked.at))
+               AND (d.status = 'open' OR d.answered_at > asked.at)
              ORDER BY d.in_period DESC, d.id DESC LIMIT 1) AS dispute,
            (SELECT jsonb_build_object('time_zone', p.time_zone, 'inconvenient', p.inconvenient,
                                       'inconvenient_places', p.inconvenient_places)

@@ -26,8 +26,7 @@ class DisputeStore(Store):
         in_period: bool,
         duplicate_of: UUID | None,
     ) -> Dispute:
-        """Record a dispute; one that repeats an answered one is answered from the start."""
-        duplicate = duplicate_of is not None
+        """Record a dispute, also one that repeats the answered one ``duplicate_of``."""
         dispute = Dispute(
             agency_id=self._agency_id,
             account_id=account.id,
@@ -36,9 +35,6 @@ class DisputeStore(Store):
             in_writing=in_writing,
             in_period=in_period,
             duplicate_of=duplicate_of,
-            status="answered" if duplicate else "open",
-            outcome="duplicative" if duplicate else None,
-            answered_at=await self._now() if duplicate else None,
             recorded_by=self._tenant.actor.name,
         )
         self._session.add(dispute)
@@ -67,7 +63,12 @@ class DisputeStore(Store):
         return (await self._session.scalars(query.order_by(Dispute.id.desc()))).all()
 
     async def answer(self, dispute: Dispute, outcome: str, verification_sent_on: date | None) -> None:
-        """Write the answer to an open dispute."""
+        """Write the answer to an open dispute. ``Conflict`` when what repeats none is to be duplicative."""
+        if outcome == "duplicative" and dispute.duplicate_of is None:
+            raise Conflict(
+                "the dispute repeats none that was answered in writing; answer it by what it says",
+                dispute_id=str(dispute.id),
+            )
         dispute.status, dispute.outcome = "answered", outcome
         dispute.verification_sent_on = verification_sent_on
         dispute.answered_at, dispute.answered_by = await self._now(), self._tenant.actor.name

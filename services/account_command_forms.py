@@ -88,7 +88,11 @@ class DisputeForm(Form):
 
 
 class DisputeAnswerForm(Form):
-    """What a dispute came to; ``verification_sent_on`` where the debt was verified or corrected."""
+    """What a dispute came to; ``verification_sent_on`` where the debt was verified or corrected.
+
+    ``duplicative`` is the answer to one that repeats an answered one (``duplicate_of``); the day is then that
+    of the notice which says so and refers to the earlier answer (12 CFR 1006.38(d)(2)(ii)(A)).
+    """
 
     outcome: DisputeOutcome
     verification_sent_on: NearDay | None = None

@@ -154,7 +154,7 @@ class ContactService:
 def _not_too_old(judged: "Judged") -> None:
     if judged.facts.at < judged.facts.now - timedelta(days=MOST_DAYS_BACK):
         raise Invalid(
-            f"at lies more than {MOST_DAYS_BACK // 366} years back: what was logged stays, so look at the year",
+            f"at lies more than {MOST_DAYS_BACK // 366} years back: look at the year, for logged is logged",
             field="at",
         )
 

@@ -97,7 +97,10 @@ async def list_disputes(
 async def record_dispute(
     account_id: UUID, body: DisputeForm, who: WorksAccounts, command: Command, services: ServicesDep
 ) -> JSONResponse:
-    """Record that the debtor disputes the debt: collection stops, unless it only repeats an earlier one."""
+    """Record that the debtor disputes the debt: collection stops until it is answered.
+
+    `duplicate_of` names an answered dispute that it only repeats: a notice of that is answer enough.
+    """
     return respond(await services.account_commands.dispute(who, command, account_id, body))
 
 

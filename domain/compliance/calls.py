@@ -36,7 +36,7 @@ def call_frequency(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
 def call_after_conversation(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
     """No call within seven consecutive days of a telephone conversation about the debt.
 
-    12 CFR 1006.14(b)(2)(i)(B); the date of the conversation is the first of the days (1006.14(b)(2)(ii)).
+    12 CFR 1006.14(b)(2)(i)(B); the date of the conversation is the first of the days.
     Whoever placed the call: a conversation is one. Calls that are excluded from the limit above are from
     this one, too.
     """

@@ -6,9 +6,10 @@ from domain.compliance.verdicts import Refusal, zones_at
 
 
 def open_dispute(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
-    """No collection of a debt disputed within the validation period until verification was sent.
+    """No collection of a debt disputed in writing within the validation period until verification was sent.
 
-    12 CFR 1006.38(d)(2)(i). Verification itself and word that efforts end are no collection.
+    12 CFR 1006.38(d)(2)(i); of a duplicative dispute until the notice of it was (ii). What is sent in answer,
+    a verification or that notice, and word that efforts end are no collection.
     """
     if facts.dispute_received_on is None or not facts.dispute_in_period or facts.verification_sent:
         return None

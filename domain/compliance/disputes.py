@@ -21,7 +21,7 @@ class EarlierDispute(BaseModel):
 
 
 def in_period(received_on: date, validation_sent_on: date | None) -> bool:
-    """Whether a dispute came within the validation period, whose last day counts (12 CFR 1006.38(d)(2)).
+    """Whether a dispute came within the validation period, whose last day counts (12 CFR 1006.34(b)(5)).
 
     Before any notice was sent the period has not begun to run out: it is within.
     """
@@ -38,7 +38,8 @@ def is_duplicative(
 ) -> bool:
     """Whether a dispute only repeats an answered one (12 CFR 1006.38(a)(1)): it need not be verified again.
 
-    Substantially the same as one that was sent in writing within the validation period and has been
+    Collection stops for it, too, until verification or a notice was sent that it is duplicative, why, and
+    where it was answered (1006.38(d)(2)(ii)). Substantially the same as one that was sent in writing within the validation period and has been
     answered, and without new and material information. Sameness is judged by the words, whatever their
     case, spacing and punctuation: what is worded otherwise counts as a new dispute, which is the stricter.
     """

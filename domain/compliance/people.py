@@ -11,8 +11,8 @@ from domain.compliance.verdicts import POLICY, Refusal, hold_in_force
 CEASE_EXCEPTIONS = frozenset({Purpose.CEASE_ACKNOWLEDGEMENT, Purpose.REMEDY_NOTICE, Purpose.INTENDED_REMEDY})
 """12 CFR 1006.6(c)(2): efforts end; remedies ordinarily invoked; one remedy that is intended."""
 
-REQUIRED_NOTICES = CEASE_EXCEPTIONS | {Purpose.VALIDATION_NOTICE, Purpose.VERIFICATION}
-"""What the law wants to be sent, or lets be sent, whatever else is asked for."""
+REQUIRED_NOTICES = frozenset({Purpose.VALIDATION_NOTICE, Purpose.VERIFICATION})
+"""What the law requires to be sent (12 CFR 1006.34(a)(1), 1006.38(d)(2)), whatever else is asked for."""
 
 MEDIA = {
     Channel.CALL: "calls",
@@ -111,7 +111,8 @@ def military_service(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
 def opted_out(facts: ContactFacts, rules: RuleSet) -> Refusal | None:
     """Not through a medium that the person asked not to be used: 12 CFR 1006.14(h)(1), 1006.6(e).
 
-    A letter that the law demands may still be sent (1006.14(h)(2)(iii)): no other medium is sure to be there.
+    A letter that the law requires may still be sent (1006.14(h)(2)(iii)): no other medium is sure to be
+    there. The notices after a cease (1006.6(c)(2)) are permitted, not required.
     """
     if facts.channel is Channel.LETTER and facts.purpose in REQUIRED_NOTICES:
         return None

@@ -30,6 +30,7 @@ Event = tuple[str, str | None, str | None]
 class Dispute:
     words: str
     in_writing: bool
+    repeats: bool
     status: str = "open"
     outcome: str | None = None
 
@@ -93,6 +94,11 @@ class Person:
     def held(self, account: Account) -> bool:
         return bool(STOPPING & set(self.holds(account)))
 
+    def stayed(self, account: Account) -> bool:
+        """Whether the law lets nothing be collected, so that nothing is promised or offered."""
+        disputed = account.open_dispute is not None and account.open_dispute.in_writing
+        return disputed or "bankruptcy" in self.holds(account)
+
     def waits(self, account: Account) -> list[str]:
         """What an account waits for, by kind."""
         if account.status not in OPEN:
@@ -135,6 +141,8 @@ class Person:
     def promise(self, account: Account, amount: Decimal, days: int) -> Answer:
         if account.status not in WORKABLE:
             return "illegal-move"
+        if self.stayed(account):
+            return "conflict"
         if days < 0 or amount > account.balance:
             return "invalid"
         account.cancel_promise()
@@ -179,12 +187,9 @@ class Person:
                 for earlier in account.disputes
             )
         )
-        made = Dispute(
-            words, in_writing, "answered" if repeats else "open", "duplicative" if repeats else None
-        )
-        account.disputes.append(made)
-        account.events.append(("dispute", None, made.status))
-        if not repeats and account.status != "disputed":
+        account.disputes.append(Dispute(words, in_writing, repeats))
+        account.events.append(("dispute", None, "open"))
+        if account.status != "disputed":
             account.move("disputed")
         return 201
 
@@ -196,8 +201,10 @@ class Person:
         dispute = account.disputes[number]
         if dispute.status != "open":
             return "conflict"
-        if outcome in {"verified", "corrected"} and dispute.in_writing and not sent:
+        if outcome in {"verified", "corrected", "duplicative"} and dispute.in_writing and not sent:
             return "invalid"
+        if outcome == "duplicative" and not dispute.repeats:
+            return "conflict"
         dispute.status, dispute.outcome = "answered", outcome
         account.events.append(("dispute", "open", "answered"))
         if outcome == "invalid":
@@ -209,6 +216,8 @@ class Person:
     def offer(self, account: Account, amount: Decimal | None, percent: Decimal | None, days: int) -> Answer:
         if account.status not in WORKABLE:
             return "illegal-move"
+        if self.stayed(account):
+            return "conflict"
         if days < 0 or (amount is None) == (percent is None):
             return "invalid"
         if percent is not None:

@@ -130,9 +130,11 @@ async def test_a_hold_of_the_person_ends_though_its_account_is_closed(desk: Desk
 async def test_holds_of_two_accounts_of_one_person_at_once(desk: Desk) -> None:
     debtor = await desk.debtor()
     accounts = [await desk.place(debtor) for _ in range(4)]
-    await asyncio.gather(
-        *(desk.tell(PlaceHold, account, kind=HoldKind.DECEASED, reason="told so") for account in accounts)
+    placed = await asyncio.gather(
+        *(desk.tell(PlaceHold, account, kind=HoldKind.DECEASED, reason="told so") for account in accounts),
+        return_exceptions=True,
     )
+    assert [isinstance(answer, Conflict) for answer in placed].count(True) == 3, "the first is for them all"
     assert await held(desk, *accounts) == [True] * 4
     answers = await asyncio.gather(
         *(desk.tell(ReleaseHold, account, kind=HoldKind.DECEASED) for account in accounts),
@@ -227,7 +229,8 @@ async def test_a_dispute_is_within_the_validation_period_or_not(
         assert (await desk.tell(AnswerDispute, account, **told)).status == S.IN_CONTACT
 
 
-async def test_a_dispute_that_only_repeats_an_answered_one_stops_nothing(desk: Desk) -> None:
+async def test_a_dispute_that_only_repeats_an_answered_one_needs_a_notice_of_that(desk: Desk) -> None:
+    """12 CFR 1006.38(d)(2)(ii): collection stops until the notice was sent."""
     account = await desk.place(status="in_contact")
 
     async def disputed(reason: str, **values: Any) -> dict[str, Any]:
@@ -244,13 +247,23 @@ async def test_a_dispute_that_only_repeats_an_answered_one_stops_nothing(desk: D
         verification_sent_on=today(),
     )
     repeated = await disputed("it is not mine")
-    assert (repeated["status"], repeated["outcome"]) == ("answered", "duplicative")
+    assert (repeated["status"], repeated["outcome"]) == ("open", None)
     assert repeated["duplicate_of"] == first["id"]
+    assert (await desk.account(account))["status"] == "disputed"
+
+    answer = {"dispute_id": UUID(repeated["id"]), "outcome": "duplicative"}
+    with pytest.raises(Invalid, match="duplicative, was sent") as refused:
+        await desk.tell(AnswerDispute, account, **answer)
+    assert refused.value.field == "verification_sent_on"
+    sent = {"verification_sent_on": today()}
+    answered = await desk.ask(AnswerDispute, account, **answer, **sent)
+    assert (answered["status"], answered["outcome"]) == ("answered", "duplicative")
     assert (await desk.account(account))["status"] == "in_contact"
-    assert (await desk.events(account))[-1] == ("dispute", None, "answered")
 
     fresh = await disputed("it is not mine", new_information=True)
-    assert (fresh["status"], (await desk.account(account))["status"]) == ("open", "disputed")
+    assert (fresh["duplicate_of"], (await desk.account(account))["status"]) == (None, "disputed")
+    with pytest.raises(Conflict, match="repeats none"):
+        await desk.tell(AnswerDispute, account, **{**answer, "dispute_id": UUID(fresh["id"]), **sent})
 
 
 async def test_a_second_dispute_is_escalated_though_it_came_on_the_day_of_the_first(desk: Desk) -> None:

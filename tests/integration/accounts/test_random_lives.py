@@ -58,7 +58,7 @@ TELLING: dict[str, DeadlineKind] = {
 money = st.sampled_from([Decimal(100), Decimal("99.99"), Decimal(300), Decimal(1000), Decimal(1001)])
 days = st.sampled_from([5, 0, 5, -1])
 kinds = st.sampled_from(["cease", "chargeback", "bankruptcy", "opt_out_sms", "workplace"])
-outcomes = st.sampled_from(["verified", "corrected", "withdrawn", "invalid"])
+outcomes = st.sampled_from(["verified", "corrected", "withdrawn", "invalid", "duplicative"])
 Step = tuple[Any, ...]
 
 

@@ -87,7 +87,11 @@ def test_a_medium_is_closed_by_itself(channel: Channel, federal: RuleSet, case: 
 
 def test_letters_that_the_law_demands_go_out_in_spite_of_an_opt_out(federal: RuleSet, case: Case) -> None:
     holds = [hold("opt_out_letter"), hold("opt_out_email")]
-    assert check_contact(case(channel="letter", purpose="validation_notice", holds=holds), federal).allowed
+    for purpose in ("validation_notice", "verification"):
+        assert check_contact(case(channel="letter", purpose=purpose, holds=holds), federal).allowed
+    # Permitted by 1006.6(c)(2), but not required.
+    for purpose in ("cease_acknowledgement", "remedy_notice", "intended_remedy"):
+        assert not check_contact(case(channel="letter", purpose=purpose, holds=holds), federal).allowed
     assert not check_contact(case(channel="letter", purpose="reminder", holds=holds), federal).allowed
     assert not check_contact(case(channel="email", purpose="validation_notice", holds=holds), federal).allowed
 
