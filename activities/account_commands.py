@@ -372,7 +372,7 @@ class AccountCommands:
 
 
 async def _not_stayed(change: AccountChange, what: str) -> None:
-    """``Conflict`` while the law stays every act to collect, whatever status the account was moved to by hand.
+    """``Conflict`` while the law stays every act to collect, whatever status was set by hand.
 
     A bankruptcy (11 U.S.C. 362(a)(6)), and a dispute of the validation period (12 CFR 1006.38(d)(2)).
     """

@@ -1,10 +1,11 @@
 """The timeline of an account: every event, append-only."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.keyset import Position, newest_first
@@ -57,6 +58,14 @@ class TimelineStore(Store):
         columns = ["agency_id", "account_id", "kind", "description", "actor", "details"]
         await self._session.execute(
             insert(TimelineEvent).from_select(columns, accounts, include_defaults=False)
+        )
+
+    async def latest(self, account_id: UUID) -> datetime | None:
+        """When something last happened to an account; None when nothing did since it was placed."""
+        return await self._session.scalar(
+            select(func.max(TimelineEvent.at)).where(
+                TimelineEvent.agency_id == self._agency_id, TimelineEvent.account_id == account_id
+            )
         )
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[TimelineEvent]:

@@ -1,6 +1,6 @@
 """Accounts as callers see them: in a list, in detail, their timeline."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.accounts import AccountStatus, legal_moves
+from domain.compliance import retention
 from domain.money import LargeMoney, Money
 from domain.scoring import FactorExplanation, RiskLevel
 from services.fields import View
@@ -116,6 +117,9 @@ class AccountDetail(ChangedAccount):
     last_payment_date: date | None
     itemization_date: date | None
     admitted_at: datetime | None
+    keep_until: date = Field(
+        description="three years after the latest event, when records may go at the earliest (12 CFR 1006.100)"
+    )
     score: ScoreDetail | None
 
 
@@ -142,8 +146,10 @@ def summary(view: "AccountView") -> AccountSummary:
     return AccountSummary(debtor=DebtorSummary.model_validate(view.debtor), **_shared(view))
 
 
-def detail(view: "AccountView", *, ssn: str | None, score: ScoreDetail | None) -> AccountDetail:
-    """An account with everything on file; ``ssn`` as it may be shown to the caller."""
+def detail(
+    view: "AccountView", *, ssn: str | None, score: ScoreDetail | None, latest: datetime
+) -> AccountDetail:
+    """An account with everything on file; ``ssn`` as it may be shown, ``latest`` when something happened."""
     account = view.account
     status = AccountStatus(account.status)
     debtor = DebtorDetail.model_validate(view.debtor).model_copy(update={"ssn": ssn})
@@ -154,6 +160,8 @@ def detail(view: "AccountView", *, ssn: str | None, score: ScoreDetail | None) -
         last_payment_date=account.last_payment_date,
         itemization_date=account.itemization_date,
         admitted_at=account.admitted_at,
+        # In UTC the day is the same as in the United States, or the next.
+        keep_until=retention.keep_until(latest.astimezone(UTC).date()),
         version=account.version,
         held=account.held,
         promised=account.promised,

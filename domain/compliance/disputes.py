@@ -39,7 +39,9 @@ def is_duplicative(
     """Whether a dispute only repeats an answered one (12 CFR 1006.38(a)(1)): it need not be verified again.
 
     Collection stops for it, too, until verification or a notice was sent that it is duplicative, why, and
-    where it was answered (1006.38(d)(2)(ii)). Substantially the same as one that was sent in writing within the validation period and has been
+    where it was answered (1006.38(d)(2)(ii)).
+
+    Substantially the same as one that was sent in writing within the validation period and has been
     answered, and without new and material information. Sameness is judged by the words, whatever their
     case, spacing and punctuation: what is worded otherwise counts as a new dispute, which is the stricter.
     """

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from db.models import Account
+from domain.compliance import retention
 from domain.tenancy import Tenant
 from runtime.temporal import DATA_CONVERTER
 from sandbox.ports import free_port
@@ -24,6 +25,7 @@ from sandbox.temporal import TemporalServer
 from services.admission import AdmissionRequests
 from services.lifecycle_view import LifecycleReader
 from services.web_ui import WebUi
+from tests.integration.api import people
 from workflows import queues
 
 IN_THE_CLEAR = re.compile(r"(?<![0-9a-f-])9173(?![0-9a-f-])|\*-9173")
@@ -475,3 +477,13 @@ async def test_the_timeline_is_paged_newest_first(world: Any) -> None:
     assert told == ["note 3", "note 2", "note 1", "note 0", "Placed by hand for Default"]
     assert back["results"] == pages[1]["results"]
     assert pages[2]["results"][0]["metadata"] == {"amount": "1250.00", "currency": "USD"}
+
+
+async def test_records_are_to_be_kept_until_three_years_after_the_latest_event(world: Any) -> None:
+    """12 CFR 1006.100(a): whenever the account was placed."""
+    account = await people.place(world, await people.make(world))
+    await people.set_account(world, account, created_at=datetime(2020, 1, 2, tzinfo=UTC))
+    path = f"/accounts/{account['id']}"
+    noted = await world.call("acme.admin", "POST", f"{path}/notes", {"text": "a call"})
+    last = datetime.fromisoformat(noted.json()["at"]).astimezone(UTC).date()
+    assert (await people.read(world, path))["keep_until"] == retention.keep_until(last).isoformat()
