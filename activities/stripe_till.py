@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 KEYS_LAST = timedelta(hours=20)
 """Stripe forgets keys after 24 hours: what is older is searched for before it is asked for again."""
 
+MISSING = "resource_missing"
+"""Stripe's code for a payment method or customer that it does not know."""
+
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 _KIND: dict[str, Literal["card", "us_bank_account"]] = {
@@ -267,7 +270,7 @@ def metadata_of(payment: "Payment") -> dict[str, str]:
 
 def failure(payment: "Payment", refused: StripeMisused | StripeObjectMissing) -> PaymentFailure:
     """Stripe's refusal as the end of a payment."""
-    code = refused.code if isinstance(refused, StripeMisused) else None
+    code = refused.code if isinstance(refused, StripeMisused) else MISSING
     return PaymentFailure(
         agency_id=payment.agency_id,
         payment_id=payment.id,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import structlog
@@ -29,11 +28,12 @@ from workflows.payments import PaymentProcess, RefundProcess
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from datetime import timedelta
     from uuid import UUID
 
     from db.models import Payment, Refund
 
-START_PATIENCE = timedelta(seconds=5)
+START_PATIENCE_S = 3.0
 """How long Temporal may take to answer."""
 
 _log = structlog.stdlib.get_logger("payments")
@@ -65,7 +65,7 @@ class PaymentStarter:
         """Start a refund's process; as ``start``."""
         await self._start(RefundProcess.run, _refund_input(payment, refund), _refund_options(refund))
 
-    async def begin(self, payment: "Payment", patience: timedelta) -> None:
+    async def begin(self, payment: "Payment", patience: "timedelta") -> None:
         """Start a payment's process and wait until something is known of the payment, for ``patience``.
 
         Does its best and never raises for a server that is away or slow: the row says where it stands.
@@ -78,7 +78,7 @@ class PaymentStarter:
             patience,
         )
 
-    async def begin_refund(self, payment: "Payment", refund: "Refund", patience: timedelta) -> None:
+    async def begin_refund(self, payment: "Payment", refund: "Refund", patience: "timedelta") -> None:
         """Start a refund's process and wait until something is known of it; as ``begin``."""
         await self._begin(
             RefundProcess.run,
@@ -90,14 +90,15 @@ class PaymentStarter:
 
     async def _start(self, run: Any, given: Any, options: _Options) -> None:
         try:
-            await self._client.start_workflow(run, given, rpc_timeout=START_PATIENCE, **options)
+            async with asyncio.timeout(START_PATIENCE_S):
+                await self._client.start_workflow(run, given, **options)
         except WorkflowAlreadyStartedError:
             return
-        except RPCError as error:
+        except (RPCError, TimeoutError) as error:
             raise Unavailable("Temporal did not take the start of a payment; it is tried again") from error
 
     async def _begin(
-        self, run: Any, given: Any, first_answer: Any, options: _Options, patience: timedelta
+        self, run: Any, given: Any, first_answer: Any, options: _Options, patience: "timedelta"
     ) -> None:
         start = WithStartWorkflowOperation(run, given, **options)
         asked = self._client.execute_update_with_start_workflow(first_answer, start_workflow_operation=start)

@@ -14,9 +14,7 @@ __all__ = ["world"]
 
 
 @pytest.fixture(scope="module")
-async def counter(
-    world: Any, temporal_client: Client, running_stripe: StripeServer
-) -> AsyncIterator[Till]:
+async def counter(world: Any, temporal_client: Client, running_stripe: StripeServer) -> AsyncIterator[Till]:
     """One till of a module, with a worker at it."""
     till = await opened(world, temporal_client, running_stripe)
     async with at_work(till):

@@ -29,18 +29,20 @@ ENDED = {"succeeded", "failed", "refunded", "partially_refunded", "disputed"}
 
 @dataclass
 class Till:
-    """Payments of the agency acme."""
+    """Payments of one agency."""
 
     world: Any
     temporal: Client
     stripe: StripeServer
     key: str
+    stripe_id: str
     caller: Caller
     gateway: StripeGateway
+    agency: str = "acme"
 
     @property
     def agency_id(self) -> UUID:
-        found: UUID = self.world.agencies["acme"]
+        found: UUID = self.world.agencies[self.agency]
         return found
 
     @property
@@ -141,7 +143,9 @@ class Till:
 
     def breaks(self, kind: Any, path: str, **more: Any) -> Fault:
         """Have requests of this agency fail."""
-        return self.stripe.faults.add(Fault(kind=kind, path=path, account=self.key, **{"seconds": 0.3} | more))
+        return self.stripe.faults.add(
+            Fault(kind=kind, path=path, account=self.stripe_id, **{"seconds": 0.3} | more)
+        )
 
     async def close(self) -> None:
         await self.caller.client.aclose()
@@ -151,11 +155,13 @@ class Till:
 async def opened(world: Any, temporal: Client, stripe: StripeServer) -> Till:
     """A till whose agency has an account of its own at the stand-in."""
     key = f"sk_test_{uuid4().hex}"
+    gateway = StripeGateway(base_url=stripe.url)
+    stripe_id = await gateway.account(key).account_id()
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
         await tx.stripe_credentials.put(
-            secret_key=key, account_ref=f"acct_{uuid4().hex}", webhook_secret=None, webhook=None
+            secret_key=key, account_ref=stripe_id, webhook_secret=None, webhook=None
         )
-    return Till(world, temporal, stripe, key, Caller(stripe, key), StripeGateway(base_url=stripe.url))
+    return Till(world, temporal, stripe, key, stripe_id, Caller(stripe, key), gateway)
 
 
 @asynccontextmanager

@@ -1,0 +1,113 @@
+"""Payment links: a page of Stripe's on which a debtor pays by themselves."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.integration.payments.till import Json, Till
+
+
+async def link(till: Till, account: Json, who: str = "acme.admin", **body: Any) -> Any:
+    return await till.ask(who, "POST", f"/accounts/{account['id']}/payment-links", body)
+
+
+async def page_of(till: Till, payment: Json) -> str:
+    [(ref,)] = await till.query("SELECT checkout_ref FROM payment WHERE id = :id", id=payment["id"])
+    return str(ref)
+
+
+async def test_a_link_is_paid_on_its_page(till: Till) -> None:
+    account = await till.debt()
+    answer = await link(till, account, amount="30.00")
+    assert answer.status_code == 201, answer.text
+    payment = answer.json()
+    assert (payment["status"], payment["origin"]) == ("requires_action", "link")
+    assert payment["action_url"].startswith("http")
+    left = datetime.fromisoformat(payment["action_until"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < left <= timedelta(hours=24)
+    await till.caller.control(f"checkout/{await page_of(till, payment)}/pay", payment_method="pm_card_visa")
+    await till.process(payment, "link").signal("provider_spoke")
+    ended = await till.ends(payment)
+    assert (ended["status"], ended["action_url"]) == ("succeeded", None)
+    assert ended["processor_ref"].startswith("pi_")
+    assert await till.journals(account) == [("payment", Decimal("30.00"))]
+
+
+async def test_without_an_amount_a_link_asks_for_all_that_is_owed(till: Till) -> None:
+    account = await till.debt("80.00")
+    await till.paid(account, "30.00")
+    payment = (await link(till, account)).json()
+    assert payment["amount"] == "50.00"
+    other = await till.pay(account, "50.00")
+    assert other.status_code == 201, "a page that nobody may ever pay on keeps nothing back"
+
+
+async def test_a_debtor_who_is_declined_may_try_again_on_the_page(till: Till) -> None:
+    account = await till.debt()
+    payment = (await link(till, account)).json()
+    page = await page_of(till, payment)
+    process = till.process(payment, "link")
+    await till.caller.client.post(
+        f"/sandbox/checkout/{page}/pay", json={"payment_method": "pm_card_chargeDeclinedInsufficientFunds"}
+    )
+    await process.signal("provider_spoke")
+    await till.caller.control(f"checkout/{page}/pay", payment_method="pm_card_visa")
+    await process.signal("provider_spoke")
+    assert (await till.ends(payment))["status"] == "succeeded"
+    assert await till.balance(account) == "0.00"
+
+
+async def test_a_page_that_nobody_paid_on_in_time_ends_the_payment(till: Till) -> None:
+    account = await till.debt()
+    payment = (await link(till, account)).json()
+    await till.account.expire_checkout(await page_of(till, payment), key=payment["id"])
+    await till.process(payment, "link").signal("provider_spoke")
+    ended = await till.ends(payment)
+    assert (ended["status"], ended["failure_code"]) == ("failed", "link_expired")
+    assert await till.balance(account) == "100.00"
+
+
+async def test_a_bank_debit_from_a_page_is_followed_to_its_end(till: Till) -> None:
+    account = await till.debt()
+    payment = (await link(till, account, method="bank_transfer")).json()
+    page, process = await page_of(till, payment), till.process(payment, "link")
+    await till.caller.control(f"checkout/{page}/pay", payment_method="pm_usBankAccount_processing")
+    await process.signal("provider_spoke")
+    waiting = await till.ends(payment, "processing")
+    await till.caller.control(f"payment_intents/{waiting['processor_ref']}/settle", failure="no_account")
+    await process.signal("provider_spoke")
+    ended = await till.ends(payment)
+    assert (ended["status"], ended["failure_code"]) == ("failed", "no_account")
+
+
+@pytest.mark.parametrize("kind", ["timeout_after", "error_before", "error_after"])
+async def test_a_page_whose_making_goes_wrong_is_made_after_all(till: Till, kind: str) -> None:
+    account = await till.debt()
+    till.breaks(kind, "/v1/checkout/sessions")
+    payment = (await link(till, account)).json()
+    made = await till.ends(payment, "requires_action")
+    assert made["action_url"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"amount": "0.00"}, 422, "amount"),
+        ({"method": "cash"}, 422, "method"),
+        ({"expires_at": "2026-01-01T00:00:00Z"}, 422, "expires_at"),
+        ({"expires_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}, 422, "expires_at"),
+        ({"amount": "100.01"}, 409, None),
+    ],
+)
+async def test_a_link_for_something_impossible_is_refused(
+    till: Till, body: Json, status: int, field: str | None
+) -> None:
+    answer = await link(till, await till.debt(), **body)
+    assert (answer.status_code, answer.json().get("field")) == (status, field)
+
+
+async def test_a_disputed_account_gets_no_link(till: Till) -> None:
+    answer = await link(till, await till.debt(status="disputed"))
+    assert (answer.status_code, answer.json()["status_now"]) == (409, "disputed")
