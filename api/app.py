@@ -25,6 +25,7 @@ from api.routers import (
     fairness,
     health,
     imports,
+    payment_inbox,
     payments,
     schedules,
     score_history,
@@ -32,6 +33,7 @@ from api.routers import (
     sources,
     stripe_credentials,
     users,
+    webhooks,
     worklist,
 )
 from runtime.metrics import HttpMetrics
@@ -53,6 +55,8 @@ _ROUTERS = (
     compliance,
     debtors,
     worklist,
+    webhooks,
+    payment_inbox,
     payments,
     imports,
     fairness,

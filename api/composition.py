@@ -28,6 +28,9 @@ from services.debtors import DebtorService
 from services.fairness import FairnessService
 from services.health import HealthService
 from services.imports import ImportService
+from services.inbox import InboxService
+from services.inbox_dispatch import InboxDispatcher
+from services.inbox_starts import InboxStarter
 from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_view import LifecycleReader
 from services.notes import NoteService
@@ -47,6 +50,7 @@ from services.score_history import ScoreHistoryService
 from services.scoring_runs import ScoringRunService
 from services.tokens import AccessTokens
 from services.web_ui import WebUi
+from services.webhooks import WebhookService
 from services.worklist import WorklistService
 
 if TYPE_CHECKING:
@@ -88,10 +92,14 @@ class Services:
     health: HealthService
     stripe: StripeGateway
     stripe_accounts: StripeAccounts
+    webhooks: WebhookService
+    inbox: InboxService
+    inbox_dispatcher: InboxDispatcher
     fingerprint_key: bytes
 
     async def close(self) -> None:
         """Close the connections that the services have opened by themselves."""
+        await self.inbox_dispatcher.close()
         await self.stripe.close()
 
 
@@ -109,6 +117,8 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     passwords = Passwords()
     stripe = StripeGateway(base_url=settings.stripe_url, timeout_s=STRIPE_PATIENCE_S)
     stripe_accounts = StripeAccounts(database, stripe)
+    start_event = InboxStarter(client).start
+    dispatcher = InboxDispatcher(database, start_event, settle_s=settings.inbox_settle_seconds)
     return Services(
         authentication=AuthenticationService(
             database,
@@ -157,6 +167,9 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         ),
         stripe=stripe,
         stripe_accounts=stripe_accounts,
+        webhooks=WebhookService(database, dispatcher.soon),
+        inbox=InboxService(database, stripe_accounts, start_event),
+        inbox_dispatcher=dispatcher,
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 

@@ -105,6 +105,8 @@ ReadsScoring = Annotated[Principal, may(Right.READ_SCORING)]
 RunsScoring = Annotated[Principal, may(Right.RUN_SCORING)]
 ReadsAssignments = Annotated[Principal, may(Right.READ_ASSIGNMENTS)]
 RunsAssignments = Annotated[Principal, may(Right.RUN_ASSIGNMENTS)]
+ReadsReconciliations = Annotated[Principal, may(Right.READ_RECONCILIATIONS)]
+RunsReconciliations = Annotated[Principal, may(Right.RUN_RECONCILIATIONS)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
 

@@ -1,4 +1,4 @@
-"""Single reads that are asked often: one statement, one transaction, one round trip."""
+"""Single statements that are asked often, mostly reads: one transaction, one round trip."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.util import greenlet_spawn
 
+from db.inbox import InboxIntake
 from db.lifecycle_views import LifecycleReadings
 from db.users import StandingStore
 from db.worklist import WorklistStore
@@ -36,6 +37,7 @@ class Readings:
         self._faults = faults
         self.tenant = tenant
 
+    inbox = cached_property(InboxIntake)
     lifecycles = cached_property(LifecycleReadings)
     worklist = cached_property(WorklistStore)
     standings = cached_property(StandingStore)

@@ -30,6 +30,7 @@ from db.fairness import FairnessStore
 from db.holds import HoldStore
 from db.import_reports import ImportReportStore
 from db.imports import ImportStore
+from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
@@ -115,6 +116,7 @@ class Transaction:
     fairness = cached_property(lambda tx: FairnessStore(tx.session, tx.tenant))
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
+    inbox = cached_property(lambda tx: InboxStore(tx.session, tx.tenant))
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))

@@ -357,6 +357,12 @@ class StripeAccount:
             async for dispute in page.auto_paging_iter():
                 yield read_dispute(dispute.to_dict())
 
+    async def disputes_of(self, intent_id: str) -> list[DisputeState]:
+        """Every dispute of an intent, newest first."""
+        with _translated(f"look up the disputes of {intent_id}"):
+            page = await self._v1.disputes.list_async({"payment_intent": intent_id, "limit": PAGE})
+            return [read_dispute(dispute.to_dict()) async for dispute in page.auto_paging_iter()]
+
     async def create_webhook(self, url: str, events: Sequence[str], *, key: str) -> tuple[str, str]:
         """Have events sent to ``url``; the endpoint's id and its signing secret, which is told only here."""
         params: Any = {"url": url, "enabled_events": list(events)}

@@ -90,6 +90,9 @@ class Settings(Stage):
     )
     admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
     upload_max_bytes: int = Field(2 << 30, ge=1)
+    inbox_settle_seconds: float = Field(
+        2, ge=0, description="how long after a webhook the books are asked whether it is news"
+    )
     poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
     poll_minutes: int = Field(15, ge=1)
 

@@ -39,6 +39,8 @@ class Right(StrEnum):
     RUN_SCORING = auto()
     READ_ASSIGNMENTS = auto()
     RUN_ASSIGNMENTS = auto()
+    READ_RECONCILIATIONS = auto()
+    RUN_RECONCILIATIONS = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
 
@@ -52,6 +54,7 @@ _READ_EVERYTHING = frozenset(
         Right.READ_IMPORTS,
         Right.READ_SCORING,
         Right.READ_ASSIGNMENTS,
+        Right.READ_RECONCILIATIONS,
         Right.READ_SCHEDULES,
     }
 )
@@ -67,6 +70,7 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.RUN_IMPORTS,
     Right.RUN_SCORING,
     Right.RUN_ASSIGNMENTS,
+    Right.RUN_RECONCILIATIONS,
     Right.MANAGE_SCHEDULES,
 }
 

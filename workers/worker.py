@@ -18,22 +18,28 @@ from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
 from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
+from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
 from activities.payment_books import PaymentBooks
 from activities.payments import PaymentActivities
+from activities.plans import PlanActivities, PlanMethods
 from activities.polling import PollActivities
 from activities.portfolio_sources import PortfolioSources
 from activities.portfolio_staging import PortfolioStager
+from activities.provider_follower import ProviderFollower
 from activities.refunds import RefundActivities
 from activities.scoring import ScoringActivities
 from activities.stripe_accounts import StripeAccounts
+from activities.stripe_news import StripeNews
 from activities.stripe_refunds import StripeRefunds
 from activities.stripe_till import StripeTill
+from activities.stripe_wallet import StripeWallet
 from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
 from gateways.stripe import StripeGateway
+from services.inbox_starts import ProcessWaker
 from services.notices import Signaller
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
@@ -42,8 +48,10 @@ from workflows import queues
 from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
+from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
 from workflows.payments import PaymentProcess, RefundProcess
+from workflows.plans import PaymentPlan
 from workflows.portfolio import PortfolioImport, PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -65,6 +73,7 @@ PASSED_THROUGH = (
     "workflows.attributes",
     "workflows.failures",
     "workflows.payment_messages",
+    "workflows.plan_messages",
     "workflows.policies",
     "workflows.queues",
 )
@@ -80,6 +89,8 @@ WORKFLOWS: Sequence[type] = (
     AccountLifecycle,
     PaymentProcess,
     RefundProcess,
+    PaymentPlan,
+    InboxEvent,
 )
 
 
@@ -129,6 +140,10 @@ def activities_of(
     books = PaymentBooks(db, scorecards, signaller.tell_soon)
     payments = PaymentActivities(db, StripeTill(stripe, return_url=settings.public_url))
     refunds = RefundActivities(db, StripeRefunds(stripe))
+    plans = PlanActivities(db, scorecards, signaller.tell_soon)
+    plan_methods = PlanMethods(db, StripeWallet(stripe))
+    follower = ProviderFollower(db, books, StripeNews(stripe), ProcessWaker(client).wake)
+    inbox = InboxActivities(db, follower)
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
@@ -136,8 +151,10 @@ def activities_of(
             *_methods(admission),
             *_methods(notices),
             *_methods(books),
+            *_methods(plans),
+            *_methods(inbox),
         ],
-        queues.MONEY: [*_methods(payments), *_methods(refunds)],
+        queues.MONEY: [*_methods(payments), *_methods(refunds), *_methods(inbox), *_methods(plan_methods)],
         queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],
     }
 

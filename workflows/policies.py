@@ -83,3 +83,11 @@ REMOTE_MOVE: ActivityPolicy = {
     ),
 }
 """Putting a finished file away: tried until it works, however long the server is gone."""
+
+INBOX_STEP: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "schedule_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": _PATIENT,
+}
+"""What a provider has told us is looked up there: given up after a while, for a sweep tries it again."""

@@ -72,3 +72,13 @@ def payment_workflow_id(agency_id: UUID, origin: str, key: str) -> str:
 def refund_workflow_id(refund_id: UUID) -> str:
     """``RefundProcess`` of one refund."""
     return f"refund/{refund_id}"
+
+
+def inbox_workflow_id(event_id: UUID) -> str:
+    """``InboxEvent`` of one stored event; tried again under the same id."""
+    return f"inbox/{event_id}"
+
+
+def plan_workflow_id(plan_id: UUID) -> str:
+    """``PaymentPlan`` of one plan."""
+    return f"plan/{plan_id}"

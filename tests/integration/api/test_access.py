@@ -103,6 +103,8 @@ MATRIX = {
     "POST /assignments": {"acme.admin"},
     "GET /assignments/{run_id}": {"acme.admin", "acme.auditor"},
     "GET /assignments/{run_id}/events": {"acme.admin", "acme.auditor"},
+    "GET /payments/inbox": {"acme.admin", "acme.auditor"},
+    "POST /payments/inbox/{event_id}/match": {"acme.admin"},
     "GET /schedules": {"acme.admin", "acme.auditor"},
     "POST /schedules/{schedule_id}/trigger": {"acme.admin"},
     "POST /schedules/{schedule_id}/pause": {"acme.admin"},
@@ -113,6 +115,8 @@ FOR_ANYBODY = {
     "POST /auth/token/refresh",
     "GET /auth/me",
     "POST /auth/password",
+    "POST /payments/webhook/stripe",
+    "POST /payments/webhook/stripe/{agency}",
 }
 
 
