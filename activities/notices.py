@@ -65,7 +65,7 @@ class NoticeActivities:
         """Deliver the oldest notices and remove them. What was noted again meanwhile stays.
 
         Notices of accounts that nobody works are dropped: where no lifecycle runs there is none to tell.
-        When all are delivered, holds are looked after that no lifecycle has ended.
+        When all are delivered, what no workflow sees to is looked after: holds that are over, overdue plans.
         """
         tenant = Tenant.system(request.agency_id, ACTOR)
         after = (request.after.noted_at, request.after.account_id) if request.after else None
@@ -80,6 +80,7 @@ class NoticeActivities:
             more = len(notices) == BATCH
             if not more:
                 await look_after_holds(self._db, tenant, self._scorers)
+                await self._look_after_plans(tenant)
         if not notices:
             return Delivered(told=0, after=None)
         last = notices[-1]
@@ -87,3 +88,8 @@ class NoticeActivities:
             told=len(told),
             after=NoticePlace(noted_at=last.noted_at, account_id=last.account_id) if more else None,
         )
+
+    async def _look_after_plans(self, tenant: Tenant) -> None:
+        """Have plans told, and so started, on which nothing has happened though it should have."""
+        async with self._db.transaction(tenant) as tx:
+            await tx.lifecycles.notify(await tx.plans.left_alone(BATCH))

@@ -1,25 +1,34 @@
 """Accounts that were changed beside their lifecycles, which are to be told: an outbox."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, exists, select, text, tuple_
+from sqlalchemy import Select, and_, delete, exists, func, or_, select, text, true, tuple_
 
-from db.models import Account, LifecycleNotice
+from db.models import Account, LifecycleNotice, PaymentPlan
 from db.store import Store
 
 ADMISSION_MINUTES = 10
 """How long after its start a lifecycle's account is marked as admitted, at the very latest."""
 
+PLAN_HAS_JUST_ENDED = timedelta(hours=1)
+"""For how long after the end of a plan its workflow is told of it."""
+
 
 class Notice(NamedTuple):
-    """An account, when its last change was noted, and the signal that says so."""
+    """An account, when its last change was noted, and the signal that says so.
+
+    ``plan_id`` is its payment plan, which is to be told, too: one that goes on, or has just ended.
+    """
 
     noted_at: datetime
     account_id: UUID
     signal: str = "account_changed"
+    agency_id: UUID | None = None
+    plan_id: UUID | None = None
+    plan_goes_on: bool = False
 
 
 class NoticeStore(Store):
@@ -31,15 +40,16 @@ class NoticeStore(Store):
         return await self._read(mine.where(LifecycleNotice.account_id.in_(account_ids)))
 
     async def oldest(self, limit: int, *, after: tuple[datetime, UUID] | None = None) -> list[Notice]:
-        """At most ``limit`` notices of worked accounts behind ``after``, the oldest first."""
+        """At most ``limit`` notices of worked accounts, or of plans, behind ``after``, the oldest first."""
         key = (LifecycleNotice.noted_at, LifecycleNotice.account_id)
+        worked = exists().where(
+            Account.agency_id == self._agency_id,
+            Account.id == LifecycleNotice.account_id,
+            Account.admitted_at.is_not(None),
+            Account.released_at.is_(None),
+        )
         query = _NOTICES.where(LifecycleNotice.agency_id == self._agency_id).where(
-            exists().where(
-                Account.agency_id == self._agency_id,
-                Account.id == LifecycleNotice.account_id,
-                Account.admitted_at.is_not(None),
-                Account.released_at.is_(None),
-            )
+            or_(worked, _PLAN.c.id.is_not(None))
         )
         if after is not None:
             query = query.where(tuple_(*key) > after)
@@ -65,7 +75,7 @@ class NoticeStore(Store):
                 delete(LifecycleNotice).where(LifecycleNotice.account_id.in_(free), told)
             )
 
-    async def _read(self, query: Select[datetime, UUID, str]) -> list[Notice]:
+    async def _read(self, query: Select[datetime, UUID, str, UUID, UUID, bool]) -> list[Notice]:
         return [Notice(*row) for row in await self._session.execute(query)]
 
 
@@ -75,8 +85,31 @@ _DROP_UNWORKED = text("""
           FROM lifecycle_notice n JOIN account a ON a.agency_id = :agency AND a.id = n.account_id
          WHERE n.agency_id = :agency AND n.noted_at < now() - make_interval(mins => :minutes)
            AND (a.admitted_at IS NULL OR a.released_at IS NOT NULL)
+           AND NOT EXISTS (
+               SELECT FROM payment_plan p
+                WHERE p.agency_id = :agency AND p.account_id = a.id
+                  AND (p.ended_at IS NULL OR p.ended_at > now() - interval '1 hour'))
            FOR UPDATE OF n SKIP LOCKED)
     DELETE FROM lifecycle_notice n USING free WHERE n.account_id = free.account_id
 """)
 
-_NOTICES = select(LifecycleNotice.noted_at, LifecycleNotice.account_id, LifecycleNotice.signal)
+_PLAN = (
+    select(PaymentPlan.id, PaymentPlan.ended_at.is_(None).label("goes_on"))
+    .where(
+        PaymentPlan.agency_id == LifecycleNotice.agency_id,
+        PaymentPlan.account_id == LifecycleNotice.account_id,
+        or_(PaymentPlan.ended_at.is_(None), PaymentPlan.ended_at > func.now() - PLAN_HAS_JUST_ENDED),
+    )
+    .order_by(PaymentPlan.id.desc())
+    .limit(1)
+    .lateral("plan")
+)
+
+_NOTICES = select(
+    LifecycleNotice.noted_at,
+    LifecycleNotice.account_id,
+    LifecycleNotice.signal,
+    LifecycleNotice.agency_id,
+    _PLAN.c.id,
+    func.coalesce(_PLAN.c.goes_on, False),
+).outerjoin(_PLAN, true())

@@ -1,4 +1,4 @@
-"""Telling running lifecycles that their accounts were changed beside them."""
+"""Telling running lifecycles, and plans, that their accounts were changed beside them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Unavailable
 from domain.tenancy import Tenant
-from workflows.queues import account_workflow_id
+from services.plan_starts import plan_input, plan_options
+from workflows.plans import PaymentPlan
+from workflows.queues import account_workflow_id, plan_workflow_id
 
 if TYPE_CHECKING:
     from db.notices import Notice
@@ -33,7 +35,10 @@ _log = structlog.stdlib.get_logger("notices")
 
 
 class Signaller:
-    """Signals lifecycles; the change itself notes which, and what to tell (``LifecycleStore.notify``)."""
+    """Signals lifecycles, and the plans of their accounts.
+
+    The change itself notes which, and what to tell (``LifecycleStore.notify``).
+    """
 
     def __init__(self, database: "Database", client: Client) -> None:
         self._database = database
@@ -84,6 +89,33 @@ class Signaller:
         return told
 
     async def _refusal(self, notice: "Notice") -> RPCStatusCode | None:
+        """Tell the account's lifecycle and its plan; why one of them could not be told."""
+        return await self._untold_lifecycle(notice) or await self._untold_plan(notice)
+
+    async def _untold_plan(self, notice: "Notice") -> RPCStatusCode | None:
+        """A plan that goes on is started where it does not run: its start may have been lost."""
+        if notice.plan_id is None or notice.agency_id is None:
+            return None
+        try:
+            if notice.plan_goes_on:
+                await self._client.start_workflow(
+                    PaymentPlan.run,
+                    plan_input(notice.agency_id, notice.plan_id),
+                    start_signal="changed",
+                    rpc_timeout=SIGNAL_PATIENCE,
+                    **plan_options(notice.agency_id, notice.plan_id),
+                )
+            else:
+                plan = self._client.get_workflow_handle(plan_workflow_id(notice.plan_id))
+                await plan.signal(PaymentPlan.changed, rpc_timeout=SIGNAL_PATIENCE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND and not notice.plan_goes_on:
+                return None
+            _log.warning("a plan was not told", plan_id=str(notice.plan_id), status=error.status.name)
+            return error.status
+        return None
+
+    async def _untold_lifecycle(self, notice: "Notice") -> RPCStatusCode | None:
         lifecycle = self._client.get_workflow_handle(account_workflow_id(notice.account_id))
         try:
             await lifecycle.signal(notice.signal, rpc_timeout=SIGNAL_PATIENCE)
