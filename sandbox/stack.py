@@ -35,12 +35,13 @@ RESTART_WINDOW_S = 120.0
 @dataclass(frozen=True)
 class App:
     """A process of the product itself: what runs it, when it is ready and how often it may come back
-    within ``RESTART_WINDOW_S``."""
+    within ``window_s``."""
 
     name: str
     words: Sequence[str]
     ready: Callable[[], Awaitable[bool]] | None = None
     restarts: int = 3
+    window_s: float = RESTART_WINDOW_S
 
 
 def product(settings: "Settings") -> tuple[App, ...]:
@@ -50,6 +51,21 @@ def product(settings: "Settings") -> tuple[App, ...]:
         App("API", (*recoup, "api"), lambda: answers_http(settings.api_port, "/health/live")),
         App("worker", (*recoup, "worker")),
     )
+
+
+async def keep_running(
+    app: App, child: Child, *, report: Callable[[str, str], None], stopping: Callable[[], bool]
+) -> None:
+    """Start a running child again whenever it ends, until it has ended too often, or all is ``stopping``."""
+    ended: list[float] = []
+    while True:
+        await child.wait()
+        now = time.monotonic()
+        ended = [*(at for at in ended if now - at < app.window_s), now]
+        if stopping() or len(ended) > app.restarts:
+            return
+        report(app.name, f"{child.ending()}; starting it again ({len(ended)} of {app.restarts})")
+        await child.start()
 
 
 class Stack:
@@ -205,15 +221,7 @@ class Stack:
         self._unexpected(child)
 
     async def _watch_app(self, app: App, child: Child) -> None:
-        ended: list[float] = []
-        while True:
-            await child.wait()
-            now = time.monotonic()
-            ended = [*(at for at in ended if now - at < RESTART_WINDOW_S), now]
-            if self._stopping or len(ended) > app.restarts:
-                break
-            self._report(app.name, f"{child.ending()}; starting it again ({len(ended)} of {app.restarts})")
-            await child.start()
+        await keep_running(app, child, report=self._report, stopping=lambda: self._stopping)
         self._unexpected(child)
 
     def _unexpected(self, child: Child) -> None:

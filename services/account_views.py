@@ -118,7 +118,7 @@ class AccountDetail(ChangedAccount):
     itemization_date: date | None
     admitted_at: datetime | None
     keep_until: date = Field(
-        description="three years after the latest event, when records may go at the earliest (12 CFR 1006.100)"
+        description="three years after the latest event: records must be there so long (12 CFR 1006.100)"
     )
     score: ScoreDetail | None
 
