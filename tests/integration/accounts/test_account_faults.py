@@ -12,10 +12,11 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from domain.accounts import AccountStatus, IllegalMove
-from domain.errors import Conflict, KeyReused, Unavailable
+from domain.errors import Conflict, KeyReused, NotFound, Unavailable
 from domain.holds import HoldKind
 from gateways.storage import ObjectStorage
 from runtime.settings import Settings
@@ -236,3 +237,15 @@ async def test_commands_that_close_and_come_too_late(desk: Desk, client: Client)
         return (await desk.account(account))["released_at"] is not None
 
     await until(released, within_s=10, what="the account's place to be free")
+
+
+async def test_a_refusal_is_one_quiet_line_in_the_worker_s_log(
+    desk: Desk, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refusals are everyday: a traceback for each would bury what is broken."""
+    account = await desk.place()
+    with caplog.at_level("INFO"), capture_logs() as told, pytest.raises(NotFound):
+        await Door(desk, client).tell("release", account, HoldKind.CEASE)
+    refused = [entry for entry in told if entry["event"] == "activity refused"]
+    assert [(entry["log_level"], entry["error_type"]) for entry in refused] == [("info", "not-found")]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
