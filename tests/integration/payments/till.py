@@ -1,6 +1,6 @@
 """A till: payments over REST, as an agency's people take them, and what became of them everywhere."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +21,7 @@ from tests.integration.api.people import make, place, set_account
 from tests.integration.sandbox.stripe_http import Caller
 from workers.deployment import make_current
 from workers.worker import serving
+from workflows import queues
 from workflows.queues import payment_workflow_id, refund_workflow_id
 
 Json = dict[str, Any]
@@ -165,11 +166,12 @@ async def opened(world: Any, temporal: Client, stripe: StripeServer) -> Till:
 
 
 @asynccontextmanager
-async def at_work(till: Till, **changed: Any) -> AsyncIterator[None]:
+async def at_work(till: Till, wanted: Sequence[str] = queues.ALL, **changed: Any) -> AsyncIterator[None]:
     """A worker as `recoup worker` builds it, that admits no accounts."""
     settings = till.world.settings.model_copy(
         update={"lifecycle_capacity": 0, "stripe_url": till.stripe.url, "stripe_rate": 200.0, **changed}
     )
     await make_current(till.temporal, settings.build_id)
-    async with serving(settings, till.world.database, till.temporal, ObjectStorage(settings.storage_url)):
+    storage = ObjectStorage(settings.storage_url)
+    async with serving(settings, till.world.database, till.temporal, storage, wanted):
         yield

@@ -18,7 +18,7 @@ Serving = Callable[..., Any]
 
 @pytest.fixture
 async def serving(time_skipping: WorkflowEnvironment) -> Serving:
-    """Serves the lifecycle and bulk queues with the product's workflows and the fakes given."""
+    """Serves all queues with the product's workflows and the fakes given."""
     wanted = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in attributes.ALL}
     await time_skipping.client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(namespace="default", search_attributes=wanted)
@@ -28,7 +28,7 @@ async def serving(time_skipping: WorkflowEnvironment) -> Serving:
     async def serve(*fakes: object, workflows: Sequence[type] = WORKFLOWS) -> AsyncIterator[None]:
         activities = [method for fake in fakes for method in _activities(fake)]
         async with AsyncExitStack() as stack:
-            for queue in (queues.LIFECYCLE, queues.BULK):
+            for queue in queues.ALL:
                 worker = Worker(
                     time_skipping.client,
                     task_queue=queue,
