@@ -11,8 +11,8 @@ from activities.plan_ends import ASKED, PlanEnd, end_plan, is_left, pause_plan
 from domain.accounts import AccountStatus
 from domain.business_days import business_day_from
 from domain.deadlines import start_of_day
-from domain.errors import Conflict
-from domain.payments import PaymentMethod, check_takes_payments
+from domain.errors import Conflict, Invalid
+from domain.payments import PaymentMethod, check_amount, check_takes_payments
 from domain.plan_schedule import (
     Frequency,
     check_first_due,
@@ -181,6 +181,24 @@ class PlanChange:
         """
         self.check_open()
         await self.end("cancelled", reason or "the debtor cancelled it")
+
+    async def pay_early(
+        self, *, payment_method: str | None = None, method: PaymentMethod | None = None
+    ) -> "Payment":
+        """Ask for the next instalment now, by the plan's method or by another one that the debtor gives."""
+        self.check_open()
+        if self.under_way is not None:
+            number = self.under_way.number
+            raise Conflict(f"instalment {number} is being asked for already", instalment=number)
+        if payment_method is None and not self.by_provider:
+            raise Invalid("the plan has no payment method; give one (pm_…)", field="payment_method")
+        if payment_method is None and self.plan.customer_ref is None:
+            raise Conflict("the plan's payment method is not kept at the provider yet; try again soon")
+        if not self.left:
+            raise Conflict("no instalment is left", plan_status=self.plan.status)
+        left = self.account.account.balance - await self.tx.payments.reserved(self.plan.account_id)
+        check_amount(self.left[0].amount, left, credit_taken=False)
+        return await self.ask(self.left[0], payment_method=payment_method, method=method)
 
     async def ask(
         self,

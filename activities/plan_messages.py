@@ -5,6 +5,9 @@ from uuid import UUID
 
 from activities.messages import Message
 
+METHOD_REFUSED = "the payment method was refused"
+"""How the reason begins for which a plan has ended whose method the provider does not take."""
+
 
 class PlanRef(Message):
     """One payment plan."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from activities.plan_messages import KeptMethod, RefusedMethod
+from activities.plan_messages import METHOD_REFUSED, KeptMethod, RefusedMethod
 from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, keys_of, once
 from domain.payments import PaymentMethod
 from gateways.stripe import (
@@ -79,5 +79,5 @@ def _refused(plan: "PaymentPlan", message: str) -> RefusedMethod:
     return RefusedMethod(
         agency_id=plan.agency_id,
         plan_id=plan.id,
-        reason=f"the payment method was refused: {message}",
+        reason=f"{METHOD_REFUSED}: {message}",
     )

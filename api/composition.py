@@ -44,6 +44,8 @@ from services.onboarding.users import UserService
 from services.passwords import Passwords
 from services.payment_starts import PaymentStarter
 from services.payments import PaymentService
+from services.plan_starts import PlanStarter
+from services.plans import PlanService
 from services.refunds import RefundService
 from services.schedules import ScheduleService
 from services.score_history import ScoreHistoryService
@@ -82,6 +84,7 @@ class Services:
     compliance: ComplianceService
     debtors: DebtorService
     payments: PaymentService
+    plans: PlanService
     refunds: RefundService
     worklist: WorklistService
     score_history: ScoreHistoryService
@@ -146,6 +149,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         compliance=ComplianceService(database, judge),
         debtors=DebtorService(database, scorecards),
         payments=PaymentService(database, starter, payment_patience),
+        plans=PlanService(database, scorecards, PlanStarter(client), signaller.tell, payment_patience),
         refunds=RefundService(database, starter, payment_patience),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),

@@ -1,12 +1,12 @@
 """Payment plans of one agency, and their instalments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Select, and_, cast, func, or_, select, text
+from sqlalchemy import ColumnElement, Date, Select, and_, cast, func, or_, select, text, tuple_
 
 from db.account_changes import LockedAccount
 from db.keyset import Position, newest_first
@@ -80,15 +80,18 @@ class PlanStore(Store):
 
     async def next_instalments(self, plan_ids: Sequence[UUID]) -> Mapping[UUID, PlanInstalment]:
         """By plan, the first instalment that is neither paid nor over, where there is one."""
-        query = (
-            select(PlanInstalment)
+        first = (
+            select(PlanInstalment.plan_id, func.min(PlanInstalment.number))
             .where(
                 PlanInstalment.agency_id == self._agency_id,
                 PlanInstalment.plan_id.in_(plan_ids),
                 _is_next(),
             )
-            .order_by(PlanInstalment.plan_id, PlanInstalment.number)
-            .distinct(PlanInstalment.plan_id)
+            .group_by(PlanInstalment.plan_id)
+        )
+        query = select(PlanInstalment).where(
+            PlanInstalment.agency_id == self._agency_id,
+            tuple_(PlanInstalment.plan_id, PlanInstalment.number).in_(first),
         )
         return {one.plan_id: one for one in await self._session.scalars(query)}
 
@@ -122,15 +125,15 @@ class PlanStore(Store):
         limit: int,
         *,
         account_id: UUID | None = None,
-        status: str | None = None,
+        statuses: Collection[str] = (),
         only_for: UUID | None = None,
     ) -> Sequence[PaymentPlan]:
         """Plans, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
         query = select(PaymentPlan).where(PaymentPlan.agency_id == self._agency_id)
         if account_id is not None:
             query = query.where(PaymentPlan.account_id == account_id)
-        if status is not None:
-            query = query.where(PaymentPlan.status == status)
+        if statuses:
+            query = query.where(PaymentPlan.status.in_(statuses))
         if only_for is not None:
             theirs = select(Account.id).where(
                 Account.agency_id == self._agency_id, Account.assigned_to == only_for

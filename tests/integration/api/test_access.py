@@ -86,6 +86,13 @@ MATRIX = {
     "GET /payments/{payment_id}": {"acme.admin", "acme.collector", "acme.auditor"},
     "POST /payments/{payment_id}/refund": {"acme.admin"},
     "POST /accounts/{account_id}/payment-links": {"acme.admin", "acme.collector"},
+    "POST /accounts/{account_id}/plans": {"acme.admin", "acme.collector"},
+    "GET /plans": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /plans/{plan_id}": {"acme.admin", "acme.collector", "acme.auditor"},
+    **{
+        f"POST /plans/{{plan_id}}/{what}": {"acme.admin", "acme.collector"}
+        for what in ("pause", "resume", "cancel", "change-date", "pay-early")
+    },
     "GET /imports": {"acme.admin", "acme.auditor"},
     "POST /imports": {"acme.admin"},
     "POST /imports/poll": {"acme.admin"},
