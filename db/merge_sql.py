@@ -141,15 +141,13 @@ UPDATE_DEBTORS = f"""
                   {_state(("full_name", *_FACTS), "new")} AS is_now),
     notices AS (
         INSERT INTO lifecycle_notice (agency_id, account_id)
-        SELECT :agency, a.id FROM account a
-         WHERE a.agency_id = :agency AND a.debtor_id = ANY(ARRAY(SELECT id FROM refreshed WHERE moved))
-           AND a.admitted_at IS NOT NULL AND a.released_at IS NULL
+        SELECT :agency, a.id FROM refreshed r JOIN account a ON a.agency_id = :agency AND a.debtor_id = r.id
+         WHERE r.moved AND a.admitted_at IS NOT NULL AND a.released_at IS NULL
          ORDER BY a.id
         ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at)
     {_AUDIT_CHANGES.format(entity="debtor", changed="refreshed")}
 """
-"""Worked accounts of who moved to another state, whose law says when a debt is time-barred, are told. As an
-array the debtors are looked up one by one, whatever the planner was told of joins."""
+"""Worked accounts of who moved to another state, whose law says when a debt is time-barred, are told."""
 
 OTHER_ACCOUNT_IDS = """(
     SELECT array_agg(a.id ORDER BY a.id)
