@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from temporalio import activity
@@ -25,13 +24,13 @@ from activities.account_messages import (
     Transition,
 )
 from activities.account_snapshot import snapshot
+from activities.settlements import offered, within_authority
 from domain.accounts import RECALLED, AccountStatus
 from domain.compliance import disputes
 from domain.compliance.disputes import EarlierDispute
 from domain.deadlines import MOST_DAYS_AHEAD, MOST_DAYS_BACK, MOST_HOLD_DAYS_AHEAD
 from domain.errors import Conflict, Invalid, NotFound
 from domain.holds import HoldKind
-from domain.money import CENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,9 +299,11 @@ class AccountCommands:
             account, offers = change.account, change.tx.offers
             await _not_stayed(change, "a settlement offer")
             await _ahead(change, command.expires_on, "expires_on", at_most=MOST_DAYS_AHEAD)
-            amount = _offered(command, account.balance)
+            amount = offered(command, account.balance)
             if amount > account.balance:
                 raise Invalid(f"the balance is {account.balance} {account.currency}", field="amount")
+            if command.only_for is not None:
+                await within_authority(change, amount)
             if earlier := await offers.open_on(account.id):
                 await offers.end(earlier, "cancelled")
                 await change.record("offer.cancelled", "settlement_offer", earlier.id, {"replaced": True})
@@ -396,11 +397,3 @@ async def _ahead(change: AccountChange, day: date, field: str, *, at_most: int) 
         raise Invalid(f"{day} is in the past; it is {today} where the agency is", field=field)
     if day > today + timedelta(days=at_most):
         raise Invalid(f"{day} is too far ahead; at most {at_most} days are", field=field)
-
-
-def _offered(command: OfferSettlement, balance: Decimal) -> Decimal:
-    if (command.amount is None) == (command.percent is None):
-        raise Invalid("give either an amount or a percent of the balance", field="amount")
-    if command.amount is not None:
-        return command.amount
-    return (balance * (command.percent or 0) / 100).quantize(CENT, ROUND_HALF_UP)

@@ -71,6 +71,17 @@ CLOSE_ACCOUNTS = """
         UPDATE dispute d SET status = 'cancelled', answered_at = now()
           FROM taken_back t WHERE d.agency_id = :agency AND d.account_id = t.id AND d.status = 'open'
         RETURNING d.id, t.id AS account_id, t.line),
+    plans AS (
+        UPDATE payment_plan p
+           SET status = 'cancelled', ended_because = 'the account is ' || :closed, paused_because = NULL,
+               ended_at = now(), updated_at = now(), version = p.version + 1
+          FROM taken_back t
+         WHERE p.agency_id = :agency AND p.account_id = t.id AND p.status IN ('active', 'paused')
+        RETURNING p.id, t.id AS account_id, t.line, old.status AS was),
+    instalments AS (
+        UPDATE plan_instalment i SET status = 'cancelled', next_try_on = NULL
+          FROM plans p WHERE i.agency_id = :agency AND i.plan_id = p.id
+           AND (i.status = 'scheduled' OR i.status = 'missed' AND i.next_try_on IS NOT NULL)),
     notices AS (
         INSERT INTO lifecycle_notice (agency_id, account_id)
         SELECT :agency, id FROM taken_back ORDER BY id
@@ -84,13 +95,14 @@ CLOSE_ACCOUNTS = """
                                   'import_id', CAST(:import AS uuid), 'line', line)
           FROM taken_back),
     ended AS (
-        SELECT 'promise' AS kind, 'promise' AS entity, * FROM promises
-        UNION ALL SELECT 'offer', 'settlement_offer', * FROM offers
-        UNION ALL SELECT 'dispute', 'dispute', * FROM disputes),
+        SELECT 'promise' AS kind, 'promise' AS entity, *, 'open' AS was FROM promises
+        UNION ALL SELECT 'offer', 'settlement_offer', *, 'open' FROM offers
+        UNION ALL SELECT 'dispute', 'dispute', *, 'open' FROM disputes
+        UNION ALL SELECT 'plan', 'payment_plan', * FROM plans),
     events_of_ends AS (
         INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, old, new, details)
         SELECT :agency, account_id, kind, initcap(kind) || ' cancelled: the account is ' || :closed, :actor,
-               'open', 'cancelled',
+               was, 'cancelled',
                jsonb_build_object(kind || '_id', id, 'import_id', CAST(:import AS uuid), 'line', line)
           FROM ended),
     audited_ends AS (

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -37,13 +37,16 @@ _IDS = uuid.UUID("6d8f6b62-5f0b-5b7e-9f0e-6a2a4f8f7c31")
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Capacity = Annotated[int, Field(ge=0, le=MAX_LIFECYCLE_CAPACITY)]
 Threshold = Annotated[Money, Field(ge=0)]
+Overpayments = Literal["refuse", "credit"]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 
 
 class NewAgency(Form):
     """An agency to be made.
 
     ``high_priority_threshold`` null: the scorecard's own; ``lifecycle_capacity`` null: the installation's
-    setting.
+    setting. ``overpayments``: whether a payment of more than the balance is refused, or taken as the debtor's
+    credit. ``least_settlement_percent``: of the balance, the least that a collector may offer to settle for.
     """
 
     slug: Slug
@@ -54,6 +57,8 @@ class NewAgency(Form):
     rule_set: str = "federal"
     high_priority_threshold: Threshold | None = None
     lifecycle_capacity: Capacity | None = None
+    overpayments: Overpayments = "refuse"
+    least_settlement_percent: Percent = 60
     default_creditor: Line = "Default"
 
 
@@ -68,6 +73,8 @@ class AgencyChange(ChangeForm):
     rule_set: str | None = None
     high_priority_threshold: Threshold | None = None
     lifecycle_capacity: Capacity | None = None
+    overpayments: Overpayments | None = None
+    least_settlement_percent: Percent | None = None
     active: bool | None = None
 
 
@@ -86,6 +93,8 @@ class AgencyView(View):
     rule_set: str
     high_priority_threshold: Money | None
     lifecycle_capacity: int | None
+    overpayments: Overpayments
+    least_settlement_percent: int
     active: bool
     created_at: datetime
     updated_at: datetime
