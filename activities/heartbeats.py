@@ -25,5 +25,6 @@ async def heartbeating() -> AsyncIterator[None]:
 
 async def _beat(every_s: float) -> None:
     while True:
-        activity.heartbeat()
+        # What is done sooner need not say that it is alive, which is a request to the server.
         await asyncio.sleep(every_s)
+        activity.heartbeat()

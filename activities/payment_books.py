@@ -137,11 +137,13 @@ class PaymentBooks:
     async def _changing(self, agency_id: "UUID", payment_id: "UUID") -> "AsyncIterator[PaymentChange]":
         """One transaction that has locked the payment's account, with its debtor, and then the payment."""
         async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
-            account_id = (await tx.payments.get(payment_id)).account_id
+            account_id = await tx.payments.account_of(payment_id)
             account = await AccountChange.begin(tx, account_id, self._scorers)
-            yield PaymentChange(account, await tx.payments.lock(payment_id))
+            change = PaymentChange(account, await tx.payments.lock(payment_id))
+            yield change
             await account.settle()
-        self._tell(agency_id, [account_id])
+        if change.noted:
+            self._tell(agency_id, [account_id])
 
 
 def view(payment: "Payment") -> PaymentView:

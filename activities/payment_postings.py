@@ -33,12 +33,16 @@ class CurrencyDiffers(Conflict):
 
 
 class PaymentChange:
-    """A payment that this transaction has locked, its account before it."""
+    """A payment that this transaction has locked, its account before it.
+
+    ``noted``: the account's lifecycle is to be told of what was changed.
+    """
 
     def __init__(self, account: AccountChange, payment: "Payment") -> None:
         self.account = account
         self.payment = payment
         self.tx = account.tx
+        self.noted = False
 
     async def take(self, facts: "IntentFacts") -> None:
         """Post what Stripe took: what it says it received, whatever was asked for."""
@@ -47,16 +51,15 @@ class PaymentChange:
                 f"Stripe took {facts.currency}, the payment is in {self.payment.currency}",
                 processor_ref=facts.intent_ref,
             )
-        await self.tx.payments.change(
-            self.payment,
-            amount=facts.amount_received,
+        self.payment.amount = facts.amount_received
+        await self._post(
+            datetime.now(UTC),
             processor_ref=facts.intent_ref,
             charge_ref=facts.charge_ref,
             failure_code=None,
             failure_message=None,
             action_url=None,
         )
-        await self._post(datetime.now(UTC))
 
     async def note(self, status: PaymentStatus, facts: "IntentFacts") -> None:
         """Write down where a payment stands that has taken nothing."""
@@ -213,12 +216,12 @@ class PaymentChange:
             await self.account.end_holds(ours, "The dispute was won")
         await self._tell("payment_posted")
 
-    async def _post(self, occurred_at: datetime) -> None:
+    async def _post(self, occurred_at: datetime, **known: object) -> None:
         before = self.payment.status
         journal_id = await self.account.receive(
             self.payment.amount, key=str(self.payment.id), occurred_at=occurred_at
         )
-        await self.tx.payments.change(self.payment, status=P.SUCCEEDED.value, journal_id=journal_id)
+        await self.tx.payments.change(self.payment, status=P.SUCCEEDED.value, journal_id=journal_id, **known)
         await self._event(f"{self._words()} received", before, amount=format(self.payment.amount, "f"))
         await self._record("payment.posted", {"amount": self.payment.amount, "journal_id": journal_id})
         await came_in(self.account, occurred_at)
@@ -264,4 +267,7 @@ class PaymentChange:
         await self.account.record(action, "payment", self.payment.id, new)
 
     async def _tell(self, signal: "NoticeSignal") -> None:
-        await self.tx.lifecycles.notify([self.payment.account_id], signal)
+        # One that starts at this moment is told when it is marked (``AdmissionStore.admit``).
+        if self.account.account.worked:
+            await self.tx.lifecycles.notify([self.payment.account_id], signal)
+            self.noted = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,13 @@ class LockedAccount:
     held: bool
     promised: bool
     closed_reason: str | None
+    admitted_at: datetime | None
+    released_at: datetime | None
+
+    @property
+    def worked(self) -> bool:
+        """Whether it is marked as having a lifecycle; one may just be starting."""
+        return self.admitted_at is not None and self.released_at is None
 
 
 class AccountChangeStore(Store):
@@ -119,7 +126,8 @@ _LOCK_DEBTOR = text("""
 """)
 
 _LOCK_ACCOUNTS = text("""
-    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised, closed_reason
+    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised, closed_reason,
+           admitted_at, released_at
       FROM account
      WHERE agency_id = :agency
        AND debtor_id = (SELECT debtor_id FROM account WHERE agency_id = :agency AND id = :account)

@@ -9,6 +9,9 @@ from sqlalchemy import text
 from db.store import Store
 from domain.accounts import OPEN_STATUSES
 
+START_MINUTES = 10
+"""How long after the start of its lifecycle an account is marked, at the very latest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -54,9 +57,15 @@ class AdmissionStore(Store):
         """Mark accounts whose workflow runs; returns how many were not marked before.
 
         One that was closed meanwhile is not marked: its workflow ends, perhaps has ended already,
-        and would never free the place.
+        and would never free the place. Whoever has changed one just before could not know that it has a
+        lifecycle, which may have read it before that: it is told once more.
         """
-        values = {"agency": self._agency_id, "ids": list(account_ids), "open": sorted(OPEN_STATUSES)}
+        values = {
+            "agency": self._agency_id,
+            "ids": list(account_ids),
+            "open": sorted(OPEN_STATUSES),
+            "minutes": START_MINUTES,
+        }
         rows = await self._session.execute(_ADMIT, values)
         return len(rows.all())
 
@@ -95,9 +104,16 @@ _ADMIT = text("""
          WHERE agency_id = :agency AND id = ANY(:ids) AND status = ANY(:open)
            AND (admitted_at IS NULL OR released_at IS NOT NULL)
          ORDER BY id FOR NO KEY UPDATE)
-    UPDATE account a SET admitted_at = now(), released_at = NULL
-      FROM locked WHERE a.agency_id = :agency AND a.id = locked.id
-    RETURNING a.id
+    , admitted AS (
+        UPDATE account a SET admitted_at = now(), released_at = NULL
+          FROM locked WHERE a.agency_id = :agency AND a.id = locked.id
+        RETURNING a.id, a.version, a.updated_at)
+    , changed AS (
+        INSERT INTO lifecycle_notice (agency_id, account_id)
+        SELECT :agency, id FROM admitted
+         WHERE version > 1 AND updated_at > now() - make_interval(mins => :minutes)
+        ON CONFLICT (account_id) DO NOTHING)
+    SELECT id FROM admitted
 """)
 _RELEASE = text("""
     UPDATE account SET released_at = now()

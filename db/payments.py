@@ -50,6 +50,15 @@ class PaymentStore(Store):
         """One payment. ``NotFound``."""
         return _there(await self._session.scalar(self._one(Payment.id == payment_id)))
 
+    async def account_of(self, payment_id: UUID) -> UUID:
+        """The account that a payment is on. ``NotFound``."""
+        account_id = await self._session.scalar(
+            select(Payment.account_id).where(Payment.agency_id == self._agency_id, Payment.id == payment_id)
+        )
+        if account_id is None:
+            raise NotFound("there is no such payment")
+        return account_id
+
     async def lock(self, payment_id: UUID) -> Payment:
         """One payment that this transaction alone may change. ``NotFound``.
 

@@ -117,7 +117,8 @@ class ScoreStore(Store):
         strict: bool = True,
         first: bool = False,
     ) -> Scored:
-        await self._session.execute(_SETTINGS)
+        if strict:
+            await self._session.execute(_SETTINGS)
         write = score_statements.write_first if first else score_statements.write
         bound = {
             "agency": self._agency_id,

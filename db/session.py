@@ -34,10 +34,12 @@ from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
+from db.payment_reconciliations import BreakStore, ReconciliationStore
 from db.payments import PaymentStore
 from db.placements import PlacementStore
 from db.plans import PlanStore
 from db.pool import check_before_use
+from db.processor_items import ProcessorItemStore
 from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
 from db.refunds import ChargebackStore, RefundStore
@@ -51,6 +53,7 @@ from db.scores import ScoreStore
 from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
+from db.store import BEGAN_AT
 from db.stripe_credentials import StripeCredentialStore
 from db.timeline import TimelineStore
 from db.tokens import TokenStore
@@ -77,6 +80,9 @@ _PASSING_FAULTS = (
 
 _REFUSALS = (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError)
 """The database refuses the values themselves; their texts quote whole rows, people included."""
+
+
+_BEGIN = text("SELECT now() FROM set_config('recoup.agency', :agency, true)")
 
 
 class DatabaseRefused(DomainError):
@@ -120,6 +126,9 @@ class Transaction:
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
+    processor_breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
+    processor_items = cached_property(lambda tx: ProcessorItemStore(tx.session, tx.tenant))
+    payment_reconciliations = cached_property(lambda tx: ReconciliationStore(tx.session, tx.tenant))
     chargebacks = cached_property(lambda tx: ChargebackStore(tx.session, tx.tenant))
     payments = cached_property(lambda tx: PaymentStore(tx.session, tx.tenant))
     refunds = cached_property(lambda tx: RefundStore(tx.session, tx.tenant))
@@ -202,9 +211,7 @@ class Database:
         ``DatabaseRefused`` when a constraint refuses what no store has foreseen.
         """
         async with self._begin() as session:
-            await session.execute(
-                text("SELECT set_config('recoup.agency', :agency, true)"), {"agency": str(tenant.agency_id)}
-            )
+            session.info[BEGAN_AT] = await session.scalar(_BEGIN, {"agency": str(tenant.agency_id)})
             yield Transaction(session, tenant, self._cipher)
 
     @asynccontextmanager

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from domain.tenancy import Tenant
 
 
+BEGAN_AT = "recoup.began_at"
+"""What a session knows the time of its transaction by, where that was asked for at its start."""
+
+
 class Store:
     """Queries over one aggregate, inside the caller's transaction."""
 
@@ -27,8 +31,8 @@ class Store:
 
     async def _now(self) -> "datetime":
         """The time of this transaction."""
-        now: datetime = await self._session.scalar(func.now())
-        return now
+        known: datetime | None = self._session.info.get(BEGAN_AT)
+        return known or await self._session.scalar(func.now())
 
     async def _driver(self) -> AsyncConnection[Any]:
         """psycopg's own connection, inside this transaction: for COPY and set-based statements."""

@@ -65,6 +65,8 @@ class Signaller:
         try:
             async with self._database.transaction(tenant) as tx:
                 notices = await tx.notices.of(account_ids)
+            if not notices:
+                return
             told = await self.signal(notices)
             async with self._database.transaction(tenant) as tx:
                 await tx.notices.remove(told)
