@@ -8,7 +8,7 @@ from temporalio import activity
 from activities.heartbeats import heartbeating
 from activities.payment_books import ACTOR, view
 from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
-from domain.payments import PaymentStatus
+from domain.payments import PaymentRefused, PaymentStatus, check_takes_payments
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ GOOD_FOR = timedelta(days=3)
 """How long a payment may wait to be asked for, while Stripe or we are away. What a debtor agreed to before
 that is not taken from them out of the blue."""
 
+AT_ONCE = timedelta(minutes=1)
+"""A payment that is not asked for within this time is judged again before it is."""
+
 NOT_ATTEMPTED = "not_attempted"
+NO_LONGER_TAKEN = "no_longer_taken"
 ACTION_EXPIRED = "action_expired"
 
 
@@ -38,8 +42,8 @@ class PaymentActivities:
         async with heartbeating():
             if payment.processor_ref is not None:
                 return await self._till.look_up(payment)
-            if _too_late(payment):
-                return _not_attempted(payment)
+            if (why := await self._past(payment)) is not None:
+                return _not_asked_for(payment, why)
             made = await self._till.create(payment, attempt=activity.info().attempt)
             if isinstance(made, PaymentFailure):
                 return made
@@ -52,8 +56,8 @@ class PaymentActivities:
         """Ask for the money of the stored intent, which is found confirmed where that was done before."""
         payment = await self._read(ref)
         async with heartbeating():
-            if _too_late(payment):
-                return await self._till.cancel(payment, NOT_ATTEMPTED)
+            if (why := await self._past(payment)) is not None:
+                return await self._till.cancel(payment, why)
             return await self._till.confirm(payment, attempt=activity.info().attempt)
 
     @activity.defn(name="payments.open_link")
@@ -98,19 +102,36 @@ class PaymentActivities:
                 return await self._till.close_page(payment)
             return await self._till.cancel(payment, ACTION_EXPIRED)
 
+    async def _past(self, payment: "Payment") -> str | None:
+        """Why a payment that waited is not to be asked for any more, as a code: it is too old, or its account
+        takes no payments now, disputed or held meanwhile. None where it still is.
+        """
+        age = datetime.now(UTC) - payment.created_at
+        if age < AT_ONCE:
+            return None
+        if age > GOOD_FOR:
+            return NOT_ATTEMPTED
+        async with self._db.transaction(Tenant.system(payment.agency_id, ACTOR)) as tx:
+            account = await tx.account_changes.lock(payment.account_id)
+            holds = [hold.kind for hold in await tx.holds.in_force(account)]
+        try:
+            check_takes_payments(account.status, holds)
+        except PaymentRefused:
+            return NO_LONGER_TAKEN
+        return None
+
     async def _read(self, ref: PaymentRef) -> "Payment":
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             return await tx.payments.get(ref.payment_id)
 
 
-def _too_late(payment: "Payment") -> bool:
-    return datetime.now(UTC) - payment.created_at > GOOD_FOR
-
-
-def _not_attempted(payment: "Payment") -> PaymentFailure:
+def _not_asked_for(payment: "Payment", why: str) -> PaymentFailure:
     return PaymentFailure(
-        agency_id=payment.agency_id,
-        payment_id=payment.id,
-        code=NOT_ATTEMPTED,
-        message=f"it could not be asked for within {GOOD_FOR.days} days",
+        agency_id=payment.agency_id, payment_id=payment.id, code=why, message=_IN_WORDS[why]
     )
+
+
+_IN_WORDS = {
+    NOT_ATTEMPTED: f"it could not be asked for within {GOOD_FOR.days} days",
+    NO_LONGER_TAKEN: "before it could be asked for, the account had ceased to take payments",
+}

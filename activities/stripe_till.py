@@ -184,15 +184,13 @@ class StripeTill:
         async with self._account(payment.agency_id) as stripe:
             page = await stripe.retrieve_checkout(_page_of(payment))
             state = await stripe.retrieve(page.intent_id) if page.intent_id else None
-        if state is not None and (page.status == "complete" or state.status in _UNDER_WAY):
+        if state is not None and state.status in _UNDER_WAY:
             return intent_facts(state)
+        if page.status == "complete" and state is not None:
+            facts = intent_facts(state)
+            return _ended(payment, facts.failure_code or facts.status, facts.failure_message or "")
         if page.status == "expired":
-            return PaymentFailure(
-                agency_id=payment.agency_id,
-                payment_id=payment.id,
-                code="link_expired",
-                message="nobody paid on the page while it was open",
-            )
+            return _ended(payment, "link_expired", "nobody paid on the page while it was open")
         return None
 
     async def close_page(self, payment: "Payment") -> IntentFacts | PaymentFailure | None:
@@ -271,12 +269,7 @@ def metadata_of(payment: "Payment") -> dict[str, str]:
 def failure(payment: "Payment", refused: StripeMisused | StripeObjectMissing) -> PaymentFailure:
     """Stripe's refusal as the end of a payment."""
     code = refused.code if isinstance(refused, StripeMisused) else MISSING
-    return PaymentFailure(
-        agency_id=payment.agency_id,
-        payment_id=payment.id,
-        code=code or refused.type,
-        message=refused.message,
-    )
+    return _ended(payment, code or refused.type, refused.message)
 
 
 async def _search(stripe: StripeAccount, payment: "Payment") -> IntentState | None:
@@ -286,6 +279,10 @@ async def _search(stripe: StripeAccount, payment: "Payment") -> IntentState | No
         if intent.metadata.get(PAYMENT_ID) == str(payment.id):
             return intent
     return None
+
+
+def _ended(payment: "Payment", code: str, message: str) -> PaymentFailure:
+    return PaymentFailure(agency_id=payment.agency_id, payment_id=payment.id, code=code, message=message)
 
 
 def _nothing_taken(state: IntentState) -> bool:

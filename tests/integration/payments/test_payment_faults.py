@@ -11,7 +11,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from activities.payments import NOT_ATTEMPTED
+from activities.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
 from activities.stripe_till import StripeNotReady, StripeTill
 from domain.errors import Unavailable
 from domain.tenancy import Role, Tenant
@@ -77,18 +77,17 @@ async def test_an_outage_is_outlasted_and_the_caller_told_meanwhile(till: Till) 
 
 
 async def test_keys_that_stripe_has_forgotten_are_not_trusted(till: Till) -> None:
-    """An intent was made, its answer lost, and a day has passed: it is found by its metadata."""
+    """An intent was made, its answer lost, and its key is no longer known: it is found by its metadata."""
     account = await till.debt()
     payment = await pending(till, account, age=timedelta(hours=30))
     made = await till.account.create_intent(
         payment.amount,
         "USD",
-        key=f"intent/{payment.id}",
+        key=uuid4().hex,
         kinds=["card"],
         payment_method_id="pm_card_visa",
         metadata={"recoup_payment": str(payment.id), "recoup_account": account["id"]},
     )
-    await till.caller.control("clock", advance_s=90_000)
     await PaymentStarter(till.temporal).start(payment)
     ended = await till.ends({"id": str(payment.id)})
     assert (ended["status"], ended["processor_ref"]) == ("succeeded", made.id)
@@ -99,18 +98,26 @@ async def test_keys_that_stripe_has_forgotten_are_not_trusted(till: Till) -> Non
 async def test_what_waited_too_long_is_not_taken_out_of_the_blue(till: Till, made: bool) -> None:
     account = await till.debt()
     payment = await pending(till, account, age=timedelta(days=4))
-    if made:
-        intent = await till.account.create_intent(
-            payment.amount, "USD", key=uuid4().hex, kinds=["card"], payment_method_id="pm_card_visa"
-        )
-        async with till.world.database.transaction(tenant(till)) as tx:
-            await tx.payments.note_intent(payment.id, intent.id)
+    intent = await with_intent(till, payment) if made else None
     await PaymentStarter(till.temporal).start(payment)
     ended = await till.ends({"id": str(payment.id)})
     assert (ended["status"], ended["failure_code"]) == ("failed", NOT_ATTEMPTED)
-    if made:
-        assert (await till.account.retrieve(intent.id)).status == "canceled"
+    if intent is not None:
+        assert (await till.account.retrieve(intent)).status == "canceled"
     assert await till.journals(account) == []
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["never asked", "intent made"])
+async def test_an_account_that_was_disputed_meanwhile_is_not_charged(till: Till, made: bool) -> None:
+    account = await till.debt()
+    payment = await pending(till, account, age=timedelta(hours=1))
+    if made:
+        await with_intent(till, payment)
+    await till.query("UPDATE account SET status = 'disputed' WHERE id = :id", id=account["id"])
+    await PaymentStarter(till.temporal).start(payment)
+    ended = await till.ends({"id": str(payment.id)})
+    assert (ended["status"], ended["failure_code"]) == ("failed", NO_LONGER_TAKEN)
+    assert await till.charges(account) == []
 
 
 async def test_a_process_that_begins_anew_finds_what_was_done(till: Till) -> None:
@@ -204,6 +211,16 @@ async def test_what_only_settings_can_mend_is_waited_for(till: Till) -> None:
 
 def tenant(till: Till) -> Tenant:
     return Tenant.system(till.agency_id, "test")
+
+
+async def with_intent(till: Till, payment: Any) -> str:
+    """Make a payment's intent, unconfirmed; its id."""
+    intent = await till.account.create_intent(
+        payment.amount, "USD", key=uuid4().hex, kinds=["card"], payment_method_id="pm_card_visa"
+    )
+    async with till.world.database.transaction(tenant(till)) as tx:
+        await tx.payments.note_intent(payment.id, intent.id)
+    return intent.id
 
 
 async def pending(till: Till, account: Any, *, age: timedelta = timedelta(0)) -> Any:
