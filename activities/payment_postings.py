@@ -63,6 +63,10 @@ class PaymentChange:
 
     async def note(self, status: PaymentStatus, facts: "IntentFacts") -> None:
         """Write down where a payment stands that has taken nothing."""
+        if self._page_is_open(facts):
+            # Whoever was declined may try again; how it ends, the process says when the page has closed.
+            await self.tx.payments.change(self.payment, processor_ref=facts.intent_ref)
+            return
         if status is P.FAILED:
             await self.tx.payments.change(
                 self.payment, processor_ref=facts.intent_ref, charge_ref=facts.charge_ref
@@ -82,6 +86,11 @@ class PaymentChange:
         )
         if status is P.PROCESSING and before != P.PROCESSING:
             await self._event(f"{self._words()}: the bank has it", before)
+
+    def _page_is_open(self, facts: "IntentFacts") -> bool:
+        """Whether the intent waits for a method on a page on which the debtor pays by themselves."""
+        on_a_page = self.payment.checkout_ref is not None and facts.status == "requires_payment_method"
+        return on_a_page and self.payment.status in {P.PENDING, P.REQUIRES_ACTION}
 
     async def post_received(self) -> None:
         """Post a check or cash, as of the day on which it came."""

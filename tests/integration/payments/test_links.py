@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from activities.payment_books import PaymentBooks
+from activities.payment_messages import IntentFacts, PaymentRef
+from db.scorecard_files import builtin_scorecards
 from tests.integration.payments.till import Json, Till
 
 
@@ -57,6 +61,24 @@ async def test_a_debtor_who_is_declined_may_try_again_on_the_page(till: Till) ->
     await process.signal("provider_spoke")
     assert (await till.ends(payment))["status"] == "succeeded"
     assert await till.balance(account) == "0.00"
+
+
+async def test_a_decline_on_the_page_that_somebody_tells_of_ends_nothing(till: Till) -> None:
+    """As a webhook does: it looks at the intent, not at the page."""
+    payment = (await link(till, await till.debt())).json()
+    books = PaymentBooks(till.world.database, builtin_scorecards(), lambda *_: None)
+    ref = PaymentRef(agency_id=till.agency_id, payment_id=UUID(payment["id"]))
+    facts = IntentFacts(
+        intent_ref=f"pi_{payment['id']}",
+        status="requires_payment_method",
+        amount_received=Decimal(0),
+        currency="USD",
+        created=datetime.now(UTC),
+        failure_code="insufficient_funds",
+    )
+    assert (await books.record_intent(ref, facts)).status == "requires_action"
+    after = await till.get(payment)
+    assert (after["status"], after["action_url"]) == ("requires_action", payment["action_url"])
 
 
 async def test_a_page_that_nobody_paid_on_in_time_ends_the_payment(till: Till) -> None:
