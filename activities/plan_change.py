@@ -7,12 +7,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from activities.account_change import AccountChange
-from activities.plan_ends import ASKED, PlanEnd, end_plan, is_left, pause_plan
+from activities.plan_ends import ASKED, PlanEnd, check_may_be_asked, end_plan, is_left, pause_plan
 from domain.accounts import AccountStatus
 from domain.business_days import business_day_from
 from domain.deadlines import start_of_day
 from domain.errors import Conflict, Invalid
-from domain.payments import PaymentMethod, check_amount, check_takes_payments
+from domain.payments import PaymentMethod, check_amount
 from domain.plan_schedule import (
     Frequency,
     check_first_due,
@@ -136,8 +136,7 @@ class PlanChange:
         self.check_open()
         if self.plan.status != "paused":
             raise Conflict("the plan is not paused", plan_status=self.plan.status)
-        holds = [hold.kind for hold in await self.tx.holds.in_force(self.account.account)]
-        check_takes_payments(self.account.account.status, holds)
+        await check_may_be_asked(self.account)
         await self.go_on("The payment plan goes on")
 
     async def go_on(self, words: str) -> None:
@@ -212,8 +211,7 @@ class PlanChange:
         By the plan's method, which is kept for it, without the debtor being there; or by another one that the
         debtor gives now. ``PaymentRefused`` where the account takes no payments.
         """
-        holds = [hold.kind for hold in await self.tx.holds.in_force(self.account.account)]
-        check_takes_payments(self.account.account.status, holds)
+        await check_may_be_asked(self.account)
         number, tries = instalment.number, instalment.tries + 1
         if payment_method is not None:
             way = {"payment_method": payment_method, "authorised_at": self.now}

@@ -10,7 +10,7 @@ from domain.payments import PaymentRefused, check_takes_payments
 
 if TYPE_CHECKING:
     from activities.account_change import AccountChange
-    from db.models import PaymentPlan, PlanInstalment
+    from db.models import Dispute, PaymentPlan, PlanInstalment
 
 PlanEnd = Literal["completed", "broken", "cancelled"]
 
@@ -32,14 +32,34 @@ def is_left(instalment: "PlanInstalment") -> bool:
     return instalment.status == "scheduled" or in_grace
 
 
-async def forbidden(change: "AccountChange") -> str | None:
-    """Why the account takes no payments now: ``DISPUTED``, ``HELD``, or None where it does."""
+async def check_may_be_asked(change: "AccountChange") -> None:
+    """``PaymentRefused`` while a debtor must not be asked for money by a plan.
+
+    That is where the account takes no payments, and, whatever status was set by hand, until a dispute of the
+    validation period is answered (12 CFR 1006.38(d)(2)).
+    """
     holds = [hold.kind for hold in await change.tx.holds.in_force(change.account)]
+    check_takes_payments(change.account.status, holds)
+    if dispute := await _unanswered(change):
+        raise PaymentRefused(
+            "the debt is disputed; nothing is asked for until that is answered (12 CFR 1006.38(d)(2))",
+            dispute_id=str(dispute.id),
+        )
+
+
+async def forbidden(change: "AccountChange") -> str | None:
+    """Why the debtor must not be asked for money now: ``DISPUTED``, ``HELD``, or None where they may be."""
     try:
-        check_takes_payments(change.account.status, holds)
+        await check_may_be_asked(change)
     except PaymentRefused:
-        return DISPUTED if change.account.status is AccountStatus.DISPUTED else HELD
+        disputed = change.account.status is AccountStatus.DISPUTED or await _unanswered(change)
+        return DISPUTED if disputed else HELD
     return None
+
+
+async def _unanswered(change: "AccountChange") -> "Dispute | None":
+    dispute = await change.tx.disputes.open_on(change.account.id)
+    return dispute if dispute is not None and dispute.in_period else None
 
 
 async def pause_plan(change: "AccountChange", plan: "PaymentPlan", because: str) -> None:

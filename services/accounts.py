@@ -20,6 +20,7 @@ from services.account_views import (
 from services.commands import CommandKey, carry_out
 from services.lifecycle_view import LifecycleReader, WorkflowView
 from services.placing import PlacementForm, place_account
+from services.plan_steps import next_instalment
 from services.ssn import SEES_SSN, shown_ssn
 
 if TYPE_CHECKING:
@@ -83,11 +84,13 @@ class AccountService:
             return await tx.timeline.page(account_id, position, limit)
 
     async def workflow(self, who: Principal, account_id: UUID) -> WorkflowView:
-        """What the account's workflow waits for. ``NotFound`` as ``get``."""
+        """What the account's workflow waits for, and its payment plan. ``NotFound`` as ``get``."""
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
             await visible_account(tx, who, account_id)
-        return await self._lifecycles.read(account_id)
+            instalment = await next_instalment(tx, account_id)
+        view = await self._lifecycles.read(account_id)
+        return view if instalment is None else view.with_step(instalment)
 
     async def create(self, who: Principal, command: CommandKey, form: PlacementForm) -> "Answer":
         """Place an account and answer it in detail (201); then ask for admission.

@@ -37,6 +37,14 @@ class WorkflowView(View):
     web_ui_url: str
     problem: str | None = None
 
+    def with_step(self, step: NextStep) -> "WorkflowView":
+        """The same with something else that is waited for, in its place: the nearest first."""
+        steps = (*self.next, step)
+        timed = sorted((one.at, place) for place, one in enumerate(steps) if one.at is not None)
+        untimed = [one for one in steps if one.at is None]
+        next_ = (*(steps[place] for _, place in timed), *untimed)
+        return self.model_copy(update={"next": next_})
+
 
 class _Description(BaseModel):
     """What the lifecycle's query ``describe`` answers."""

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from activities.account_change import AccountChange
+from activities.plan_ends import check_may_be_asked
 from activities.stripe_accounts import NoStripeCredentials
 from domain.accounts import AccountStatus, check_move
 from domain.errors import Conflict, Invalid
-from domain.payments import check_takes_payments
 from domain.plan_schedule import ScheduledInstalment, check_first_due, schedule
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ async def _check_account(change: AccountChange) -> None:
     account = change.account
     if account.status is not S.PAYMENT_PLAN:
         check_move(account.status, S.PAYMENT_PLAN)
-    holds = [hold.kind for hold in await change.tx.holds.in_force(account)]
-    check_takes_payments(account.status, holds)
+    await check_may_be_asked(change)
     if standing := await change.tx.plans.open_on(account.id):
         raise Conflict("the account has a payment plan already; end that first", plan_id=str(standing.id))
     if account.balance <= 0:
