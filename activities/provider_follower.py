@@ -60,9 +60,15 @@ class ProviderFollower:
 
         Raises what ``StripeNews`` and ``PaymentBooks`` raise; repeated, it goes on from where it was.
         """
-        news = await self._news.of_intent(agency_id, intent_ref, whole=whole)
-        if news is None:
-            return Followed(reason=NOT_THERE)
+        news = await self.look(agency_id, intent_ref, whole=whole)
+        return Followed(reason=NOT_THERE) if news is None else await self.bring(agency_id, news)
+
+    async def look(self, agency_id: "UUID", intent_ref: str, *, whole: bool = True) -> "News | None":
+        """What is true of an intent, before anything is recorded of it; None where there is none."""
+        return await self._news.of_intent(agency_id, intent_ref, whole=whole)
+
+    async def bring(self, agency_id: "UUID", news: "News") -> Followed:
+        """Record what is true of an intent. Raises what ``PaymentBooks`` raises."""
         async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
             payment, reason = await _payment_of(tx, news)
             if payment is None:

@@ -42,6 +42,7 @@ from services.onboarding.sources import SourceService
 from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.passwords import Passwords
+from services.payment_reconciliations import PaymentReconciliationService
 from services.payment_starts import PaymentStarter
 from services.payments import PaymentService
 from services.plan_starts import PlanStarter
@@ -98,6 +99,7 @@ class Services:
     webhooks: WebhookService
     inbox: InboxService
     inbox_dispatcher: InboxDispatcher
+    payment_reconciliations: PaymentReconciliationService
     fingerprint_key: bytes
 
     async def close(self) -> None:
@@ -174,6 +176,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         webhooks=WebhookService(database, dispatcher.soon),
         inbox=InboxService(database, stripe_accounts, start_event),
         inbox_dispatcher=dispatcher,
+        payment_reconciliations=PaymentReconciliationService(database, client, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 

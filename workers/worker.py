@@ -21,6 +21,8 @@ from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
 from activities.payment_books import PaymentBooks
+from activities.payment_reconciliation import ReconciliationActivities
+from activities.payment_sweep import PaymentSweepActivities
 from activities.payments import PaymentActivities
 from activities.plans import PlanActivities, PlanMethods
 from activities.polling import PollActivities
@@ -30,6 +32,7 @@ from activities.provider_follower import ProviderFollower
 from activities.refunds import RefundActivities
 from activities.scoring import ScoringActivities
 from activities.stripe_accounts import StripeAccounts
+from activities.stripe_lists import StripeLists
 from activities.stripe_news import StripeNews
 from activities.stripe_refunds import StripeRefunds
 from activities.stripe_till import StripeTill
@@ -39,8 +42,9 @@ from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
 from gateways.stripe import StripeGateway
-from services.inbox_starts import ProcessWaker
+from services.inbox_starts import InboxStarter, ProcessWaker
 from services.notices import Signaller
+from services.payment_starts import PaymentStarter
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
 from workers.starters import lifecycle_starter
@@ -50,6 +54,7 @@ from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
+from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.payments import PaymentProcess, RefundProcess
 from workflows.plans import PaymentPlan
 from workflows.portfolio import PortfolioImport, PortfolioPoll
@@ -91,6 +96,8 @@ WORKFLOWS: Sequence[type] = (
     RefundProcess,
     PaymentPlan,
     InboxEvent,
+    PaymentSweep,
+    PaymentReconciliation,
 )
 
 
@@ -144,6 +151,9 @@ def activities_of(
     plan_methods = PlanMethods(db, StripeWallet(stripe))
     follower = ProviderFollower(db, books, StripeNews(stripe), ProcessWaker(client).wake)
     inbox = InboxActivities(db, follower)
+    starter = PaymentStarter(client)
+    sweep = PaymentSweepActivities(db, starter.start, starter.start_refund, InboxStarter(client).start)
+    reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
@@ -155,7 +165,14 @@ def activities_of(
             *_methods(inbox),
         ],
         queues.MONEY: [*_methods(payments), *_methods(refunds), *_methods(inbox), *_methods(plan_methods)],
-        queues.BULK: [*_methods(imports), *_methods(polling), *_methods(scoring), *_methods(assignment)],
+        queues.BULK: [
+            *_methods(imports),
+            *_methods(polling),
+            *_methods(scoring),
+            *_methods(assignment),
+            *_methods(sweep),
+            *_methods(reconciliation),
+        ],
     }
 
 

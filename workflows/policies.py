@@ -91,3 +91,11 @@ INBOX_STEP: ActivityPolicy = {
     "retry_policy": _PATIENT,
 }
 """What a provider has told us is looked up there: given up after a while, for a sweep tries it again."""
+
+RECONCILIATION_STEP: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "schedule_to_close_timeout": timedelta(minutes=50),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": _PATIENT,
+}
+"""A walk through the provider's lists: given up before the next run is due, which looks back as far."""

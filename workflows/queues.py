@@ -82,3 +82,18 @@ def inbox_workflow_id(event_id: UUID) -> str:
 def plan_workflow_id(plan_id: UUID) -> str:
     """``PaymentPlan`` of one plan."""
     return f"plan/{plan_id}"
+
+
+def payment_sweep_workflow_id(agency_id: UUID) -> str:
+    """``PaymentSweep`` of one agency; a schedule appends a timestamp."""
+    return f"payment-sweep/{agency_id}"
+
+
+def reconciliation_workflow_id(run_id: UUID) -> str:
+    """``PaymentReconciliation`` of one run that was asked for."""
+    return f"payment-reconciliation/{run_id}"
+
+
+def hourly_reconciliation_workflow_id(agency_id: UUID) -> str:
+    """``PaymentReconciliation`` as an agency's schedule starts it; Temporal appends the time."""
+    return f"payment-reconciliation/hourly/{agency_id}"

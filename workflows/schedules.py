@@ -6,11 +6,13 @@ from uuid import UUID
 
 from activities.assignment import AssignmentRequest
 from activities.messages import AgencyRef
+from activities.reconciliation_messages import ReconciliationRequest, SweepRequest
 from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.notices import NoticeDelivery
+from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.portfolio import PortfolioPoll
 from workflows.scoring import PortfolioScoring
 
@@ -23,6 +25,15 @@ ADMISSION_SWEEP = timedelta(minutes=5)
 
 NOTICE_DELIVERY = timedelta(minutes=5)
 """How soon a lifecycle that could not be told of a change of its account is told at the latest."""
+
+PAYMENT_SWEEP = timedelta(minutes=5)
+"""How soon a payment, a refund or an event that Temporal did not take is started at the latest."""
+
+RECONCILIATION = timedelta(hours=1)
+"""How soon a difference from Stripe's books is found at the latest."""
+
+RECONCILIATION_CATCH_UP = timedelta(hours=3)
+"""An hour that Temporal missed is made up for, once: runs look three days back."""
 
 SCORING_AT = time(4, 30)
 """When the nightly scoring starts, in the agency's own time zone: a time that no zone skips or repeats
@@ -69,7 +80,7 @@ class DeclaredSchedule:
     id: str
     workflow: str
     workflow_id: str
-    argument: AgencyRef | ScoringRequest | AssignmentRequest
+    argument: AgencyRef | ScoringRequest | AssignmentRequest | SweepRequest | ReconciliationRequest
     timing: Every | Daily
     task_queue: str
     summary: str
@@ -91,6 +102,16 @@ def notice_schedule_id(agency_id: UUID) -> str:
     return f"notice-delivery/{agency_id}"
 
 
+def payment_sweep_schedule_id(agency_id: UUID) -> str:
+    """The schedule that starts payments, refunds and events that Temporal did not take."""
+    return f"payment-sweep/{agency_id}"
+
+
+def reconciliation_schedule_id(agency_id: UUID) -> str:
+    """The schedule that compares an agency's payments with Stripe's books."""
+    return f"payment-reconciliation/{agency_id}"
+
+
 def scoring_schedule_id(agency_id: UUID) -> str:
     """The schedule that scores all of an agency's accounts each night."""
     return f"portfolio-scoring/{agency_id}"
@@ -107,6 +128,8 @@ def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
         poll_schedule_id(agency_id),
         sweep_schedule_id(agency_id),
         notice_schedule_id(agency_id),
+        payment_sweep_schedule_id(agency_id),
+        reconciliation_schedule_id(agency_id),
         scoring_schedule_id(agency_id),
         assignment_schedule_id(agency_id),
     )
@@ -142,6 +165,25 @@ def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple
             timing=Every(NOTICE_DELIVERY),
             task_queue=queues.LIFECYCLE,
             summary="delivery of notices to lifecycles",
+        ),
+        DeclaredSchedule(
+            id=payment_sweep_schedule_id(agency_id),
+            workflow=PaymentSweep.__name__,
+            workflow_id=queues.payment_sweep_workflow_id(agency_id),
+            argument=SweepRequest(agency_id=agency_id),
+            timing=Every(PAYMENT_SWEEP),
+            task_queue=queues.LIFECYCLE,
+            summary="sweep of payments and events that wait",
+        ),
+        DeclaredSchedule(
+            id=reconciliation_schedule_id(agency_id),
+            workflow=PaymentReconciliation.__name__,
+            workflow_id=queues.hourly_reconciliation_workflow_id(agency_id),
+            argument=ReconciliationRequest(agency_id=agency_id),
+            timing=Every(RECONCILIATION),
+            task_queue=queues.LIFECYCLE,
+            summary="reconciliation with the payment provider",
+            catch_up=RECONCILIATION_CATCH_UP,
         ),
         DeclaredSchedule(
             id=scoring_schedule_id(agency_id),

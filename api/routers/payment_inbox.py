@@ -14,7 +14,7 @@ from services.inbox import InboxEventView, MatchedView, MatchForm
 router = APIRouter(prefix="/payments/inbox", tags=["payments"])
 
 InboxStatus = Literal["received", "handled", "ignored", "unmatched", "failed"]
-StatusQuery = Annotated[list[InboxStatus] | None, Query(description="several are any of them")]
+StatusQuery = Annotated[list[InboxStatus] | None, Query(alias="status", description="may be repeated")]
 
 
 @router.get("", responses=READ_ERRORS)

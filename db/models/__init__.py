@@ -28,6 +28,7 @@ from db.models.payments import (
     PaymentReconciliationRun,
     PlanInstalment,
     ProcessorBreak,
+    ProcessorItem,
     Refund,
     StripeCredentials,
 )
@@ -74,6 +75,7 @@ TENANT_TABLES = (
     "plan_instalment",
     "posting",
     "processor_break",
+    "processor_item",
     "promise",
     "refund",
     "scoring_chunk",
@@ -129,6 +131,7 @@ __all__ = [
     "PlanInstalment",
     "Posting",
     "ProcessorBreak",
+    "ProcessorItem",
     "Promise",
     "RefreshToken",
     "Refund",

@@ -318,6 +318,27 @@ class PaymentReconciliationRun(Base):
     completed_at: Mapped[Instant | None]
 
 
+class ProcessorItem(Base):
+    """A charge, refund or dispute as a reconciliation has it from Stripe; there until the run has ended."""
+
+    __tablename__ = "processor_item"
+    __table_args__ = (
+        CheckConstraint("kind IN ('charge', 'refund', 'dispute')", "kind"),
+        Index(None, "run_id", "intent_ref"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(
+        ForeignKey("payment_reconciliation.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    ref: Mapped[str] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    intent_ref: Mapped[str | None]
+    status: Mapped[str]
+    amount: Mapped[Amount]
+    currency: Mapped[str]
+
+
 class ProcessorBreak(Base):
     """A difference between our books and Stripe's that no look-up has mended."""
 

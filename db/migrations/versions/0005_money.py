@@ -19,6 +19,7 @@ TENANT_TABLES = (
     "payment_reconciliation",
     "plan_instalment",
     "processor_break",
+    "processor_item",
     "refund",
     "stripe_credentials",
 )
@@ -279,6 +280,22 @@ CREATE TABLE payment_reconciliation (
 );
 CREATE INDEX ix_payment_reconciliation_agency_id_id ON payment_reconciliation (agency_id, id);
 
+CREATE TABLE processor_item (
+    run_id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    agency_id UUID NOT NULL,
+    intent_ref TEXT,
+    status TEXT NOT NULL,
+    amount NUMERIC(14, 2) NOT NULL,
+    currency TEXT NOT NULL,
+    CONSTRAINT pk_processor_item PRIMARY KEY (run_id, kind, ref),
+    CONSTRAINT fk_processor_item_run_id_payment_reconciliation
+        FOREIGN KEY (run_id) REFERENCES payment_reconciliation (id) ON DELETE CASCADE,
+    CONSTRAINT ck_processor_item_kind CHECK (kind IN ('charge', 'refund', 'dispute'))
+);
+CREATE INDEX ix_processor_item_run_id_intent_ref ON processor_item (run_id, intent_ref);
+
 CREATE TABLE processor_break (
     id UUID DEFAULT uuidv7() NOT NULL,
     agency_id UUID NOT NULL,
@@ -337,6 +354,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "processor_break",
+        "processor_item",
         "payment_reconciliation",
         "inbox_event",
         "stripe_credentials",

@@ -1,0 +1,204 @@
+"""Reconciliations with the payment provider: their runs, what is to be looked up, and what does not agree."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.keyset import Position, newest_first
+from db.models import Payment, PaymentReconciliationRun, ProcessorBreak, Refund
+from db.store import Store
+from domain.errors import Conflict, NotFound
+from domain.payments import UNFINISHED
+
+Run = PaymentReconciliationRun
+
+ABANDONED_AFTER = timedelta(hours=6)
+"""A run that is older than this and has not ended never will."""
+
+LEFT_ALONE = timedelta(minutes=1)
+"""How long whoever has made a row has to start what follows it."""
+
+PLANS_HAVE = timedelta(days=1)
+"""How long a plan has to start the payment of an instalment: it does so itself, when it comes to it."""
+
+
+class ReconciliationGoing(Conflict):
+    """Another reconciliation of the agency's payments is at work."""
+
+    type = "reconciliation-going"
+    title = "A reconciliation is going"
+
+
+class Unfinished(NamedTuple):
+    """A payment that is not final, and what Stripe knows it by: an intent or a payment page."""
+
+    payment_id: UUID
+    intent_ref: str | None
+    checkout_ref: str | None
+
+
+class ReconciliationStore(Store):
+    """Reconciliations of one agency's payments."""
+
+    async def open(
+        self, run_id: UUID, *, origin: str, requested_by: str, since: datetime, until: datetime
+    ) -> Run:
+        """Make a run, or find the one that has this id."""
+        await self._session.execute(
+            insert(Run)
+            .values(
+                id=run_id,
+                agency_id=self._agency_id,
+                origin=origin,
+                requested_by=requested_by,
+                since=since,
+                until=until,
+            )
+            .on_conflict_do_nothing()
+        )
+        return await self.get(run_id)
+
+    async def refuse_second(self, run_id: UUID) -> None:
+        """``ReconciliationGoing`` while another run than this one is at work."""
+        going = await self._session.scalar(
+            select(Run.id).where(
+                Run.agency_id == self._agency_id,
+                Run.status == "running",
+                Run.id != run_id,
+                Run.created_at > func.now() - ABANDONED_AFTER,
+            )
+        )
+        if going is not None:
+            raise ReconciliationGoing(
+                f"the reconciliation {going} is going; ask again when it has ended", run_id=str(going)
+            )
+
+    async def get(self, run_id: UUID) -> Run:
+        """One run. ``NotFound``."""
+        run = await self._session.scalar(
+            self._runs().where(Run.id == run_id).execution_options(populate_existing=True)
+        )
+        if run is None:
+            raise NotFound("there is no such reconciliation")
+        return run
+
+    async def page(self, position: Position | None, limit: int) -> Sequence[Run]:
+        """Runs, newest first, keyed by ``(created_at, id)``."""
+        query = newest_first(self._runs(), (Run.created_at, Run.id), position, limit)
+        return (await self._session.scalars(query)).all()
+
+    async def end(
+        self, run_id: UUID, *, looked_up: int = 0, mended: int = 0, breaks: int = 0, reason: str | None = None
+    ) -> Run:
+        """End a run, once: completed, or failed for ``reason``."""
+        await self._session.execute(
+            update(Run)
+            .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status == "running")
+            .values(
+                status="failed" if reason else "completed",
+                looked_up=looked_up,
+                mended=mended,
+                breaks=breaks,
+                reason=reason,
+                completed_at=func.now(),
+            )
+        )
+        return await self.get(run_id)
+
+    async def waiting_payments(self, after: UUID | None, limit: int) -> Sequence[Payment]:
+        """Payments behind ``after``, by id, that are pending though whoever made them has had the time to
+        start their process; it may be at work all the same."""
+        query = (
+            select(Payment)
+            .where(
+                Payment.agency_id == self._agency_id,
+                Payment.status == "pending",
+                Payment.created_at < func.now() - LEFT_ALONE,
+                (Payment.origin != "plan") | (Payment.created_at < func.now() - PLANS_HAVE),
+            )
+            .order_by(Payment.id)
+            .limit(limit)
+        )
+        if after is not None:
+            query = query.where(Payment.id > after)
+        return (await self._session.scalars(query)).all()
+
+    async def waiting_refunds(self, after: UUID | None, limit: int) -> Sequence[tuple[Payment, Refund]]:
+        """Refunds that were asked for here and that nobody has brought to Stripe; as ``waiting_payments``."""
+        query = (
+            select(Payment, Refund)
+            .join(Payment, (Payment.agency_id == self._agency_id) & (Payment.id == Refund.payment_id))
+            .where(
+                Refund.agency_id == self._agency_id,
+                Refund.status == "pending",
+                Refund.origin == "request",
+                Refund.processor_ref.is_(None),
+                Refund.created_at < func.now() - LEFT_ALONE,
+            )
+            .order_by(Refund.id)
+            .limit(limit)
+        )
+        if after is not None:
+            query = query.where(Refund.id > after)
+        return [(payment, refund) for payment, refund in await self._session.execute(query)]
+
+    async def unfinished(self, after: UUID | None, limit: int) -> Sequence[Unfinished]:
+        """Payments behind ``after``, by id, that are not final at Stripe, or of which a refund is not."""
+        values = {
+            "agency": self._agency_id,
+            "after": after,
+            "unfinished": sorted(UNFINISHED),
+            "limit": limit,
+        }
+        return [Unfinished(*row) for row in await self._session.execute(_UNFINISHED, values)]
+
+    def _runs(self) -> "Select[Run]":
+        return select(Run).where(Run.agency_id == self._agency_id)
+
+
+class BreakStore(Store):
+    """Differences from Stripe's books that no look has mended."""
+
+    async def page(
+        self, position: Position | None, limit: int, *, states: Sequence[str] = (), kinds: Sequence[str] = ()
+    ) -> Sequence[ProcessorBreak]:
+        """Breaks, newest first, keyed by ``(id,)``."""
+        query = select(ProcessorBreak).where(ProcessorBreak.agency_id == self._agency_id)
+        if states:
+            query = query.where(ProcessorBreak.state.in_(states))
+        if kinds:
+            query = query.where(ProcessorBreak.kind.in_(kinds))
+        columns = (ProcessorBreak.id,)
+        return (await self._session.scalars(newest_first(query, columns, position, limit))).all()
+
+    async def open_refs(self, after: str, limit: int) -> Sequence[tuple[str, str | None]]:
+        """What open breaks are about, behind ``after``: id at Stripe, and the intent that it belongs to, if
+        known here."""
+        rows = await self._session.execute(
+            _OPEN_REFS, {"agency": self._agency_id, "after": after, "limit": limit}
+        )
+        return [(ref, intent) for ref, intent in rows]
+
+
+_UNFINISHED = text("""
+    SELECT p.id, p.processor_ref, p.checkout_ref
+      FROM payment p
+     WHERE p.agency_id = :agency AND (CAST(:after AS uuid) IS NULL OR p.id > CAST(:after AS uuid))
+       AND (p.processor_ref IS NOT NULL OR p.checkout_ref IS NOT NULL)
+       AND (p.status = ANY (:unfinished) OR p.id IN (
+            SELECT r.payment_id FROM refund r
+             WHERE r.agency_id = :agency AND r.status = 'pending' AND r.processor_ref IS NOT NULL))
+     ORDER BY p.id LIMIT :limit
+""")
+
+_OPEN_REFS = text("""
+    SELECT DISTINCT ON (b.processor_ref) b.processor_ref,
+           CASE WHEN b.processor_ref LIKE 'pi\\_%' THEN b.processor_ref ELSE p.processor_ref END
+      FROM processor_break b LEFT JOIN payment p ON p.agency_id = :agency AND p.id = b.payment_id
+     WHERE b.agency_id = :agency AND b.state = 'open' AND b.processor_ref > :after
+     ORDER BY b.processor_ref LIMIT :limit
+""")
