@@ -35,7 +35,7 @@ class CurrencyDiffers(Conflict):
 class PaymentChange:
     """A payment that this transaction has locked, its account before it.
 
-    ``noted``: the account's lifecycle is to be told of what was changed.
+    ``noted``: the account's lifecycle, or its plan, is to be told of what was changed.
     """
 
     def __init__(self, account: AccountChange, payment: "Payment") -> None:
@@ -109,7 +109,7 @@ class PaymentChange:
         await self.tx.payments.change(
             self.payment, status=P.FAILED.value, failure_code=code, failure_message=message, action_url=None
         )
-        await plan_follows(self.account, self.payment)
+        await self._have_plan_follow()
         await self._event(f"{self._words()} failed: {code.replace('_', ' ')}", before, failure_code=code)
         await self._record("payment.failed", {"failure_code": code})
         await self._tell("account_changed")
@@ -234,7 +234,7 @@ class PaymentChange:
         await self._event(f"{self._words()} received", before, amount=format(self.payment.amount, "f"))
         await self._record("payment.posted", {"amount": self.payment.amount, "journal_id": journal_id})
         await came_in(self.account, occurred_at)
-        await plan_follows(self.account, self.payment)
+        await self._have_plan_follow()
         await self._tell("payment_posted")
 
     async def _restate(self) -> str:
@@ -250,7 +250,7 @@ class PaymentChange:
         )
         status = status_of_money(self.payment.amount, refunded, charged_back=charged_back)
         await self.tx.payments.change(self.payment, status=status.value, refunded_amount=refunded)
-        await plan_follows(self.account, self.payment)
+        await self._have_plan_follow()
         return before
 
     def _journal(self) -> "UUID":
@@ -274,6 +274,9 @@ class PaymentChange:
 
     async def _record(self, action: str, new: dict[str, object]) -> None:
         await self.account.record(action, "payment", self.payment.id, new)
+
+    async def _have_plan_follow(self) -> None:
+        self.noted |= await plan_follows(self.account, self.payment)
 
     async def _tell(self, signal: "NoticeSignal") -> None:
         # One that starts at this moment is told when it is marked (``AdmissionStore.admit``).

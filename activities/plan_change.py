@@ -276,12 +276,17 @@ class PlanChange:
 
     async def _make_good_what_is_late(self) -> None:
         """One that was declined is paid by other money, when so much has come since it was asked for."""
+        late, received = await self._received_for_what_is_late()
+        if late is not None and received >= late.amount:
+            await self.tx.plans.mark_paid(late)
+
+    async def _received_for_what_is_late(self) -> "tuple[PlanInstalment | None, Decimal]":
+        """The instalment that was declined, and what came in otherwise since it was asked for."""
         late = next((one for one in self.left if one.tries), None)
         if late is None or late.asked_on is None:
-            return
+            return None, Decimal(0)
         since = start_of_day(late.asked_on, self.zone)
-        if await self.tx.plans.received_otherwise(self.plan, since) >= late.amount:
-            await self.tx.plans.mark_paid(late)
+        return late, max(await self.tx.plans.received_otherwise(self.plan, since), Decimal(0))
 
     async def _count_what_came(self) -> None:
         received = await self.tx.payments.received_since(self.plan.account_id, self.plan.created_at)
@@ -293,8 +298,8 @@ class PlanChange:
             await self.tx.plans.mark_paid(one)
 
     async def _owed(self, offer: "SettlementOffer | None") -> Decimal:
-        """What may be asked for yet, beside what is under way and, of a debtor who pays by themselves, has
-        come in for an instalment in part."""
+        """What may be asked for yet beside what is under way; and what has come in for an instalment in part,
+        of one that is late or of a debtor who pays by themselves, which counts for that one."""
         owed = self.account.account.balance
         if offer is not None:
             since = offer.resolved_at or offer.made_at
@@ -302,7 +307,10 @@ class PlanChange:
             owed = min(owed, offer.amount - received)
         if self.under_way is not None:
             owed -= self.under_way.amount
-        if not self.by_provider:
+        if self.by_provider:
+            _, received = await self._received_for_what_is_late()
+            owed += received
+        else:
             received = await self.tx.payments.received_since(self.plan.account_id, self.plan.created_at)
             paid = sum(self._amounts(one for one in self.instalments if one.status == "paid"), Decimal(0))
             owed += max(received - paid, Decimal(0))

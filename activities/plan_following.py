@@ -15,20 +15,24 @@ P = PaymentStatus
 WENT_BACK = frozenset({P.REFUNDED, P.DISPUTED})
 
 
-async def plan_follows(account: AccountChange, payment: "Payment") -> None:
+async def plan_follows(account: AccountChange, payment: "Payment") -> bool:
     """Bring the instalment that a payment is of, and the plan of its account, in line with the payment.
 
-    For whoever has just written its status, after what that means for the account.
+    For whoever has just written its status, after what that means for the account. Whether there is such a
+    plan, whose workflow is then noted to be told.
     """
-    now = datetime.now(UTC)
+    plans, now = account.tx.plans, datetime.now(UTC)
     if payment.instalment_id is not None:
-        plan = await account.tx.plans.of_instalment(payment.instalment_id)
-        change = await PlanChange.of(account, plan, now)
+        change = await PlanChange.of(account, await plans.of_instalment(payment.instalment_id), now)
         [instalment] = [one for one in change.instalments if one.id == payment.instalment_id]
         await settle_instalment(change, instalment, payment)
-        await change.fit()
-    elif (open_one := await account.tx.plans.open_on(account.account.id)) is not None:
-        await (await PlanChange.of(account, open_one, now)).fit()
+    elif (plan := await plans.open_on(account.account.id)) is not None:
+        change = await PlanChange.of(account, plan, now)
+    else:
+        return False
+    await change.fit()
+    await account.tx.lifecycles.notify([account.account.id])
+    return True
 
 
 async def settle_instalment(change: PlanChange, instalment: "PlanInstalment", payment: "Payment") -> None:
@@ -53,13 +57,15 @@ async def _declined(change: PlanChange, instalment: "PlanInstalment") -> None:
     if not change.is_open:
         await plans.change_instalment(instalment, status="cancelled")
         return
+    # Never before the day on which it was asked for: whoever asks may have another clock.
+    day = max(change.today, instalment.asked_on or change.today)
     words = f"Instalment {instalment.number} of {len(change.instalments)} was declined"
     if await plans.declines(instalment.id) < MOST_TRIES:
-        again = next_try_after(change.today)
+        again = next_try_after(day)
         await plans.change_instalment(instalment, status="scheduled", next_try_on=again)
         words += f"; it is asked for again on {again}"
     else:
-        again = last_day_of_grace(change.today)
+        again = last_day_of_grace(day)
         await plans.change_instalment(instalment, status="missed", next_try_on=again)
         words += f" for the last time; unless it is paid by {again} the plan is broken"
     await change.account.event(
