@@ -11,11 +11,12 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from activities.payment_messages import IntentFacts
 from activities.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
 from activities.stripe_till import StripeNotReady, StripeTill
 from domain.errors import Unavailable
 from domain.tenancy import Role, Tenant
-from gateways.stripe import StripeAccount
+from gateways.stripe import PaymentDeclined, StripeAccount
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
@@ -63,6 +64,21 @@ async def test_a_decline_whose_answer_is_lost_stays_one_decline(till: Till, kind
     [intent] = await till.intents(account)
     attempts = await till.caller.get("charges", payment_intent=intent["id"])
     assert len(attempts["data"]) == 1
+
+
+async def test_a_decline_is_found_when_its_key_is_forgotten(till: Till) -> None:
+    """A second attempt looks first, and does not ask at all."""
+    payment = await pending(till, await till.debt(), payment_method="pm_card_chargeDeclinedExpiredCard")
+    intent = await with_intent(till, payment)
+    with pytest.raises(PaymentDeclined):
+        await till.account.confirm(intent, key=uuid4().hex)
+    async with till.world.database.transaction(tenant(till)) as tx:
+        payment = await tx.payments.get(payment.id)
+    asked = till.breaks("unavailable", CONFIRM, count=None)
+    said = await StripeTill(Fixed(till.account), return_url=till.stripe.url).confirm(payment, attempt=2)
+    assert isinstance(said, IntentFacts)
+    assert (said.status, said.failure_code) == ("requires_payment_method", "expired_card")
+    assert asked.hits == 0
 
 
 async def test_an_outage_is_outlasted_and_the_caller_told_meanwhile(till: Till) -> None:
@@ -216,14 +232,20 @@ def tenant(till: Till) -> Tenant:
 async def with_intent(till: Till, payment: Any) -> str:
     """Make a payment's intent, unconfirmed; its id."""
     intent = await till.account.create_intent(
-        payment.amount, "USD", key=uuid4().hex, kinds=["card"], payment_method_id="pm_card_visa"
+        payment.amount,
+        "USD",
+        key=uuid4().hex,
+        kinds=["card"],
+        payment_method_id=payment.payment_method,
     )
     async with till.world.database.transaction(tenant(till)) as tx:
         await tx.payments.note_intent(payment.id, intent.id)
     return intent.id
 
 
-async def pending(till: Till, account: Any, *, age: timedelta = timedelta(0)) -> Any:
+async def pending(
+    till: Till, account: Any, *, age: timedelta = timedelta(0), payment_method: str = "pm_card_visa"
+) -> Any:
     """A payment whose row was written and that nobody has started."""
     async with till.world.database.transaction(tenant(till)) as tx:
         return await tx.payments.add(
@@ -233,6 +255,6 @@ async def pending(till: Till, account: Any, *, age: timedelta = timedelta(0)) ->
             amount=Decimal("40.00"),
             currency="USD",
             method="card",
-            payment_method="pm_card_visa",
+            payment_method=payment_method,
             created_at=datetime.now(UTC) - age,
         )
