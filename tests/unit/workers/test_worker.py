@@ -23,7 +23,7 @@ def database() -> Database:
 
 
 def _worker(settings: Settings, database: Database) -> object:
-    return activities_of(settings, database, client=Any, storage=Any)
+    return activities_of(settings, database, client=Any, storage=Any, stripe=Any)
 
 
 def _api(settings: Settings, database: Database) -> object:
