@@ -147,15 +147,20 @@ class AccountChange:
         await self._balance(-parts.debt, journal_id)
         return journal_id
 
-    async def forgive_rest(self, *, key: str, occurred_at: "datetime") -> UUID | None:
-        """Write off the balance, as a settlement says; the journal's id, None where nothing was left."""
-        balance = self.account.balance
-        if balance == 0:
+    async def forgive_rest(
+        self, amount: "Decimal | None" = None, *, key: str, occurred_at: "datetime"
+    ) -> UUID | None:
+        """Write off the balance, or an amount of it, as a settlement says; None where nothing was left.
+
+        The journal's id.
+        """
+        forgiven = self.account.balance if amount is None else amount
+        if forgiven == 0:
             return None
         journal_id = await self.tx.ledger.forgive(
-            self.account.id, balance, self.account.currency, key=key, occurred_at=occurred_at
+            self.account.id, forgiven, self.account.currency, key=key, occurred_at=occurred_at
         )
-        await self._balance(-balance, journal_id)
+        await self._balance(-forgiven, journal_id)
         return journal_id
 
     async def owe_again(self, write_off_id: UUID, *, key: str, occurred_at: "datetime") -> None:

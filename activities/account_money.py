@@ -9,6 +9,7 @@ from domain.deadlines import promise_deadline
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
+    from uuid import UUID
 
     from db.account_changes import LockedAccount
     from db.models import Promise, SettlementOffer
@@ -37,11 +38,14 @@ async def came_in(change: AccountChange, occurred_at: "datetime") -> None:
 
 async def went_back(change: AccountChange, occurred_at: "datetime") -> None:
     """A settlement that is no longer paid does not last; an account that was settled or closed as paid and
-    owes again is worked again.
+    owes again is worked again. What was paid beyond a settlement and went back is forgiven instead.
     """
     offer = await change.tx.offers.kept_on(change.account.id)
-    if offer is not None and await _received(change, offer) < offer.amount:
-        await _owe_again(change, offer, occurred_at)
+    if offer is not None:
+        if await _received(change, offer) < offer.amount:
+            await _owe_again(change, offer, occurred_at)
+        elif offer.write_off_id is not None and (back := await change.tx.offers.given_back(offer)) > 0:
+            await _forgive_anew(change, offer, offer.write_off_id, back, occurred_at)
     if change.account.balance > 0 and _was_paid(change.account):
         await change.move(S.IN_CONTACT, "A payment was reversed: a balance is left")
         dispute = await change.tx.disputes.reopen(change.account.id)
@@ -92,6 +96,29 @@ async def _settle_if_reached(
         forgiven=format(forgiven, "f"),
     )
     await change.move(S.SETTLED, "Settled as agreed", reason=SETTLED_FOR_LESS, offer_id=str(offer.id))
+
+
+async def _forgive_anew(
+    change: AccountChange,
+    offer: "SettlementOffer",
+    earlier: "UUID",
+    more: "Decimal",
+    occurred_at: "datetime",
+) -> None:
+    """Forgive so much more, in one journal instead of the earlier one."""
+    before = change.account.balance
+    await change.owe_again(earlier, key=f"write-off/{earlier}", occurred_at=occurred_at)
+    forgiven = min(change.account.balance - before + more, change.account.balance)
+    key = f"offer/{offer.id}/{earlier}"
+    write_off_id = await change.forgive_rest(forgiven, key=key, occurred_at=occurred_at)
+    await change.tx.offers.keep(offer, write_off_id)
+    await change.record("offer.kept", "settlement_offer", offer.id, {"forgiven": forgiven})
+    await change.event(
+        "offer",
+        f"The settlement stands: {forgiven:,.2f} {offer.currency} are forgiven now",
+        offer_id=str(offer.id),
+        forgiven=format(forgiven, "f"),
+    )
 
 
 async def _owe_again(change: AccountChange, offer: "SettlementOffer", occurred_at: "datetime") -> None:

@@ -125,6 +125,19 @@ class OfferStore(Store):
         offer.status, offer.write_off_id = "kept", write_off_id
         await self._session.flush()
 
+    async def given_back(self, offer: SettlementOffer) -> Decimal:
+        """What was paid after an offer was accepted, and went back since the rest was written off for it."""
+        found = await self._session.scalar(
+            _GIVEN_BACK,
+            {
+                "agency": self._agency_id,
+                "account": offer.account_id,
+                "write_off": offer.write_off_id,
+                "since": offer.resolved_at,
+            },
+        )
+        return Decimal(found)
+
     async def to_accept(self, account_id: UUID, offer_id: UUID) -> SettlementOffer:
         """An open offer of an account. ``NotFound``, or ``Conflict`` when it is open no more."""
         offer = await self._session.scalar(
@@ -166,4 +179,14 @@ _RECEIVED = text("""
        AND COALESCE(reversed.kind, j.kind) = 'payment'
        AND COALESCE(reversed.occurred_at, j.occurred_at) >= :since
        AND COALESCE(reversed.occurred_at, j.occurred_at) < :until
+""")
+
+_GIVEN_BACK = text("""
+    SELECT COALESCE(sum(CASE WHEN p.debit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
+      FROM posting p
+      JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
+      JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
+      JOIN journal w ON w.agency_id = :agency AND w.id = :write_off
+     WHERE p.agency_id = :agency AND p.account_id = :account AND 'receivable' IN (p.credit, p.debit)
+       AND paid.kind = 'payment' AND paid.occurred_at >= :since AND j.created_at > w.created_at
 """)
