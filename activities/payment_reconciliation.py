@@ -1,7 +1,9 @@
 """Reconciliation with the payment provider: look up, mend through the books, keep what remains as breaks."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid5
 
 import structlog
@@ -24,7 +26,7 @@ from domain.errors import DomainError
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
     from activities.provider_follower import Followed, ProviderFollower
@@ -43,8 +45,11 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 BATCH = 100
 CHUNK = 500
+AT_ONCE = 4
+"""Stripe lets an account make some dozens of requests in a second, all its users together."""
 
 _log = structlog.stdlib.get_logger("payment-reconciliation")
+_Thing = TypeVar("_Thing")
 
 
 class ReconciliationActivities:
@@ -81,10 +86,8 @@ class ReconciliationActivities:
         """Look up the next payments that are not final, and record what has become of them."""
         async with self._db.transaction(Tenant.system(batch.agency_id, ACTOR)) as tx:
             payments = await tx.payment_reconciliations.unfinished(batch.after, BATCH)
-        changed = 0
         async with heartbeating():
-            for payment in payments:
-                changed += await self._look_up(batch.agency_id, payment)
+            changed = await _together(partial(self._look_up, batch.agency_id), payments)
         after = payments[-1].payment_id if len(payments) == BATCH else None
         return LookedUp(looked_up=len(payments), changed=changed, after=after)
 
@@ -112,10 +115,8 @@ class ReconciliationActivities:
         async with self._db.transaction(tenant) as tx:
             run = await tx.payment_reconciliations.get(batch.run_id)
             intents = await tx.processor_items.differing(run, batch.after, BATCH)
-        changed = 0
         async with heartbeating():
-            for intent_ref in intents:
-                changed += await self._mend(run, intent_ref)
+            changed = await _together(partial(self._mend, run), intents)
         after = intents[-1] if len(intents) == BATCH else None
         return Mended(looked_up=len(intents), changed=changed, after=after)
 
@@ -196,3 +197,19 @@ class ReconciliationActivities:
     async def _stage(self, agency_id: "UUID", run_id: "UUID", items: "Sequence[Item]") -> None:
         async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
             await tx.processor_items.stage(run_id, items)
+
+
+async def _together(look: "Callable[[_Thing], Awaitable[bool]]", things: "Sequence[_Thing]") -> int:
+    """Look at things, a few at once; how many have changed. The first failure ends it all."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(thing: _Thing) -> bool:
+        async with gate:
+            return await look(thing)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(thing)) for thing in things]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return sum(task.result() for task in tasks)

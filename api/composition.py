@@ -124,6 +124,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     stripe_accounts = StripeAccounts(database, stripe)
     start_event = InboxStarter(client).start
     dispatcher = InboxDispatcher(database, start_event, settle_s=settings.inbox_settle_seconds)
+    webhooks = WebhookService(database, dispatcher.soon)
     return Services(
         authentication=AuthenticationService(
             database,
@@ -139,7 +140,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         creditors=CreditorService(database),
         sources=SourceService(database),
         stripe_credentials=StripeCredentialsService(
-            database, stripe, settings.public_url, stripe_accounts.forget
+            database, stripe, settings.public_url, (stripe_accounts.forget, webhooks.forget)
         ),
         schedules=schedules,
         accounts=AccountService(
@@ -173,7 +174,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         ),
         stripe=stripe,
         stripe_accounts=stripe_accounts,
-        webhooks=WebhookService(database, dispatcher.soon),
+        webhooks=webhooks,
         inbox=InboxService(database, stripe_accounts, start_event),
         inbox_dispatcher=dispatcher,
         payment_reconciliations=PaymentReconciliationService(database, client, web_ui),

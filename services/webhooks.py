@@ -57,6 +57,12 @@ class WebhookService:
             " nothing was stored"
         )
 
+    def forget(self, agency_id: "UUID") -> None:
+        """Read the agency's secret again: it was just replaced."""
+        for reference, endpoint in list(self._endpoints.items()):
+            if endpoint.agency_id == agency_id:
+                del self._endpoints[reference]
+
     async def _store(self, agency_id: "UUID", event: StripeEvent, body: bytes) -> None:
         readings = self._database.readings(Tenant.system(agency_id, ACTOR))
         stored = await readings.inbox.store(incoming(event, body))

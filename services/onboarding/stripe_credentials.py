@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,7 +99,7 @@ class _Endpoint:
 class StripeCredentialsService:
     """The Stripe credentials of an agency.
 
-    ``public_url`` is where Stripe reaches this API; ``changed`` is told of an agency whose credentials were
+    ``public_url`` is where Stripe reaches this API; ``changed`` are told of an agency whose credentials were
     replaced.
     """
 
@@ -108,7 +108,7 @@ class StripeCredentialsService:
         database: "Database",
         gateway: StripeGateway,
         public_url: str,
-        changed: Callable[[UUID], None],
+        changed: Sequence[Callable[[UUID], None]],
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -147,7 +147,8 @@ class StripeCredentialsService:
             return _view(row, url)
 
         answer = await carry_out(self._database, who.tenant, command, effect)
-        self._changed(who.tenant.agency_id)
+        for tell in self._changed:
+            tell(who.tenant.agency_id)
         return answer
 
     async def get(self, who: Principal) -> StripeCredentialsView:
@@ -185,9 +186,10 @@ async def _endpoint(
     known = before is not None and before.account_ref == account_ref and before.webhook_url == url
     if known and before and before.webhook_ref and present and present.webhook_secret:
         return _Endpoint(present.webhook_secret, Webhook(before.webhook_ref, url))
-    # An endpoint that was removed meanwhile must not come back by its key: it is gone at Stripe.
-    replaced = (before.webhook_ref if before else None) or ""
-    wanted = "\n".join((account_ref, url, replaced, *SUBSCRIBED))
+    # Tried again, it is the same endpoint. After a change it is another: the one that this key made before
+    # may have been removed, and Stripe would answer as if it were there.
+    since = before.updated_at.isoformat() if before else ""
+    wanted = "\n".join((account_ref, url, since, *SUBSCRIBED))
     key = f"webhook/{hashlib.sha256(wanted.encode()).hexdigest()}"
     try:
         ref, secret = await account.create_webhook(url, SUBSCRIBED, key=key)

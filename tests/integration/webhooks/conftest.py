@@ -7,11 +7,11 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.stripe.server import StripeServer
-from tests.integration.api.conftest import world
+from tests.integration.api.conftest import host_key, world
 from tests.integration.payments.till import at_work, opened
 from tests.integration.webhooks.office import Office, open_office
 
-__all__ = ["world"]
+__all__ = ["host_key", "world"]
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import uvicorn
@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from api.app import create_app
 from api.composition import Services, build_services
+from db.session import Transaction
 from domain.tenancy import Tenant
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.processes import until
@@ -53,21 +54,11 @@ class Office(Till):
     async def other_currency(self) -> Json:
         """Euros that Stripe took, for a payment here in dollars: the books refuse it; its intent."""
         debt = await self.debt("100.00")
-        held: Json = await self.caller.control("behaviour", hold_webhooks=True)
-        assert held
+        await self.caller.control("behaviour", hold_webhooks=True)
         made = await self.caller.done(
             "payment_intents", amount=1000, currency="eur", confirm="true", payment_method="pm_card_visa"
         )
-        async with self.world.database.transaction(Tenant.system(self.agency_id, "test")) as tx:
-            await tx.payments.add(
-                UUID(debt["id"]),
-                origin="provider",
-                key=made["id"],
-                amount=Decimal("10.00"),
-                currency="USD",
-                method="card",
-                processor_ref=made["id"],
-            )
+        await self.row_for(debt, made["id"], "10.00")
         await self.caller.control("webhooks/release", order="created")
         return made
 
@@ -89,11 +80,69 @@ class Office(Till):
         async with httpx.AsyncClient(trust_env=False) as client:
             return await client.post(f"{self.url}{path}", content=body, headers=headers)
 
-    async def forward(self, event: Json, *, age_s: int = 0, agency: str | None = "acme") -> httpx.Response:
-        """Bring an event, signed with the agency's secret ``age_s`` ago."""
+    async def forward(self, event: Json, *, port: int | None = None) -> httpx.Response:
+        """Bring an event, signed with the agency's secret; to another API's ``port``, if it is there."""
         body = json.dumps(event).encode()
-        secret = await self.secret(agency or "acme")
-        return await self.send(body, signature(secret, body, int(time.time()) - age_s), agency)
+        signed = signature(await self.secret(), body, int(time.time()))
+        return await replace(self, port=port or self.port).send(body, signed)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction of the agency."""
+        async with self.world.database.transaction(Tenant.system(self.agency_id, "test")) as tx:
+            yield tx
+
+    async def soon(self, condition: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+        await until(condition, within_s=within_s, what="what the test waits for")
+
+    async def payment_of(self, intent: str) -> Json:
+        """Our payment that an intent is for."""
+        async with self.transaction() as tx:
+            payment = await tx.payments.by_processor_ref(intent)
+        assert payment is not None
+        return await self.get({"id": str(payment.id)})
+
+    async def row_for(self, debt: Json, intent: str | None, amount: str, currency: str = "USD") -> UUID:
+        """A payment's row, as whoever made it left it: without a process, with or without the intent."""
+        async with self.transaction() as tx:
+            payment = await tx.payments.add(
+                UUID(debt["id"]),
+                origin="provider",
+                key=uuid4().hex,
+                amount=Decimal(amount),
+                currency=currency,
+                method="card",
+                processor_ref=intent,
+            )
+        return UUID(str(payment.id))
+
+    async def known_at_stripe_only(self, debt: Json, amount: str) -> Json:
+        """An intent that took money for a payment whose row knows nothing of that yet."""
+        made = await self.caller.paid(int(Decimal(amount) * 100))
+        await self.row_for(debt, made["id"], amount)
+        return made
+
+    async def silence(self) -> None:
+        """Have no webhook sent for the rest of the test."""
+        await self.caller.control("behaviour", hold_webhooks=True)
+
+    async def charge(self, intent: str) -> str:
+        """The charge of an intent."""
+        return str((await self.caller.get(f"payment_intents/{intent}"))["latest_charge"])
+
+    async def without_webhooks(self, endpoint: Json) -> None:
+        """Have nothing sent but to ``endpoint``."""
+        others = (await self.caller.get("webhook_endpoints", limit=100))["data"]
+        for other in others:
+            if other["id"] != endpoint["id"]:
+                await self.caller.done(f"webhook_endpoints/{other['id']}", disabled="true")
+
+    @asynccontextmanager
+    async def endpoint_secret(self, secret: str) -> AsyncIterator[None]:
+        """Another endpoint's secret for as long as the block runs; then one is registered again."""
+        assert (await self.register(webhook_secret=secret)).status_code == 200
+        yield
+        assert (await self.register()).status_code == 200
 
     async def event(self, kind: str, about: str) -> Json:
         """The event that the stand-in has made of this type about an object."""
@@ -208,10 +257,6 @@ async def open_office(till: Till, **changed: Any) -> AsyncIterator[Office]:
         yield office
 
 
-@asynccontextmanager
-async def reopened(office: Office, client: Client) -> AsyncIterator[Services]:
-    """A new process of the API at the same port, over ``client``."""
-    settings = office.world.settings
-    services = build_services(settings, office.world.database, client)
-    async with listening(services, settings, office.port):
-        yield services
+def renewed(office: Office, client: Client) -> Services:
+    """The services of another process of the API, over ``client``; closed by ``listening``."""
+    return build_services(office.world.settings, office.world.database, client)

@@ -1,0 +1,147 @@
+"""Who is believed at the webhooks' doors: whom Stripe has signed for, lately, and nobody else."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from sandbox.stripe.webhooks import signature
+from tests.integration.webhooks.office import Json, Office
+
+
+def an_event(kind: str = "payment_intent.succeeded", intent: str | None = None) -> Json:
+    """An event about an intent that nobody knows."""
+    about = intent or f"pi_{uuid4().hex}"
+    return {
+        "id": f"evt_{uuid4().hex}",
+        "object": "event",
+        "type": kind,
+        "created": int(time.time()),
+        "data": {
+            "object": {
+                "id": about,
+                "object": "payment_intent",
+                "status": "succeeded",
+                "amount": 100,
+                "currency": "usd",
+                "created": int(time.time()),
+            }
+        },
+    }
+
+
+def signed(body: bytes, secret: str, age_s: int = 0) -> str:
+    return signature(secret, body, int(time.time()) - age_s)
+
+
+async def nothing_stored(office: Office, event: Json) -> None:
+    assert await office.inbox(event["data"]["object"]["id"]) == []
+
+
+FORGERIES: dict[str, Callable[[bytes, str], str | None]] = {
+    "no-signature": lambda body, secret: None,
+    "empty": lambda body, secret: "",
+    "nonsense": lambda body, secret: "t=now,v1=zero",
+    "another-secret": lambda body, secret: signed(body, "whsec_another"),
+    "another-body": lambda body, secret: signed(body + b" ", secret),
+    "ten-minutes-old": lambda body, secret: signed(body, secret, 600),
+    "v0-only": lambda body, secret: signed(body, secret).replace("v1=", "v0="),
+}
+
+
+@pytest.mark.parametrize("agency", ["acme", None])
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_forged_and_replayed_webhooks_leave_nothing(
+    office: Office, forgery: str, agency: str | None
+) -> None:
+    event = an_event()
+    body = json.dumps(event).encode()
+    answer = await office.send(body, FORGERIES[forgery](body, await office.secret()), agency)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:recoup:problem:webhook-signature-invalid"
+    assert "evt_" not in answer.text
+    await nothing_stored(office, event)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[]", b"null", b'{"id": "evt_1"}', b"{" * 3000])
+async def test_what_is_signed_but_no_event_is_refused(office: Office, body: bytes) -> None:
+    answer = await office.send(body, signed(body, await office.secret()))
+    assert answer.status_code == 400
+
+
+async def test_nobody_learns_which_agencies_there_are(office: Office) -> None:
+    event = an_event()
+    body = json.dumps(event).encode()
+    said = set()
+    for agency in ("acme", "rival", "atlantis", str(uuid4()), "'; DROP TABLE agency; --"):
+        answer = await office.send(body, signed(body, "whsec_guessed"), httpx.URL(path=agency).path)
+        said.add((answer.status_code, answer.json()["detail"]))
+    assert len(said) == 1
+    assert said.pop()[0] == 400
+
+
+async def test_another_agency_s_secret_is_not_taken(office: Office) -> None:
+    assert (await office.register("rival", key=f"sk_test_{uuid4().hex}")).status_code == 200
+    event = an_event("payment_intent.created")
+    body = json.dumps(event).encode()
+    by_rival = signed(body, await office.secret("rival"))
+    assert (await office.send(body, by_rival, "acme")).status_code == 400
+    await nothing_stored(office, event)
+    # Where the secret decides, it is the rival's event.
+    assert (await office.send(body, by_rival, None)).status_code == 200
+    await nothing_stored(office, event)
+    mine = await office.ask("rival.admin", "GET", "/payments/inbox")
+    assert event["id"] in [row["event_ref"] for row in mine.json()["results"]]
+
+
+@pytest.mark.parametrize("agency", ["slug", "id", "any"])
+async def test_each_address_stores_an_event_once(office: Office, agency: str) -> None:
+    to = {"slug": "acme", "id": str(office.agency_id), "any": None}[agency]
+    event = an_event("payment_intent.created")
+    body = json.dumps(event).encode()
+    by = signed(body, await office.secret())
+    answers = await asyncio.gather(*(office.send(body, by, to) for _ in range(5)))
+    assert [(one.status_code, one.json()) for one in answers] == [(200, {"received": True})] * 5
+    [row] = await office.inbox(event["data"]["object"]["id"])
+    assert (row["status"], row["attempts"]) == ("ignored", 0)
+
+
+async def test_a_body_of_five_megabytes_is_too_large(office: Office) -> None:
+    body = json.dumps({**an_event(), "padding": "x" * (5 << 20)}).encode()
+    answer = await office.send(body, signed(body, await office.secret()))
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:recoup:problem:request-entity-too-large")
+
+
+async def test_a_replaced_secret_is_believed_at_once_and_the_old_one_no_longer(office: Office) -> None:
+    before = await office.secret()
+    body = json.dumps(an_event("payment_intent.created")).encode()
+    assert (await office.send(body, signed(body, before))).status_code == 200
+    try:
+        assert (await office.register(webhook_secret="whsec_by_hand_123")).json()["webhook_ref"] is None
+        await office.soon(lambda: accepted(office, body, "whsec_by_hand_123"), within_s=3)
+        assert (await office.send(body, signed(body, before))).status_code == 400
+    finally:
+        assert (await office.register()).status_code == 200
+    secret = await office.secret()
+    await office.soon(lambda: accepted(office, body, secret), within_s=3)
+
+
+async def accepted(office: Office, body: bytes, secret: str) -> bool:
+    return (await office.send(body, signed(body, secret))).status_code == 200
+
+
+async def test_unknown_kinds_of_events_are_kept_and_ignored(office: Office) -> None:
+    event: dict[str, Any] = an_event("customer.tax_id.created")
+    event["data"]["object"] = {"id": f"txi_{uuid4().hex}", "object": "tax_id"}
+    body = json.dumps(event).encode()
+    assert (await office.send(body, signed(body, await office.secret()))).status_code == 200
+    [row] = await office.query(
+        "SELECT status, object_ref, intent_ref FROM inbox_event WHERE event_ref = :ref", ref=event["id"]
+    )
+    assert tuple(row) == ("ignored", event["data"]["object"]["id"], None)
