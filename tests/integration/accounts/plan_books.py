@@ -57,11 +57,20 @@ class Plans:
             )
 
     async def make(
-        self, account: UUID, *, first_due: date | None = None, by_hand: bool = False, **terms: Any
+        self,
+        account: UUID,
+        *,
+        first_due: date | None = None,
+        by_hand: bool = False,
+        given: str | None = None,
+        **terms: Any,
     ) -> PlanRef:
-        """A plan of three monthly instalments from today on; paid by card, unless the debtor does by hand."""
+        """A plan of three monthly instalments from today on; paid by card, unless the debtor does by hand.
+
+        The card is kept at the provider already, unless it is ``given``.
+        """
         today = datetime.now(UTC).date()
-        sent = {} if by_hand else {"payment_method": "pm_given", "copy_sent_on": today}
+        sent = {} if by_hand else {"payment_method": given or "pm_given", "copy_sent_on": today}
         form = PlanForm(
             first_due=first_due or self.today,
             agreed_on=today,
@@ -72,7 +81,7 @@ class Plans:
             plan = await make_plan(change, form)
             await change.settle()
         ref = PlanRef(agency_id=self.desk.agency_id, plan_id=plan.id)
-        if not by_hand:
+        if not by_hand and given is None:
             kept = KeptMethod(**ref.model_dump(), customer_ref="cus_1", payment_method=METHOD, method="card")
             await self.steps.record_method(kept)
         return ref
