@@ -99,6 +99,26 @@ def compliance(
         raise typer.Exit(1)
 
 
+@app.command()
+def payments(
+    agency: Annotated[str | None, typer.Option(help="Slug of one agency; all by default.")] = None,
+    with_stripe: Annotated[
+        bool, typer.Option("--stripe", help="Also beside every charge, refund and dispute at Stripe.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Compare every payment, refund and chargeback with its journals; exits 1 on a difference."""
+    from cli.audit_payments import audited_payments, show, to_json
+
+    audited = asyncio.run(audited_payments(agency, with_stripe=with_stripe))
+    if as_json:
+        typer.echo(json.dumps(to_json(audited)))
+    else:
+        show(audited)
+    if audited.differing:
+        raise typer.Exit(1)
+
+
 def _row(slug: str, breach: Breach) -> dict[str, str]:
     return {
         "agency": slug,

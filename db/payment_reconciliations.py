@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text, update
+from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.keyset import Position, newest_first
@@ -108,6 +108,10 @@ class ReconciliationStore(Store):
             )
         )
         return await self.get(run_id)
+
+    async def forget(self, run_id: UUID) -> None:
+        """Remove a run, with what was staged for it."""
+        await self._session.execute(delete(Run).where(Run.agency_id == self._agency_id, Run.id == run_id))
 
     async def waiting_payments(self, after: UUID | None, limit: int) -> Sequence[Payment]:
         """Payments behind ``after``, by id, that are pending though whoever made them has had the time to

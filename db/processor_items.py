@@ -1,6 +1,6 @@
 """Stripe's books beside ours: staged in chunks, compared in one statement, what differs kept as breaks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -20,6 +20,18 @@ class Item(NamedTuple):
     status: str
     amount: Decimal
     currency: str
+
+
+class Difference(NamedTuple):
+    """Where the books do not agree; amounts are None where there is nothing."""
+
+    kind: str
+    ref: str
+    payment_id: UUID | None
+    ours: Decimal | None
+    theirs: Decimal | None
+    currency: str
+    cause: str
 
 
 class Concluded(NamedTuple):
@@ -58,6 +70,11 @@ class ProcessorItemStore(Store):
         """Intents behind ``after``, in order, about which the books do not agree."""
         values = self._values(run) | {"after": after, "limit": limit}
         return list(await self._session.scalars(_DIFFERING, values))
+
+    async def differences(self, run: PaymentReconciliationRun) -> AsyncIterator[Difference]:
+        """All differences, in the order of what they are about."""
+        async for row in await self._session.stream(_ALL, self._values(run)):
+            yield Difference(*row)
 
     async def conclude(self, run: PaymentReconciliationRun) -> Concluded:
         """Keep what differs as breaks, each once while it is open; resolve the open ones that are gone."""
@@ -163,6 +180,11 @@ _DIFFERING = text(f"""
     SELECT DISTINCT intent_ref FROM difference
      WHERE intent_ref IS NOT NULL AND intent_ref > :after
      ORDER BY intent_ref LIMIT :limit
+""")
+
+_ALL = text(f"""
+    WITH {_DIFFERENCES}
+    SELECT kind, ref, payment_id, ours, theirs, currency, cause FROM difference ORDER BY ref, kind
 """)
 
 _KEEP = text(f"""

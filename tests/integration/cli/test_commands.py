@@ -40,7 +40,7 @@ async def test_production_refuses_the_sandbox_before_all_else(command: str) -> N
     assert "JWT" not in err
 
 
-@pytest.mark.parametrize("command", ["ledger", "scores", "compliance"])
+@pytest.mark.parametrize("command", ["ledger", "scores", "compliance", "payments"])
 async def test_an_audit_that_reaches_no_database_is_told_from_one_that_finds_a_breach(
     command: str,
 ) -> None:
