@@ -33,6 +33,7 @@ CLEARED = (
     "compliance_chain",
     "compliance_decision",
     "processor_break",
+    "processor_item",
     "inbox_event",
     "payment_reconciliation",
     "chargeback",

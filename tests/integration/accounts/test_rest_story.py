@@ -178,8 +178,8 @@ async def promised_and_settled(life: Life) -> None:
     assert "promise due, with grace" in await life.waits()
     await life.pay("100.00")
     await life.until_it_happens("promise", "was kept")
-    offer = await life.tell("offers", {"percent": "50", "instalments": 3, "expires_on": soon}, status=201)
-    assert offer["amount"] == "450.00"
+    offer = await life.tell("offers", {"percent": "70", "instalments": 3, "expires_on": soon}, status=201)
+    assert offer["amount"] == "630.00"
     assert "settlement offer expires" in await life.waits()
     await life.tell(f"offers/{offer['id']}/accept")
     assert "settlement offer expires" not in await life.waits()

@@ -102,8 +102,8 @@ async def test_an_interrupted_bench_leaves_no_process_and_no_folder(
 
 def test_an_unknown_benchmark_is_named_with_those_that_exist(environment: dict[str, str]) -> None:
     done = subprocess.run(
-        command("payments"), env=environment, capture_output=True, text=True, check=False, timeout=60
+        command("worklists"), env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 1
     known = "import, admission, scoring, worklist, transition, payments"
-    assert done.stderr.strip() == f"unknown benchmarks payments; there are {known}"
+    assert done.stderr.strip() == f"unknown benchmarks worklists; there are {known}"

@@ -51,6 +51,7 @@ BY_COLUMN = {
     ("payment_reconciliation", "origin"): "manual",
     ("posting", "debit"): "a",
     ("processor_break", "kind"): "balance",
+    ("processor_item", "kind"): "charge",
     ("refund", "origin"): "request",
     ("import_bucket", "stage"): "debtors",
     ("import_error", "severity"): "error",
