@@ -31,7 +31,8 @@ class AccountChange:
     """An account that this transaction has locked, its debtor with it.
 
     Whoever changes it through here gets the timeline event, the audit record and, at the end (``settle``),
-    the rank that the change has brought about.
+    the rank that the change has brought about. ``plan_noted``: its payment plan was changed, too, and is
+    noted to be told.
     """
 
     def __init__(self, tx: "Transaction", account: "LockedAccount", scorers: "Mapping[str, Scorer]") -> None:
@@ -39,6 +40,7 @@ class AccountChange:
         self.account = account
         self._scorers = scorers
         self._touched: set[UUID] = set()
+        self.plan_noted = False
 
     @classmethod
     async def begin(
@@ -217,6 +219,11 @@ class AccountChange:
                 self._touched.add(other)
         if not OF_THE_PERSON.isdisjoint(kinds):
             await self.tx.lifecycles.notify(await changes.others(debtor_id, account_id))
+
+    async def note_plan(self) -> None:
+        """Note that the account's payment plan was changed and is to be told."""
+        await self.tx.lifecycles.notify([self.account.id])
+        self.plan_noted = True
 
     async def settle(self) -> None:
         """Give every account that was changed the rank that it has now."""

@@ -148,7 +148,7 @@ class PlanChange:
         await self.account.event("plan", words, old="paused", new="active", plan_id=str(self.plan.id), **more)
         if self.account.account.status in WORKED_BY_PLAN:
             await self.account.move(S.PAYMENT_PLAN, words, plan_id=str(self.plan.id))
-        await self.tx.lifecycles.notify([self.plan.account_id])
+        await self.account.note_plan()
 
     async def change_date(self, next_due: date) -> None:
         """Move what was not asked for yet: the next one is due then, the others after it in their rhythm.
@@ -171,7 +171,7 @@ class PlanChange:
             plan_id=str(self.plan.id),
             next_due=next_due.isoformat(),
         )
-        await self.tx.lifecycles.notify([self.plan.account_id])
+        await self.account.note_plan()
 
     async def cancel(self, reason: str | None) -> None:
         """End it because the debtor, or somebody, wants no more of it (12 CFR 1005.10(c)).

@@ -69,7 +69,7 @@ async def pause_plan(change: "AccountChange", plan: "PaymentPlan", because: str)
     await change.record("plan.paused", "payment_plan", plan.id, {"because": because})
     words = f"The payment plan is paused: {_PAUSED_WORDS[because]}"
     await change.event("plan", words, old=before, new="paused", plan_id=str(plan.id))
-    await change.tx.lifecycles.notify([change.account.id])
+    await change.note_plan()
 
 
 async def end_plan(change: "AccountChange", plan: "PaymentPlan", status: PlanEnd, because: str) -> None:
@@ -91,7 +91,7 @@ async def end_plan(change: "AccountChange", plan: "PaymentPlan", status: PlanEnd
     )
     if status == "broken" and plan.offer_id is not None:
         await _end_settlement(change, plan)
-    await change.tx.lifecycles.notify([change.account.id])
+    await change.note_plan()
 
 
 async def end_with_account(change: "AccountChange", to: AccountStatus) -> None:
@@ -114,7 +114,7 @@ async def follow_account(change: "AccountChange") -> None:
     if because is not None and plan.status == "active":
         await pause_plan(change, plan, because)
     elif because is None and plan.status == "paused":
-        await change.tx.lifecycles.notify([change.account.id])
+        await change.note_plan()
 
 
 async def _end_settlement(change: "AccountChange", plan: "PaymentPlan") -> None:

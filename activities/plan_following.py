@@ -19,7 +19,7 @@ async def plan_follows(account: AccountChange, payment: "Payment") -> bool:
     """Bring the instalment that a payment is of, and the plan of its account, in line with the payment.
 
     For whoever has just written its status, after what that means for the account. Whether there is such a
-    plan, whose workflow is then noted to be told.
+    plan, or was one until then: its workflow is noted to be told.
     """
     plans, now = account.tx.plans, datetime.now(UTC)
     if payment.instalment_id is not None:
@@ -29,9 +29,9 @@ async def plan_follows(account: AccountChange, payment: "Payment") -> bool:
     elif (plan := await plans.open_on(account.account.id)) is not None:
         change = await PlanChange.of(account, plan, now)
     else:
-        return False
+        return account.plan_noted
     await change.fit()
-    await account.tx.lifecycles.notify([account.account.id])
+    await account.note_plan()
     return True
 
 
