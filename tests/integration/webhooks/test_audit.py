@@ -89,8 +89,8 @@ async def found(office: Office, statement: str, story: Json) -> list[PaymentBrea
             "no-journal": ("UPDATE payment SET journal_id = NULL WHERE id = :payment", "has no journal"),
             "journal-of-another-kind": (
                 (
-                    "UPDATE payment SET journal_id = (SELECT journal_id FROM refund WHERE payment_id = :payment)"
-                    " WHERE id = :payment"
+                    "UPDATE payment p SET journal_id = r.journal_id FROM refund r"
+                    " WHERE p.id = :payment AND r.payment_id = :payment"
                 ),
                 "its journal is no payment",
             ),
