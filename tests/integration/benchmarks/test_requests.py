@@ -13,7 +13,7 @@ import pytest
 def test_bench_measures_transitions_and_payments_against_their_floors(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "bench", "transition", "payments", "--requests", "80", "--json"],
+        [sys.executable, "-m", "cli.main", "bench", "transition", "payments", "--requests", "20", "--json"],
         env={**inherited, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -23,7 +23,7 @@ def test_bench_measures_transitions_and_payments_against_their_floors(tmp_path: 
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
 
-    assert (measured["transition"]["updates"], measured["payments"]["payments"]) == (80, 80)
+    assert (measured["transition"]["updates"], measured["payments"]["payments"]) == (20, 20)
     assert measured["payments"]["activities"] == 3, "made, confirmed, recorded"
     for bench, what in (("transition", "transition"), ("payments", "payment")):
         assert measured[bench]["at_once"] == 16
