@@ -42,11 +42,20 @@ MADE: tuple[LiteralString, ...] = (
         "INSERT INTO dispute (agency_id, account_id, reason, received_on, in_writing, in_period, recorded_by)"
         " VALUES (%(agency)s, %(account)s, 'r', '2026-01-01', true, false, 'x')"
     ),
+    (
+        "WITH made AS (INSERT INTO payment_plan"
+        " (agency_id, account_id, total, currency, frequency, first_due, counted_from, agreed_on, made_by)"
+        " VALUES (%(agency)s, %(account)s, 5, 'USD', 'weekly', '2030-01-01', '2030-01-01', '2026-01-01', 'x')"
+        " RETURNING id)"
+        " INSERT INTO plan_instalment (agency_id, plan_id, number, amount, due_on, collect_on, status)"
+        " SELECT %(agency)s, id, n, 1, '2030-01-01', '2030-01-02', status FROM made,"
+        " unnest(ARRAY['paid', 'collecting', 'scheduled']) WITH ORDINALITY AS one (status, n)"
+    ),
 )
-"""What a command makes: a promise, an offer, a dispute."""
+"""What a command makes: a promise, an offer, a dispute, a payment plan."""
 
 
-async def promise_offer_and_dispute(shop: Shop, account_id: UUID) -> None:
+async def agreed_and_disputed(shop: Shop, account_id: UUID) -> None:
     async with await psycopg.AsyncConnection.connect(shop.superuser_url) as link:
         for statement in MADE:
             await link.execute(statement, {"agency": shop.agency_id, "account": account_id})
@@ -55,7 +64,7 @@ async def promise_offer_and_dispute(shop: Shop, account_id: UUID) -> None:
 async def test_a_recall_closes_the_account_and_stops_everything(stocked: Shop) -> None:
     shop = stocked
     before, putback = await account(shop, "A-1"), await account(shop, "A-2")
-    await promise_offer_and_dispute(shop, before["id"])
+    await agreed_and_disputed(shop, before["id"])
     await shop.query("UPDATE account SET promised = true WHERE id = %s", before["id"])
 
     job = await shop.import_file(f"{TYPED}A-1,,,Recall\nA-2,Whoever,not an amount,PUTBACK\n", "back.csv")
@@ -68,9 +77,11 @@ async def test_a_recall_closes_the_account_and_stops_everything(stocked: Shop) -
     assert (await account(shop, "A-2"))["closed_reason"] == "putback"
     assert (job["processed_ok"], job["processed_errors"]) == (2, 0)
     assert (job["accounts_created"], job["accounts_updated"], job["warnings"]) == (0, 2, 0)
-    for table in ("promise", "settlement_offer", "dispute"):
+    for table in ("promise", "settlement_offer", "dispute", "payment_plan"):
         [row] = await shop.mine("status", table)
         assert row["status"] == "cancelled", table
+    instalments = await shop.mine("status", "plan_instalment", "number")
+    assert [one["status"] for one in instalments] == ["paid", "collecting", "cancelled"]
     [event] = await shop.query(
         "SELECT * FROM timeline_event WHERE account_id = %s AND kind = 'status_changed'", before["id"]
     )
@@ -143,6 +154,7 @@ async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Sho
         ("promise", "promise.cancelled"),
         ("settlement_offer", "offer.cancelled"),
         ("dispute", "dispute.cancelled"),
+        ("payment_plan", "plan.cancelled"),
     ):
         [row] = await shop.mine("id, status", table)
         assert row["status"] == "cancelled", table
@@ -158,7 +170,7 @@ async def test_what_a_command_was_just_making_ends_with_the_account(stocked: Sho
         )
         assert event == {
             "description": f"{kind.capitalize()} cancelled: the account is closed",
-            "old": "open",
+            "old": "active" if kind == "plan" else "open",
             "details": {f"{kind}_id": str(row["id"]), "import_id": str(job["id"]), "line": 2},
         }
 
