@@ -78,7 +78,12 @@ async def _api(shop: "Shop") -> AsyncIterator[httpx.AsyncClient]:
     world, port = shop.world, free_port()
     url = world.postgres.url(APPLICATION, shop.database)
     await _login(world, url, shop.agency_id)
-    settings = {"database_url": url, "api_port": port, "access_token_minutes": 24 * 60}
+    settings = {
+        "database_url": url,
+        "api_port": port,
+        "public_url": f"http://{LOOPBACK}:{port}",
+        "access_token_minutes": 24 * 60,
+    }
     async with world.child("api", "cli.main", "api", **settings) as api:
         await api.until(lambda: answers_http(port, "/health/live"), within_s=_START_S)
         base_url = f"http://{LOOPBACK}:{port}/api/v1"
