@@ -61,6 +61,9 @@ async def test_an_agency_comes_with_a_default_creditor_and_schedules(world: Any)
         ({"scorecard": "homemade"}, "scorecard"),
         ({"lifecycle_capacity": -1}, "lifecycle_capacity"),
         ({"lifecycle_capacity": 10**30}, "lifecycle_capacity"),
+        ({"overpayments": "keep"}, "overpayments"),
+        ({"least_settlement_percent": 101}, "least_settlement_percent"),
+        ({"least_settlement_percent": "60"}, "least_settlement_percent"),
         ({"high_priority_threshold": "1.234"}, "high_priority_threshold"),
         ({"high_priority_threshold": "NaN"}, "high_priority_threshold"),
         ({"currency": "usd"}, "currency"),
@@ -132,6 +135,14 @@ async def test_a_platform_administrator_s_change_is_on_the_agency_s_record(world
     assert record.old == {"lifecycle_capacity": None, "time_zone": "America/New_York"}
     assert record.new == {"lifecycle_capacity": 7, "time_zone": "America/Chicago"}
     await _ok(world, "platform", "PATCH", path, {"lifecycle_capacity": None})
+
+
+async def test_what_an_agency_takes_and_settles_for_is_its_own(world: Any) -> None:
+    made = await _ok(world, "platform", "POST", "/agencies", {"slug": "own-terms", "name": "Own Terms"})
+    assert (made["overpayments"], made["least_settlement_percent"]) == ("refuse", 60)
+    changed = {"overpayments": "credit", "least_settlement_percent": 35}
+    shown = await _ok(world, "platform", "PATCH", f"/agencies/{made['id']}", changed)
+    assert {name: shown[name] for name in changed} == changed
 
 
 async def test_an_agency_scores_by_any_scorer_with_its_own_threshold_or_the_scorer_s(world: Any) -> None:
