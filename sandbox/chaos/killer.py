@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sandbox.stack import Stack
 
 LEAST_PAUSE_S, MOST_PAUSE_S = 1.5, 4.0
+LEAST_KILLS = 12
 DATABASE = "PostgreSQL"
 
 
@@ -26,7 +27,9 @@ class Killer:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Kill something every few seconds for as long as the block runs; all of it runs when it ends."""
+        """Kill something every few seconds while the block runs, ``LEAST_KILLS`` times at least; all of it
+        runs when it ends.
+        """
         over = asyncio.Event()
         work = asyncio.create_task(self._kill_until(over))
         try:
@@ -37,11 +40,9 @@ class Killer:
 
     async def _kill_until(self, over: asyncio.Event) -> None:
         apps = self._stack.apps
-        while not over.is_set():
-            try:
-                await asyncio.wait_for(over.wait(), self._random.uniform(LEAST_PAUSE_S, MOST_PAUSE_S))
-            except TimeoutError:
-                await self._kill(self._random.choice([*apps, DATABASE]))
+        while not over.is_set() or self.kills.total() < LEAST_KILLS:
+            await asyncio.sleep(self._random.uniform(LEAST_PAUSE_S, MOST_PAUSE_S))
+            await self._kill(self._random.choice([*apps, DATABASE]))
 
     async def _kill(self, name: str) -> None:
         self.kills[name] += 1

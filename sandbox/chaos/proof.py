@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateways.stripe import StripeAccount
 
 ZERO = Decimal(0)
+BY_HAND = ("cash", "check")
 _AHEAD = timedelta(days=1)
 
 
@@ -23,6 +24,7 @@ class Books:
     """What the database and Stripe have: sums, counts, and what does not agree, in words."""
 
     payments: Counter[str] = field(default_factory=Counter)
+    instalments: int = 0
     charged: Decimal = ZERO
     refunded: Decimal = ZERO
     disputed: Decimal = ZERO
@@ -43,7 +45,9 @@ async def compare(
         books = Books(payments=Counter(row["status"] for row in ours))
         _once_per_key(books, ours, keys)
         await _charges(books, ours, stripe, since)
-        await _paid_back(books, stripe, since)
+        await _refunds(books, await _rows(connection, _REFUNDS, agency_id), stripe, since)
+        await _disputes(books, await _rows(connection, _CHARGEBACKS, agency_id), stripe, since)
+        _plans(books, await _rows(connection, _INSTALMENTS, agency_id))
         await _ledger(books, connection, agency_id)
     return books
 
@@ -68,8 +72,8 @@ async def _charges(
         if charge.status == "succeeded":
             taken[charge.intent_id or charge.id].append(charge.amount)
     for row in ours:
-        if row["method"] in {"cash", "check"}:
-            books.by_hand += row["amount"]
+        if row["method"] in BY_HAND:
+            books.by_hand += row["amount"] if row["journal_id"] else ZERO
             continue
         charges = taken.pop(row["processor_ref"], [])
         books.charged += sum(charges, ZERO)
@@ -80,32 +84,62 @@ async def _charges(
         books.differences.append(f"Stripe took {charges} for {intent}, which nobody here knows")
 
 
-async def _paid_back(books: Books, stripe: "StripeAccount", since: datetime) -> None:
-    until = datetime.now(UTC) + _AHEAD
-    async for refund in stripe.refunds(since, until):
+async def _refunds(
+    books: Books, ours: list[dict[str, Any]], stripe: "StripeAccount", since: datetime
+) -> None:
+    paid_out: dict[str, Decimal] = {}
+    async for refund in stripe.refunds(since, datetime.now(UTC) + _AHEAD):
         if refund.status == "succeeded":
-            books.refunded += refund.amount
-    async for dispute in stripe.disputes(since, until):
+            paid_out[refund.id] = refund.amount
+    books.refunded = sum(paid_out.values(), ZERO)
+    for row in ours:
+        if row["status"] == "pending" or (row["status"] == "succeeded") != (row["journal_id"] is not None):
+            books.differences.append(f"refund {row['id']} is {row['status']}, on the ledger or not")
+        if row["method"] in BY_HAND:
+            books.by_hand -= row["amount"] if row["journal_id"] else ZERO
+        elif row["status"] == "succeeded" and paid_out.pop(row["processor_ref"], None) != row["amount"]:
+            books.differences.append(f"refund {row['id']} of {row['amount']} is not so at Stripe")
+    books.differences += [f"Stripe has paid {one} back, nobody here knows of it" for one in paid_out]
+
+
+async def _disputes(
+    books: Books, ours: list[dict[str, Any]], stripe: "StripeAccount", since: datetime
+) -> None:
+    withdrawn: dict[str, Decimal] = {}
+    async for dispute in stripe.disputes(since, datetime.now(UTC) + _AHEAD):
         if not dispute.inquiry and dispute.status != "won":
-            books.disputed += dispute.amount
+            withdrawn[dispute.id] = dispute.amount
+    books.disputed = sum(withdrawn.values(), ZERO)
+    known = {row["processor_ref"]: row["amount"] for row in ours if row["withdrawn"]}
+    for dispute_id in withdrawn.keys() ^ known.keys():
+        books.differences.append(f"the dispute {dispute_id} is on one side only")
+
+
+def _plans(books: Books, instalments: list[dict[str, Any]]) -> None:
+    """Each instalment is paid by one payment at most, exactly where it says so; every plan has begun."""
+    for row in instalments:
+        if row["paid"] > 1 or (row["status"] == "paid") != (row["paid"] == 1):
+            where = f"instalment {row['number']} of plan {row['plan_id']}"
+            books.differences.append(f"{where} is {row['status']} with {row['paid']} payments")
+    begun = {row["plan_id"] for row in instalments if row["status"] == "paid"}
+    for plan_id in {row["plan_id"] for row in instalments} - begun:
+        books.differences.append(f"plan {plan_id} was never paid on")
+    books.instalments = sum(row["paid"] for row in instalments)
 
 
 async def _ledger(books: Books, connection: psycopg.AsyncConnection[dict[str, Any]], agency_id: UUID) -> None:
     [sums] = await _rows(connection, _SUMS, agency_id)
     books.cash = sums["cash"]
-    by_hand = books.by_hand - sums["paid_back_by_hand"]
-    expected = books.charged - books.refunded - books.disputed + by_hand
+    expected = books.charged - books.refunded - books.disputed + books.by_hand
     if books.cash != expected:
         books.differences.append(
             f"the ledger has {books.cash} in cash; {books.charged} were charged, {books.refunded} refunded,"
-            f" {books.disputed} disputed, {by_hand} taken by hand: that makes {expected}"
+            f" {books.disputed} disputed, {books.by_hand} taken by hand: that makes {expected}"
         )
     for row in await _rows(connection, _BALANCES, agency_id):
         books.differences.append(
             f"account {row['id']} owes {row['balance']}, its postings say {row['posted']}"
         )
-    for row in await _rows(connection, _TWICE, agency_id):
-        books.differences.append(f"payment {row['key']} has {row['count']} journals of kind {row['kind']}")
 
 
 async def _rows(
@@ -120,11 +154,8 @@ _PAYMENTS = b"""
 """
 
 _SUMS = b"""
-    SELECT COALESCE((SELECT sum(CASE WHEN debit = 'cash' THEN amount ELSE -amount END) FROM posting
-                      WHERE agency_id = %(agency)s AND 'cash' IN (debit, credit)), 0) AS cash,
-           COALESCE((SELECT sum(r.amount) FROM refund r JOIN payment p ON p.id = r.payment_id
-                      WHERE r.agency_id = %(agency)s AND r.status = 'succeeded'
-                        AND p.method IN ('cash', 'check')), 0) AS paid_back_by_hand
+    SELECT COALESCE(sum(CASE WHEN debit = 'cash' THEN amount ELSE -amount END), 0) AS cash
+      FROM posting WHERE agency_id = %(agency)s AND 'cash' IN (debit, credit)
 """
 
 _BALANCES = b"""
@@ -136,8 +167,20 @@ _BALANCES = b"""
      WHERE a.agency_id = %(agency)s AND balance <> posted
 """
 
-_TWICE = b"""
-    SELECT p.id AS key, j.kind, count(*) AS count
-      FROM payment p JOIN journal j ON j.agency_id = p.agency_id AND j.kind = 'payment' AND j.key = p.id::text
-     WHERE p.agency_id = %(agency)s GROUP BY 1, 2 HAVING count(*) > 1
+_INSTALMENTS = b"""
+    SELECT i.plan_id, i.number, i.status, count(p.id) FILTER (WHERE p.journal_id IS NOT NULL) AS paid
+      FROM plan_instalment i LEFT JOIN payment p ON p.agency_id = i.agency_id AND p.instalment_id = i.id
+     WHERE i.agency_id = %(agency)s
+     GROUP BY i.plan_id, i.number, i.status ORDER BY i.plan_id, i.number
+"""
+
+_REFUNDS = b"""
+    SELECT r.id, r.processor_ref, r.amount, r.status, r.journal_id, p.method
+      FROM refund r JOIN payment p ON p.agency_id = r.agency_id AND p.id = r.payment_id
+     WHERE r.agency_id = %(agency)s
+"""
+
+_CHARGEBACKS = b"""
+    SELECT c.processor_ref, c.amount, c.journal_id IS NOT NULL AND c.undone_by_id IS NULL AS withdrawn
+      FROM chargeback c WHERE c.agency_id = %(agency)s
 """

@@ -68,6 +68,7 @@ class Outcome:
             "payments": dict(books.payments),
             "asked": self.asked,
             "plans": self.plans,
+            "instalments_paid": self.books.instalments,
             "requests_repeated": self.repeated,
             "answers": {str(status): count for status, count in sorted(self.answers.items())},
             "kills": self.kills,
@@ -85,6 +86,7 @@ class Outcome:
         table.add_row("requests sent again", str(self.repeated))
         for status, count in sorted(self.books.payments.items()):
             table.add_row(f"  {status}", str(count))
+        table.add_row("instalments paid", str(self.books.instalments))
         for name in _SUMS:
             table.add_row(name.replace("_", " "), f"{getattr(self.books, name):,.2f}")
         table.add_row("differences", str(len(self.books.differences)))
