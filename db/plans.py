@@ -161,16 +161,6 @@ class PlanStore(Store):
         )
         return Decimal(found)
 
-    async def of_accounts(self, account_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
-        """The open plans of accounts, by account."""
-        query = select(PaymentPlan.account_id, PaymentPlan.id).where(
-            PaymentPlan.agency_id == self._agency_id,
-            PaymentPlan.account_id.in_(account_ids),
-            PaymentPlan.status.in_(OPEN),
-        )
-        rows = await self._session.execute(query)
-        return {row.account_id: row.id for row in rows}
-
     async def left_alone(self, limit: int) -> Sequence[UUID]:
         """Accounts with a plan on which something should have happened a day ago or more.
 

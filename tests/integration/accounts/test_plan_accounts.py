@@ -278,7 +278,7 @@ async def test_plans_that_nobody_works_are_found(plans: Plans) -> None:
             return set(await tx.plans.left_alone(10))
 
     assert await found() == set()
-    for days, expected in ((4, {account}), (6, {account, by_hand})):
+    for days, expected in ((6, {account}), (6, {account, by_hand})):
         for plan in (ref, manual):
             await plans.desk.query(
                 "UPDATE plan_instalment SET due_on = due_on - %s, collect_on = collect_on - %s"
