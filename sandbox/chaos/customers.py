@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from domain.money import CENT
+from sandbox.processes import until
 
 AT_ONCE = 8
 PATIENCE_S = 180.0
@@ -154,10 +156,20 @@ class Customers:
         plan = str(answer.json()["id"])
         self.plans.append(plan)
         for turn in range(2):
+            await until(partial(self._collected, plan, turn), within_s=PATIENCE_S, what="an instalment")
             early = await self.door.ask(
                 "POST", f"/plans/{plan}/pay-early", key=f"early-{number}-{turn}", json={}
             )
             self.answers[early.status_code] += 1
+
+    async def _collected(self, plan: str, before: int) -> bool:
+        """Whether so many instalments are paid at least and none is being asked for.
+
+        The first is asked for at once only where banks work today.
+        """
+        shown = (await self.door.ask("GET", f"/plans/{plan}")).raise_for_status().json()
+        statuses = [instalment["status"] for instalment in shown["instalments"]]
+        return statuses.count("paid") >= before and "collecting" not in statuses
 
 
 async def some_at_once(work: Sequence[Callable[[], Awaitable[None]]]) -> None:
