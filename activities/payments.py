@@ -44,7 +44,7 @@ class PaymentActivities:
                 return await self._till.look_up(payment)
             if (why := await self._past(payment)) is not None:
                 return _not_asked_for(payment, why)
-            made = await self._till.create(payment, attempt=activity.info().attempt)
+            made = await self._till.create(payment)
             if isinstance(made, PaymentFailure):
                 return made
             async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
@@ -69,7 +69,7 @@ class PaymentActivities:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             title = f"Payment to {(await tx.agencies.get(ref.agency_id)).name}"
         async with heartbeating():
-            page = await self._till.open_page(payment, title, attempt=activity.info().attempt)
+            page = await self._till.open_page(payment, title)
         if isinstance(page, PaymentFailure):
             return page
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:

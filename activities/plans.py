@@ -101,4 +101,4 @@ class PlanMethods:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             plan = await tx.plans.get(ref.plan_id)
         async with heartbeating():
-            return await self._wallet.keep(plan, attempt=activity.info().attempt)
+            return await self._wallet.keep(plan)

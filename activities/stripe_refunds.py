@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 from activities.payment_facts import PAYMENT_ID, REFUND_ID, refund_facts
 from activities.payment_messages import RefundFacts, RefundFailure
-from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, keys_of, once
-from gateways.stripe import RefundState, StripeAccount, StripeMisused
+from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, once
+from gateways.stripe import (
+    RefundState,
+    StripeAccount,
+    StripeKeyReused,
+    StripeMisused,
+    StripeOutcomeUnknown,
+)
 
 if TYPE_CHECKING:
     from db.models import Payment, Refund
@@ -25,30 +31,32 @@ class StripeRefunds:
     ) -> RefundFacts | RefundFailure:
         """Have a refund paid out. A failure when Stripe does not accept it.
 
-        A refund moves money, so that a server error is believed only when the refund is not found in a later
-        attempt, either.
+        Every request for a refund moves money, and only its key keeps a second one from being another refund:
+        it is looked for before it is asked for again. A key that was used for something else is waited out.
         """
         intent = _intent_of(payment)
 
         async def ask(key: str) -> RefundState:
-            return await stripe.refund(
-                intent,
-                refund.amount,
-                refund.currency,
-                key=key,
-                metadata={REFUND_ID: str(refund.id), PAYMENT_ID: str(payment.id)},
-            )
+            try:
+                return await stripe.refund(
+                    intent,
+                    refund.amount,
+                    refund.currency,
+                    key=key,
+                    metadata={REFUND_ID: str(refund.id), PAYMENT_ID: str(payment.id)},
+                )
+            except StripeKeyReused as reused:
+                raise StripeOutcomeUnknown(reused.message) from reused
 
         async def look() -> RefundState | None:
             return await _found(stripe, intent, refund)
 
-        keys = keys_of(f"refund/{refund.id}", attempt)
         async with account_of(self._accounts, payment.agency_id) as stripe:
             keys_expired = datetime.now(UTC) - refund.created_at > KEYS_LAST
             if (attempt > 1 or keys_expired) and (made := await look()):
                 return refund_facts(made)
             try:
-                return refund_facts(await once(keys[: min(attempt, len(keys))], ask, look))
+                return refund_facts(await once(f"refund/{refund.id}", ask, look))
             except StripeMisused as refused:
                 made = await look()
                 if made is not None:

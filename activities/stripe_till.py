@@ -1,11 +1,11 @@
 """Stripe, asked about one payment or refund at a time: each step can be repeated, and none guesses.
 
 What Stripe keeps under our idempotency keys decides most repetitions. Keys expire after 24 hours, and a key
-whose answer was a server error gives that error again until then; in both cases Stripe is searched first.
+whose answer was a server error may give that error again until then; in both cases Stripe is searched first.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from uuid import UUID
@@ -41,6 +41,9 @@ MISSING = "resource_missing"
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 
+MOST_KEYS = 8
+"""Under how many keys one attempt asks. Those that keep an error are forgotten after a day and free again."""
+
 _KIND: dict[str, Literal["card", "us_bank_account"]] = {
     PaymentMethod.CARD: "card",
     PaymentMethod.BANK_TRANSFER: "us_bank_account",
@@ -69,7 +72,7 @@ class StripeTill:
     """The only one who asks Stripe for money.
 
     Raises ``StripeOutage``, ``StripeOutcomeUnknown`` and ``StripeNotReady``, after each of which the same
-    step may be tried again; ``attempt`` counts how often it was, from 1. Declines are answers.
+    step may be tried again. Declines are answers.
 
     Args:
         return_url: where the browser of a debtor goes from Stripe's or their bank's page.
@@ -79,7 +82,7 @@ class StripeTill:
         self._accounts = accounts
         self._return_url = return_url
 
-    async def create(self, payment: "Payment", *, attempt: int) -> IntentFacts | PaymentFailure:
+    async def create(self, payment: "Payment") -> IntentFacts | PaymentFailure:
         """Make the intent of a payment, unconfirmed: no money moves. A failure when Stripe refuses it."""
 
         async def ask(key: str) -> IntentState:
@@ -99,14 +102,13 @@ class StripeTill:
         async with self._account(payment.agency_id) as stripe:
             if datetime.now(UTC) - payment.created_at > KEYS_LAST and (found := await look()):
                 return intent_facts(found)
-            keys = keys_of(f"intent/{payment.id}", attempt)
             try:
-                return intent_facts(await once(keys, ask, look))
-            except (StripeMisused, StripeObjectMissing) as refused:
+                return intent_facts(await once(f"intent/{payment.id}", ask, look))
+            except (PaymentDeclined, StripeMisused, StripeObjectMissing) as refused:
                 return failure(payment, refused)
 
     async def confirm(self, payment: "Payment", *, attempt: int) -> IntentFacts | PaymentFailure:
-        """Ask for the money, unless that was done before: who tries again, looks first.
+        """Ask for the money, unless that was done before: who tries again (``attempt`` > 1), looks first.
 
         Where Stripe does not accept the request as it is, the intent is cancelled, so that it never takes
         anything, and the failure answered.
@@ -136,7 +138,7 @@ class StripeTill:
             if attempt > 1 and (state := await look()):
                 return intent_facts(state)
             try:
-                return intent_facts(await once(keys_of(f"confirm/{payment.id}", attempt), ask, look))
+                return intent_facts(await once(f"confirm/{payment.id}", ask, look))
             except (StripeMisused, StripeObjectMissing) as refused:
                 state = await self._cancelled(stripe, payment)
                 return failure(payment, refused) if _nothing_taken(state) else intent_facts(state)
@@ -152,9 +154,7 @@ class StripeTill:
             facts = intent_facts(await self._cancelled(stripe, payment))
             return facts.model_copy(update={"failure_code": why}) if facts.status == "canceled" else facts
 
-    async def open_page(
-        self, payment: "Payment", title: str, *, attempt: int
-    ) -> CheckoutLink | PaymentFailure:
+    async def open_page(self, payment: "Payment", title: str) -> CheckoutLink | PaymentFailure:
         """Make the page on which a debtor pays, open until ``action_until``."""
 
         async def ask(key: str) -> CheckoutLink:
@@ -175,7 +175,7 @@ class StripeTill:
 
         async with self._account(payment.agency_id) as stripe:
             try:
-                return await once(keys_of(f"checkout/{payment.id}", attempt), ask, look)
+                return await once(f"checkout/{payment.id}", ask, look)
             except (StripeMisused, StripeObjectMissing) as refused:
                 return failure(payment, refused)
 
@@ -195,9 +195,20 @@ class StripeTill:
 
     async def close_page(self, payment: "Payment") -> IntentFacts | PaymentFailure | None:
         """Close a payment's page, unless somebody has paid on it; what became of it."""
+        page = _page_of(payment)
+
+        async def ask(key: str) -> CheckoutLink:
+            try:
+                return await stripe.expire_checkout(page, key=key)
+            except StripeWrongState:
+                return await stripe.retrieve_checkout(page)
+
+        async def look() -> CheckoutLink | None:
+            now = await stripe.retrieve_checkout(page)
+            return None if now.status == "open" else now
+
         async with self._account(payment.agency_id) as stripe:
-            with suppress(StripeWrongState):
-                await stripe.expire_checkout(_page_of(payment), key=f"expire/{payment.id}")
+            await once(f"expire/{payment.id}", ask, look)
         return await self.look_at_page(payment)
 
     @asynccontextmanager
@@ -208,10 +219,18 @@ class StripeTill:
     async def _cancelled(self, stripe: StripeAccount, payment: "Payment") -> IntentState:
         """The intent cancelled, or as it is where it cannot be any more."""
         intent = _intent_of(payment)
-        try:
-            return await stripe.cancel(intent, key=f"cancel/{payment.id}")
-        except StripeWrongState:
-            return await stripe.retrieve(intent)
+
+        async def ask(key: str) -> IntentState:
+            try:
+                return await stripe.cancel(intent, key=key)
+            except StripeWrongState:
+                return await stripe.retrieve(intent)
+
+        async def look() -> IntentState | None:
+            state = await stripe.retrieve(intent)
+            return state if state.final else None
+
+        return await once(f"cancel/{payment.id}", ask, look)
 
 
 @asynccontextmanager
@@ -231,26 +250,23 @@ async def account_of(accounts: StripeAccounts, agency_id: UUID) -> AsyncIterator
         ) from error
 
 
-def keys_of(key: str, attempt: int) -> Sequence[str]:
-    """The key of a step, and the one to use where that has kept a server error."""
-    return (key, f"{key}/{attempt}")
-
-
 async def once(
-    keys: Sequence[str],
+    key: str,
     ask: Callable[[str], Awaitable[_Found]],
     look: Callable[[], Awaitable[_Found | None]],
 ) -> _Found:
-    """Ask under the first key. Where that keeps an error, ``look`` whether it was done all the same, and only
-    if it was not, ask under the next.
+    """Ask under ``key``. Where that has kept an error, ``look`` whether it was done all the same, and only if
+    it was not, ask under the next: ``key/2``, ``key/3`` and so on, every time in this order.
 
-    A timeout goes on to the caller: the same key is right for the next attempt.
+    Any other outage goes on to the caller, a timeout and an error that is told for the first time as well:
+    nobody knows whether what was asked is still being done, and only the same key keeps it from being done
+    twice. So no key is passed over before it has said, to a later request, that it is done with.
     """
-    for key in keys:
+    for number in range(1, MOST_KEYS + 1):
         try:
-            return await ask(key)
+            return await ask(key if number == 1 else f"{key}/{number}")
         except StripeOutage as error:
-            if not error.indeterminate or error.under_way:
+            if not error.kept:
                 raise
             kept: Unavailable | StripeKeyReused = error
         except StripeKeyReused as error:
@@ -266,8 +282,13 @@ def metadata_of(payment: "Payment") -> dict[str, str]:
     return {PAYMENT_ID: str(payment.id), ACCOUNT_ID: str(payment.account_id)}
 
 
-def failure(payment: "Payment", refused: StripeMisused | StripeObjectMissing) -> PaymentFailure:
+def failure(
+    payment: "Payment", refused: PaymentDeclined | StripeMisused | StripeObjectMissing
+) -> PaymentFailure:
     """Stripe's refusal as the end of a payment."""
+    if isinstance(refused, PaymentDeclined):
+        why = refused.failure
+        return _ended(payment, why.decline_code or why.code, why.message or refused.message)
     code = refused.code if isinstance(refused, StripeMisused) else MISSING
     return _ended(payment, code or refused.type, refused.message)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from activities.plan_messages import METHOD_REFUSED, KeptMethod, RefusedMethod
-from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, keys_of, once
+from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, once
 from domain.payments import PaymentMethod
 from gateways.stripe import (
     MethodState,
@@ -24,18 +24,18 @@ _METHOD = {"card": PaymentMethod.CARD, "us_bank_account": PaymentMethod.BANK_TRA
 class StripeWallet:
     """Keeps the payment methods of plans at the agency's Stripe account.
 
-    Raises as ``StripeTill``: after each error the same may be tried again; ``attempt`` counts from 1.
+    Raises as ``StripeTill``: after each error the same may be tried again.
     """
 
     def __init__(self, accounts: StripeAccounts) -> None:
         self._accounts = accounts
 
-    async def keep(self, plan: "PaymentPlan", *, attempt: int) -> KeptMethod | RefusedMethod:
+    async def keep(self, plan: "PaymentPlan") -> KeptMethod | RefusedMethod:
         """Make a customer for the plan, without personal data, and keep its method for them; once."""
         async with account_of(self._accounts, plan.agency_id) as stripe:
-            customer = plan.customer_ref or await _customer(stripe, plan, attempt)
+            customer = plan.customer_ref or await _customer(stripe, plan)
             try:
-                kept = await _attached(stripe, plan, customer, attempt)
+                kept = await _attached(stripe, plan, customer)
             except (PaymentDeclined, StripeMisused, StripeObjectMissing) as refused:
                 return _refused(plan, refused.message)
         method = _METHOD.get(kept.kind)
@@ -50,17 +50,17 @@ class StripeWallet:
         )
 
 
-async def _customer(stripe: StripeAccount, plan: "PaymentPlan", attempt: int) -> str:
+async def _customer(stripe: StripeAccount, plan: "PaymentPlan") -> str:
     async def ask(key: str) -> str:
         return await stripe.create_customer(key=key, metadata={PLAN_ID: str(plan.id)})
 
     async def look() -> None:
         """A customer that nobody uses does no harm: another one may be made."""
 
-    return await once(keys_of(f"customer/{plan.id}", attempt), ask, look)
+    return await once(f"customer/{plan.id}", ask, look)
 
 
-async def _attached(stripe: StripeAccount, plan: "PaymentPlan", customer: str, attempt: int) -> MethodState:
+async def _attached(stripe: StripeAccount, plan: "PaymentPlan", customer: str) -> MethodState:
     wanted = plan.payment_method or ""
 
     async def ask(key: str) -> MethodState:
@@ -72,7 +72,7 @@ async def _attached(stripe: StripeAccount, plan: "PaymentPlan", customer: str, a
 
     if datetime.now(UTC) - plan.created_at > KEYS_LAST and (found := await look()):
         return found
-    return await once(keys_of(f"attach/{plan.id}", attempt), ask, look)
+    return await once(f"attach/{plan.id}", ask, look)
 
 
 def _refused(plan: "PaymentPlan", message: str) -> RefusedMethod:

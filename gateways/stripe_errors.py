@@ -16,6 +16,7 @@ from gateways.stripe_results import Failure, IntentState, read_intent
 _CONFLICT: Final = 409
 _SERVER_ERROR: Final = 500
 _NOT_FOUND: Final = "resource_missing"
+_REPLAYED: Final = "idempotent-replayed"
 _STATE_CODES: Final = frozenset(
     {
         "charge_already_refunded",
@@ -54,17 +55,20 @@ class StripeOutage(Unavailable):
     """Stripe cannot be reached or does not work now; the same call with the same key may be tried again.
 
     ``indeterminate``: a command was answered with a server error or is still under way, so that it may have
-    been done, and its key replays that error for 24 hours: look it up as well. ``under_way``: nobody knows
-    yet what the key will answer, so no other key must be tried.
+    been done: look it up as well. ``under_way``: nobody knows yet what the key will answer. ``kept``: the key
+    has kept the error and gives it again for 24 hours; only then may another key be tried.
     """
 
     type = "stripe-outage"
     title = "Payment provider unavailable"
 
-    def __init__(self, message: str, *, indeterminate: bool = False, under_way: bool = False) -> None:
+    def __init__(
+        self, message: str, *, indeterminate: bool = False, under_way: bool = False, kept: bool = False
+    ) -> None:
         super().__init__(message)
         self.indeterminate = indeterminate
         self.under_way = under_way
+        self.kept = kept
 
 
 class StripeMisused(Invalid):
@@ -140,7 +144,8 @@ def _not_working(error: stripe.StripeError, what: str, *, command: bool) -> Doma
             f"{what}: the same command is still under way at Stripe", indeterminate=True, under_way=True
         )
     if status >= _SERVER_ERROR:
-        return StripeOutage(f"{what}: Stripe answered with status {status}", indeterminate=command)
+        kept = command and (error.headers or {}).get(_REPLAYED) == "true"
+        return StripeOutage(f"{what}: Stripe answered with status {status}", indeterminate=command, kept=kept)
     return StripeMisused(f"{what}: {error.user_message or f'status {status}'}", code=error.code)
 
 

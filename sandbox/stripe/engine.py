@@ -77,6 +77,11 @@ class Engine:
         """The stand-in's time in seconds since 1970."""
         return self._clock() + self.store.ahead_s
 
+    @property
+    def under_way(self) -> int:
+        """How many requests with a key are being worked on."""
+        return len(self._under_way)
+
     def advance(self, seconds: float) -> None:
         """Put the clock forward and do what became due."""
         self.store.ahead_s += seconds
