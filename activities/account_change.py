@@ -1,5 +1,6 @@
 """One account inside one transaction: judged under its lock, changed with event, audit record and rank."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from domain.payments import FORBIDS_PAYMENTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
 
     from db.account_changes import LockedAccount
     from db.ledger import GivenBack
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from domain.scoring import Scorer
 
 S = AccountStatus
+
+NOTHING = Decimal(0)
 
 ENDED = "Ended"
 """What is said of a hold whose last day is over."""
@@ -106,12 +108,12 @@ class AccountChange:
         """An audit record of something beside the account itself: a promise, a hold, …"""
         await self.tx.audit.record(action, entity, entity_id, new={"account_id": self.account.id, **new})
 
-    async def receive(self, amount: "Decimal", *, key: str, occurred_at: "datetime") -> UUID:
+    async def receive(self, amount: Decimal, *, key: str, occurred_at: "datetime") -> UUID:
         """Post a payment and lower the balance by its part of the debt; the journal's id.
 
         What is more than the debt is owed back to the debtor. Nothing is refused: the money is here.
         """
-        parts = self._parts_of(amount)
+        parts = self._parts_of(amount, NOTHING)
         journal_id = await self.tx.ledger.receive(
             self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
@@ -121,28 +123,29 @@ class AccountChange:
     async def give_back(
         self,
         payment_id: UUID,
-        amount: "Decimal | None" = None,
+        amount: Decimal | None = None,
         *,
         kind: "GivenBack" = "reversal",
         key: str,
         occurred_at: "datetime",
+        gone: bool = False,
     ) -> UUID:
         """Take a part or all of a payment of this account (its journal is ``payment_id``) off the ledger.
 
         The new journal's id. ``NotFound``; ``Conflict`` where the journal is no payment of this account, or
-        less than that is left of it.
+        less than that is left of it and it is not ``gone`` already (``LedgerStore.give_back``).
         """
         journal_id, added = await self.tx.ledger.give_back(
-            payment_id, self.account.id, amount, kind=kind, key=key, occurred_at=occurred_at
+            payment_id, self.account.id, amount, kind=kind, key=key, occurred_at=occurred_at, gone=gone
         )
         await self._balance(added, journal_id)
         return journal_id
 
     async def post_again(
-        self, payment_id: UUID, amount: "Decimal", *, key: str, occurred_at: "datetime"
+        self, payment_id: UUID, amount: Decimal, *, key: str, occurred_at: "datetime"
     ) -> UUID:
         """Post money that had been given back of a payment and is here after all; the new journal's id."""
-        parts = self._parts_of(amount)
+        parts = self._parts_of(amount, await self.tx.ledger.losses(payment_id, self.account.id))
         journal_id = await self.tx.ledger.post_again(
             payment_id, self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
@@ -150,7 +153,7 @@ class AccountChange:
         return journal_id
 
     async def forgive_rest(
-        self, amount: "Decimal | None" = None, *, key: str, occurred_at: "datetime"
+        self, amount: Decimal | None = None, *, key: str, occurred_at: "datetime"
     ) -> UUID | None:
         """Write off the balance, or an amount of it, as a settlement says; None where nothing was left.
 
@@ -170,11 +173,11 @@ class AccountChange:
         added = await self.tx.ledger.owe_again(write_off_id, key=key, occurred_at=occurred_at)
         await self._balance(added, write_off_id)
 
-    def _parts_of(self, amount: "Decimal") -> Parts:
+    def _parts_of(self, amount: Decimal, losses: Decimal) -> Parts:
         takes = self.account.status is not S.CLOSED or self.account.closed_reason == PAID
-        return parts_of_payment(amount, self.account.balance, takes_payments=takes)
+        return parts_of_payment(amount, self.account.balance, takes_payments=takes, losses=losses)
 
-    async def _balance(self, added: "Decimal", journal_id: UUID) -> None:
+    async def _balance(self, added: Decimal, journal_id: UUID) -> None:
         if added:
             old = {"balance": self.account.balance}
             balance = {"balance": self.account.balance + added}

@@ -130,7 +130,12 @@ class PaymentChange:
     async def pay_back(self, refund: "Refund", occurred_at: datetime) -> None:
         """Post a refund that was paid out."""
         journal_id = await self.account.give_back(
-            self._journal(), refund.amount, kind="refund", key=str(refund.id), occurred_at=occurred_at
+            self._journal(),
+            refund.amount,
+            kind="refund",
+            key=str(refund.id),
+            occurred_at=occurred_at,
+            gone=True,
         )
         await self.tx.refunds.change(refund, status="succeeded", journal_id=journal_id, failure_code=None)
         before = await self._restate()
@@ -200,7 +205,12 @@ class PaymentChange:
     async def _withdraw(self, chargeback: "Chargeback", now: datetime) -> None:
         """The bank has taken the money back: off the ledger, and a hold until somebody has looked at it."""
         chargeback.journal_id = await self.account.give_back(
-            self._journal(), chargeback.amount, kind="chargeback", key=str(chargeback.id), occurred_at=now
+            self._journal(),
+            chargeback.amount,
+            kind="chargeback",
+            key=str(chargeback.id),
+            occurred_at=now,
+            gone=True,
         )
         await went_back(self.account, now)
         held = {hold.kind for hold in await self.tx.holds.in_force(self.account.account)}
@@ -213,7 +223,9 @@ class PaymentChange:
         await self._tell("payment_reversed")
 
     async def _reinstate(self, chargeback: "Chargeback", now: datetime) -> None:
-        """The dispute was won: the money is here again, and the hold that it brought ends."""
+        """The dispute was won: the money is here again, and the hold that it brought ends, unless there are
+        other disputes on the account that it is there for.
+        """
         if chargeback.journal_id is not None and chargeback.undone_by_id is None:
             chargeback.undone_by_id = await self.account.post_again(
                 self._journal(), chargeback.amount, key=f"chargeback/{chargeback.id}", occurred_at=now
@@ -221,8 +233,9 @@ class PaymentChange:
             await came_in(self.account, now)
         in_force = await self.tx.holds.in_force(self.account.account)
         ours = [hold for hold in in_force if hold.kind == HoldKind.CHARGEBACK]
-        if ours:
-            await self.account.end_holds(ours, "The dispute was won")
+        for hold in ours:
+            if not await self.tx.chargebacks.holds(chargeback, hold.account_id, hold.placed_at):
+                await self.account.end_holds([hold], "The dispute was won")
         await self._tell("payment_posted")
 
     async def _post(self, occurred_at: datetime, **known: object) -> None:
@@ -243,7 +256,8 @@ class PaymentChange:
         if self.payment.journal_id is None:
             return before
         refunds = await self.tx.refunds.of(self.payment.id)
-        refunded = sum((one.amount for one in refunds if one.status == "succeeded"), Decimal(0))
+        paid_back = sum((one.amount for one in refunds if one.status == "succeeded"), Decimal(0))
+        refunded = min(paid_back, self.payment.amount)
         charged_back = any(
             one.journal_id is not None and one.undone_by_id is None
             for one in await self.tx.chargebacks.of(self.payment.id)

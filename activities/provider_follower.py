@@ -1,10 +1,11 @@
 """Bringing our books in line with what Stripe says of an intent, whoever it was that noticed."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from activities.payment_messages import PaymentRef
-from domain.errors import NotFound
+from domain.errors import DomainError, NotFound
 from domain.payments import TAKEN, UNFINISHED
 from domain.tenancy import Tenant
 
@@ -100,12 +101,23 @@ class ProviderFollower:
         return Followed()
 
     async def _record(self, ref: PaymentRef, news: "News") -> "PaymentView":
+        """Record the intent, then what became of its money: a fact that fails keeps none from being recorded.
+
+        Raises what the first one raised that did.
+        """
         view = await self._books.record_intent(ref, news.intent)
-        if view.status in TAKEN:
-            for refund in news.refunds:
-                view = await self._books.record_refund(ref, refund)
-            for dispute in news.disputes:
-                view = await self._books.record_dispute(ref, dispute)
+        if view.status not in TAKEN:
+            return view
+        steps = [partial(self._books.record_refund, ref, refund) for refund in news.refunds]
+        more = [partial(self._books.record_dispute, ref, dispute) for dispute in news.disputes]
+        failed: list[DomainError] = []
+        for step in (*steps, *more):
+            try:
+                view = await step()
+            except DomainError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
         return view
 
 

@@ -75,19 +75,19 @@ class LedgerStore(Store):
         kind: GivenBack,
         key: str,
         occurred_at: datetime,
+        gone: bool = False,
     ) -> tuple[UUID, Decimal]:
         """Take ``amount`` of a payment (its journal is ``payment_id``) off the ledger, None for all of it.
 
         The new journal's id, and what that adds to the account's balance: the caller, who has locked the
         account, raises it by that. ``NotFound`` for a journal that is not there, ``Conflict`` for one that is
-        no payment of this account, and above what is left of it.
+        no payment of this account, and above what is left of it; unless that money is ``gone`` whatever is
+        said of it here: then what is above is a loss.
         """
         left, currency = await self._left(payment_id, account_id)
-        if left.total == 0:
-            raise Conflict("this payment was reversed already", journal_id=str(payment_id))
-        wanted = left.total if amount is None else amount
-        if wanted > left.total:
-            raise Conflict(f"only {left.total} of this payment is left", left=format(left.total, "f"))
+        wanted = left.held if amount is None else amount
+        if not gone:
+            _check_left(left, wanted, payment_id)
         parts = parts_given_back(left, wanted)
         journal_id = await self._journal(kind, key, _WORDS[kind], occurred_at, reverses_id=payment_id)
         await self._post_parts(journal_id, account_id, parts, currency, back=True)
@@ -111,6 +111,10 @@ class LedgerStore(Store):
         )
         await self._post_parts(journal_id, account_id, parts, currency)
         return journal_id
+
+    async def losses(self, payment_id: UUID, account_id: UUID) -> Decimal:
+        """What went back of a payment beyond what was left of it, and was not made good. As ``give_back``."""
+        return (await self._left(payment_id, account_id))[0].losses
 
     async def forgive(
         self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
@@ -155,6 +159,7 @@ class LedgerStore(Store):
             by_account.get(LedgerAccount.RECEIVABLE, Decimal(0)),
             by_account.get(LedgerAccount.CREDIT_BALANCES, Decimal(0)),
             by_account.get(LedgerAccount.UNAPPLIED, Decimal(0)),
+            -by_account.get(LedgerAccount.PROCESSOR_LOSSES, Decimal(0)),
         )
         return parts, rows[0].currency
 
@@ -213,6 +218,13 @@ class LedgerStore(Store):
         rows = await self._session.stream(_BREACHES, {"agency": self._agency_id, "limit": limit})
         async for account_id, balance, posted in rows:
             yield Breach(account_id, balance, posted)
+
+
+def _check_left(left: Parts, wanted: Decimal, payment_id: UUID) -> None:
+    if left.held == 0:
+        raise Conflict("this payment was reversed already", journal_id=str(payment_id))
+    if wanted > left.held:
+        raise Conflict(f"only {left.held} of this payment is left", left=format(left.held, "f"))
 
 
 _LEFT = text("""

@@ -74,7 +74,7 @@ _REFUNDED = text(f"""
     SELECT 'payment', m.id,
            'says that ' || m.refunded_amount || ' went back, its refunds'' journals ' || COALESCE(b.amount, 0)
       FROM payment m LEFT JOIN paid_back b ON b.payment_id = m.id
-     WHERE m.agency_id = :agency AND m.refunded_amount <> COALESCE(b.amount, 0)
+     WHERE m.agency_id = :agency AND m.refunded_amount <> LEAST(m.amount, COALESCE(b.amount, 0))
      ORDER BY m.id
 """)
 

@@ -26,18 +26,25 @@ class LedgerAccount(StrEnum):
     WRITE_OFF = "write_off"
     """Debt that was forgiven, as a settlement does."""
 
+    PROCESSOR_LOSSES = "processor_losses"
+    """What the provider took back of a payment beyond what was left of it: refunded and disputed, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How much of a payment is on the debt, owed back to the debtor, and unapplied; none is below zero."""
+    """How much of a payment is on the debt, owed back to the debtor, and unapplied; none is below zero.
+
+    ``losses``: what has gone back of it beyond all that, or is made good again.
+    """
 
     debt: Decimal = Decimal(0)
     credit: Decimal = Decimal(0)
     unapplied: Decimal = Decimal(0)
+    losses: Decimal = Decimal(0)
 
     @property
-    def total(self) -> Decimal:
-        """All of it."""
+    def held(self) -> Decimal:
+        """All of it that is here."""
         return self.debt + self.credit + self.unapplied
 
     def by_account(self) -> list[tuple[LedgerAccount, Decimal]]:
@@ -46,26 +53,33 @@ class Parts:
             (LedgerAccount.RECEIVABLE, self.debt),
             (LedgerAccount.CREDIT_BALANCES, self.credit),
             (LedgerAccount.UNAPPLIED, self.unapplied),
+            (LedgerAccount.PROCESSOR_LOSSES, self.losses),
         )
         return [(account, amount) for account, amount in every if amount > 0]
 
 
-def parts_of_payment(amount: Decimal, balance: Decimal, *, takes_payments: bool) -> Parts:
+def parts_of_payment(
+    amount: Decimal, balance: Decimal, *, takes_payments: bool, losses: Decimal = Decimal(0)
+) -> Parts:
     """Where money that has come in belongs: to the debt as far as it reaches, else back to the debtor.
 
-    An account that takes no payments any more (recalled, closed) leaves all of it unapplied.
+    An account that takes no payments any more (recalled, closed) leaves all of it unapplied. Of a payment
+    that has brought ``losses`` money that is here again makes those good before anything else.
     """
+    good = min(amount, losses)
+    rest = amount - good
     if not takes_payments:
-        return Parts(unapplied=amount)
-    debt = min(amount, balance)
-    return Parts(debt=debt, credit=amount - debt)
+        return Parts(unapplied=rest, losses=good)
+    debt = min(rest, balance)
+    return Parts(debt=debt, credit=rest - debt, losses=good)
 
 
 def parts_given_back(left: Parts, amount: Decimal) -> Parts:
-    """Which parts of what is ``left`` of a payment go back with ``amount``, at most all of it.
+    """Which parts of what is ``left`` of a payment go back with ``amount``; beyond all of it is a loss.
 
     What was never owed goes first: a refund of an overpayment does not revive the debt.
     """
     unapplied = min(amount, left.unapplied)
     credit = min(amount - unapplied, left.credit)
-    return Parts(debt=amount - unapplied - credit, credit=credit, unapplied=unapplied)
+    debt = min(amount - unapplied - credit, left.debt)
+    return Parts(debt=debt, credit=credit, unapplied=unapplied, losses=amount - unapplied - credit - debt)

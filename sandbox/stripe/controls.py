@@ -9,7 +9,7 @@
 | ``POST /sandbox/events/{id}/resend`` | an event once more |
 | ``POST /sandbox/payment_intents/{id}/authenticate`` ``{"succeeds": true}`` | the card's holder answers |
 | ``POST /sandbox/payment_intents/{id}/settle`` ``{"failure": "account_closed"?}`` | the bank answers now |
-| ``POST /sandbox/charges/{id}/dispute`` ``{"reason"?, "amount"?, "inquiry"?}`` | a dispute |
+| ``POST /sandbox/charges/{id}/dispute`` ``{"reason"?, "amount"?, "whole"?, "inquiry"?}`` | a dispute |
 | ``POST /sandbox/disputes/{id}/decide`` ``{"won": true}`` | its end |
 | ``POST /sandbox/refunds/{id}/finish`` ``{"succeeds": true}`` | a refund ends |
 | ``POST /sandbox/checkout/{id}/pay`` ``{"payment_method": "pm_card_visa"}`` | the debtor pays |
@@ -68,10 +68,11 @@ class Settle(_Body):
 
 
 class OpenDispute(_Body):
-    """A dispute; all of it as the card would, unless given."""
+    """A dispute as the card would have it, unless given; of all that was not refunded, or the ``whole``."""
 
     reason: str | None = None
     amount: int | None = Field(None, ge=1)
+    whole: bool = False
     inquiry: bool | None = None
 
 
@@ -238,7 +239,9 @@ def _settle(world: World, intent: Json, form: Settle) -> Json:
 
 
 def _dispute(world: World, charge: Json, form: OpenDispute) -> Json:
-    return disputes.opened(world, charge, reason=form.reason, amount=form.amount, inquiry=form.inquiry)
+    return disputes.opened(
+        world, charge, reason=form.reason, amount=form.amount, whole=form.whole, inquiry=form.inquiry
+    )
 
 
 def _decide(world: World, dispute: Json, form: Decide) -> Json:

@@ -29,14 +29,20 @@ def opened(
     *,
     reason: str | None = None,
     amount: int | None = None,
+    whole: bool = False,
     inquiry: bool | None = None,
 ) -> Json:
-    """A dispute of the charge, of all that was not refunded unless told otherwise. Raises ``Refusal``."""
+    """A dispute of the charge, of all that was not refunded unless told otherwise. Raises ``Refusal``.
+
+    A bank may take back the ``whole`` charge though a part of it was refunded: the agency is out of that.
+    """
     if charge["status"] != "succeeded" or charge["disputed"]:
         raise wrong_state("Only a successful charge without a dispute can be disputed", "charge_disputed")
     outcome = outcome_of(world.get("payment_method", charge["payment_method"]))
     asking = outcome.inquiry if inquiry is None else inquiry
-    taken = amount or charge["amount"] - charge["amount_refunded"]
+    taken = charge["amount"] if whole else amount or charge["amount"] - charge["amount_refunded"]
+    if not 0 < taken <= charge["amount"]:
+        raise wrong_state(f"{taken} of the charge of {charge['amount']} cannot be disputed", "amount_invalid")
     card = charge["payment_method_details"]["type"] == "card"
     why = reason or outcome.dispute or ("fraudulent" if card else "debit_not_authorized")
     dispute = _new(world, charge, taken, asking=asking) | {"reason": why}
@@ -51,8 +57,12 @@ def opened(
 
 
 def decided(world: World, dispute: Json, *, won: bool) -> Json:
-    """The bank decides; won, the money comes back. Raises ``Refusal`` when it has decided already."""
-    _must_be_open(dispute)
+    """The bank decides; won, the money comes back. Raises ``Refusal`` when it has decided already.
+
+    What was lost may be won later: the bank reverses what it decided.
+    """
+    if not (won and dispute["status"] == "lost"):
+        _must_be_open(dispute)
     asking = dispute["status"].startswith("warning")
     dispute["status"] = "warning_closed" if asking else "won" if won else "lost"
     if won and not asking:

@@ -70,19 +70,22 @@ class Till:
         assert await self.intent(ref, "succeeded", amount) is P.SUCCEEDED
         return ref
 
-    async def refund(self, ref: PaymentRef, amount: str, status: str, name: str = "re_1") -> PaymentStatus:
+    async def refund(
+        self, ref: PaymentRef, amount: str, status: str, name: str = "re_1", **more: Any
+    ) -> PaymentStatus:
         said = RefundFacts(
             refund_ref=f"{name}_{ref.payment_id.hex}",
             status=status,
             amount=Decimal(amount),
             currency="USD",
             created=datetime.now(UTC),
+            **more,
         )
         return (await self.books.record_refund(ref, said)).status
 
-    async def dispute(self, ref: PaymentRef, amount: str, status: str) -> PaymentStatus:
+    async def dispute(self, ref: PaymentRef, amount: str, status: str, name: str = "dp") -> PaymentStatus:
         said = DisputeFacts(
-            dispute_ref=f"dp_{ref.payment_id.hex}",
+            dispute_ref=f"{name}_{ref.payment_id.hex}",
             status=status,
             reason="fraudulent",
             amount=Decimal(amount),
@@ -95,6 +98,11 @@ class Till:
     async def payment(self, ref: PaymentRef) -> dict[str, Any]:
         [row] = await self.desk.query("SELECT * FROM payment WHERE id = %s", ref.payment_id)
         return row
+
+    async def holds(self, account: UUID) -> list[tuple[str, bool]]:
+        """Holds of the account: by whom, and whether in force."""
+        rows = await self.desk.query("SELECT * FROM hold WHERE account_id = %s ORDER BY id", account)
+        return [(row["placed_by"], row["released_at"] is None) for row in rows]
 
     async def house(self, account: UUID) -> dict[str, Decimal]:
         """What the account's postings come to on each side of the house; credits count."""

@@ -14,6 +14,8 @@ from tests.integration.accounts.desk import Desk
 from tests.integration.accounts.test_payment_books import Till
 
 OWED = Decimal(100)
+NOTHING = Decimal(0)
+CENT = Decimal("0.01")
 REFUNDS = ("re_a", "re_b")
 
 
@@ -25,36 +27,58 @@ class Stripe:
     taken: bool = False
     refunds: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
     dispute: str | None = None
+    disputed: Decimal = NOTHING
+
+    def refunded(self, *statuses: str) -> Decimal:
+        return sum((amount for amount, status in self.refunds.values() if status in statuses), NOTHING)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the bank has taken money back."""
+        return self.dispute in {"needs_response", "lost"}
 
     @property
     def left(self) -> Decimal:
-        """What it has of the money."""
-        if not self.taken or self.dispute == "needs_response":
-            return Decimal(0)
-        return self.amount - sum(amount for amount, status in self.refunds.values() if status == "succeeded")
+        """What it has of the money; below zero where money was refunded that the bank took, too."""
+        if not self.taken:
+            return NOTHING
+        return self.amount - self.refunded("succeeded") - (self.disputed if self.withdrawn else NOTHING)
+
+    @property
+    def refundable(self) -> Decimal:
+        if not self.taken or self.dispute is not None:
+            return NOTHING
+        return self.amount - self.refunded("pending", "succeeded")
 
     def happen(self, what: str) -> None:
         """Something happens, where it can."""
         kind, _, name = what.partition(" ")
         if kind == "take":
             self.taken = True
-        elif kind == "refund" and self.taken and self.dispute is None and name not in self.refunds:
-            part = (self.left / 3).quantize(Decimal("0.01"))
+        elif kind in {"refund", "ask"} and name not in self.refunds:
+            part = (self.refundable * 2 / 3).quantize(CENT)
             if part:
-                self.refunds[name] = (part, "succeeded")
-        elif kind == "bounce" and name in self.refunds and self.dispute is None:
+                self.refunds[name] = (part, "succeeded" if kind == "refund" else "pending")
+        elif kind == "finish" and self.refunds.get(name, (NOTHING, ""))[1] == "pending":
+            self.refunds[name] = (self.refunds[name][0], "succeeded")
+        elif kind == "bounce" and name in self.refunds:
             self.refunds[name] = (self.refunds[name][0], "failed")
-        elif kind == "dispute" and self.taken and not self.refunds and self.dispute is None:
-            self.dispute = "needs_response"
-        elif kind == "win" and self.dispute == "needs_response":
+        elif kind in {"dispute", "part"} and self.taken and self.dispute is None:
+            self.disputed = self.amount if kind == "dispute" else self.refundable
+            self.dispute = "needs_response" if self.disputed else None
+        elif kind == "lose" and self.dispute == "needs_response":
+            self.dispute = "lost"
+        elif kind == "win" and self.withdrawn:
             self.dispute = "won"
 
 
 HAPPENINGS = (
     "take",
-    *(f"{kind} {name}" for kind in ("refund", "bounce") for name in REFUNDS),
+    *(f"{kind} {name}" for kind in ("refund", "ask", "finish", "bounce") for name in REFUNDS),
     "dispute",
+    "part",
     "win",
+    "lose",
 )
 amounts = st.integers(1, 15_000).map(lambda cents: Decimal(cents) / 100)
 happenings = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, 2)), min_size=3, max_size=14)
@@ -69,7 +93,7 @@ async def tell(till: Till, ref: PaymentRef, true: Stripe) -> None:
     for name, (amount, status) in true.refunds.items():
         await till.refund(ref, format(amount, "f"), status, name)
     if true.dispute:
-        await till.dispute(ref, format(true.amount, "f"), true.dispute)
+        await till.dispute(ref, format(true.disputed, "f"), true.dispute)
 
 
 async def live(till: Till, amount: Decimal, life: list[tuple[str, int]]) -> None:
@@ -85,13 +109,14 @@ async def live(till: Till, amount: Decimal, life: list[tuple[str, int]]) -> None
 
 async def agrees(till: Till, account: Any, ref: PaymentRef, true: Stripe) -> None:
     row, house = await till.desk.account(account), await till.house(account)
-    assert -house.get("cash", Decimal(0)) == true.left
-    assert row["balance"] == OWED - min(OWED, true.left)
-    assert house.get("credit_balances", Decimal(0)) == max(Decimal(0), true.left - OWED)
-    assert row["held"] is (true.dispute == "needs_response")
+    assert -house.get("cash", NOTHING) == true.left
+    assert house.get("processor_losses", NOTHING) == min(NOTHING, true.left)
+    assert row["balance"] == OWED - min(OWED, max(NOTHING, true.left))
+    assert house.get("credit_balances", NOTHING) == max(NOTHING, true.left - OWED)
+    assert row["held"] is true.withdrawn
     assert row["status"] in ({"closed"} if row["balance"] == 0 else {"negotiating", "in_contact"})
     payment = await till.payment(ref)
-    refunded = sum((a for a, status in true.refunds.values() if status == "succeeded"), Decimal(0))
+    refunded = true.refunded("succeeded")
     assert payment["refunded_amount"] == refunded
     assert payment["status"] == expected(true, refunded)
 
@@ -99,7 +124,7 @@ async def agrees(till: Till, account: Any, ref: PaymentRef, true: Stripe) -> Non
 def expected(true: Stripe, refunded: Decimal) -> str:
     if not true.taken:
         return "processing"
-    if true.dispute == "needs_response":
+    if true.withdrawn:
         return "disputed"
     if refunded == true.amount:
         return "refunded"
@@ -124,3 +149,4 @@ async def test_books_agree_with_stripe_whatever_is_told_and_when(db: Database, m
     await asyncio.to_thread(lives)
     async with db.transaction(desk.tenant) as tx:
         assert [breach async for breach in tx.ledger.breaches()] == []
+        assert [breach async for breach in tx.payment_audit.breaches()] == []

@@ -118,6 +118,18 @@ async def test_any_charge_can_be_disputed_and_lost(caller: Caller) -> None:
     assert (await caller.refused(f"disputes/{dispute['id']}/close"))[0] == 400
 
 
+async def test_a_bank_may_take_all_of_what_was_refunded_in_part_and_reverse_its_decision(
+    caller: Caller,
+) -> None:
+    made = await caller.paid(1000)
+    await caller.done("refunds", charge=made["latest_charge"], amount=300)
+    dispute = await caller.control(f"charges/{made['latest_charge']}/dispute", whole=True)
+    assert (dispute["amount"], await balance(caller)) == (1000, -300)
+    assert (await caller.control(f"disputes/{dispute['id']}/decide", won=False))["status"] == "lost"
+    assert (await caller.control(f"disputes/{dispute['id']}/decide", won=True))["status"] == "won"
+    assert await balance(caller) == 700
+
+
 async def test_a_returned_debit_is_a_dispute(caller: Caller) -> None:
     made = await caller.debited("pm_usBankAccount_dispute")
     await caller.control(f"payment_intents/{made['id']}/settle")
