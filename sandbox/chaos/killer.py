@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandbox.processes import Child
     from sandbox.stack import Stack
 
-LEAST_PAUSE_S, MOST_PAUSE_S = 1.5, 4.0
+LEAST_PAUSE_S, MOST_PAUSE_S = 3.0, 8.0
 LEAST_KILLS = 12
 DATABASE = "PostgreSQL"
 

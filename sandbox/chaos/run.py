@@ -41,6 +41,9 @@ AGENCY, LOGIN = "demo", "demo.admin"
 NOON = 12
 SETTLED_WITHIN_S = 240.0
 BANK_DELAY_S = 2
+FAULTS = {"timeout_after": 0.003, "error_after": 0.02, "reset_after": 0.02, "unavailable": 0.02}
+"""How often a command to Stripe ends so. A time-out is as long as the product waits for an answer."""
+
 _PORTS = ("api", "postgres", "temporal", "temporal_ui", "sftp", "stripe")
 _UNENDED = ("pending", "processing", "requires_action")
 _PAGE = 200
@@ -209,8 +212,9 @@ async def _behave(stack: Stack) -> None:
         behaviour = {"bank_delay_s": BANK_DELAY_S, "refund_delay_s": 1, "dispute_delay_s": 1}
         noise = {"duplicates": 1, "jitter_s": 0.5}
         (await http.post(f"{control}/behaviour", json={**behaviour, **noise})).raise_for_status()
-        for kind in ("timeout_after", "error_after", "reset_after", "unavailable"):
-            fault = {"kind": kind, "path": "/v1/", "count": 1_000_000, "probability": 0.02, "method": "POST"}
+        for kind, probability in FAULTS.items():
+            fault = {"kind": kind, "path": "/v1/", "count": 1_000_000, "method": "POST"}
+            fault["probability"] = probability
             (await http.post(f"{control}/faults", json=fault)).raise_for_status()
 
 
