@@ -151,7 +151,8 @@ class ReconciliationStore(Store):
         return [(payment, refund) for payment, refund in await self._session.execute(query)]
 
     async def unfinished(self, after: UUID | None, limit: int) -> Sequence[Unfinished]:
-        """Payments behind ``after``, by id, that are not final at Stripe, or of which a refund is not."""
+        """Payments behind ``after``, by id, that are not final at Stripe, or of which a refund or a
+        dispute is not."""
         values = {
             "agency": self._agency_id,
             "after": after,
@@ -195,7 +196,10 @@ _UNFINISHED = text("""
        AND (p.processor_ref IS NOT NULL OR p.checkout_ref IS NOT NULL)
        AND (p.status = ANY (:unfinished) OR p.id IN (
             SELECT r.payment_id FROM refund r
-             WHERE r.agency_id = :agency AND r.status = 'pending' AND r.processor_ref IS NOT NULL))
+             WHERE r.agency_id = :agency AND r.status = 'pending' AND r.processor_ref IS NOT NULL
+            UNION ALL
+            SELECT c.payment_id FROM chargeback c
+             WHERE c.agency_id = :agency AND c.status NOT IN ('won', 'lost', 'warning_closed')))
      ORDER BY p.id LIMIT :limit
 """)
 

@@ -10,10 +10,10 @@ from temporalio.service import RPCError
 
 from activities.payment_books import PaymentBooks
 from activities.payment_messages import IntentFacts, PaymentRef
-from activities.reconciliation_messages import ReconciliationRequest
+from activities.reconciliation_messages import ReconciliationRequest, ReconciliationSummary
 from db.scorecard_files import builtin_scorecards
 from sandbox.processes import until
-from tests.integration.webhooks.office import Office
+from tests.integration.webhooks.office import Json, Office
 from tests.integration.webhooks.test_inbox import sweep
 from workflows.payment_reconciliation import PaymentReconciliation
 from workflows.queues import LIFECYCLE, reconciliation_workflow_id
@@ -116,15 +116,50 @@ async def test_what_stripe_took_before_the_window_is_looked_up_by_itself(office:
     payment = await office.paid(debt, "40.00")
     await office.settled(payment["processor_ref"])
     charge = await office.caller.get(f"charges/{await office.charge(payment['processor_ref'])}")
-    since = datetime.fromtimestamp(charge["created"] + 1, UTC)
+    since = await a_window_behind(charge)
     await office.query(
         "UPDATE payment SET created_at = :since WHERE id = :id", since=since, id=UUID(payment["id"])
     )
+    assert (await reconciled_since(office, since)).looked_up > 0
+    assert await office.differences(payment["processor_ref"]) == []
+
+
+@pytest.mark.parametrize(("won", "stands"), [(True, "succeeded"), (False, "disputed")])
+async def test_a_dispute_whose_end_no_webhook_told_is_looked_up_however_old_it_is(
+    office: Office, won: bool, stands: str
+) -> None:
+    debt = await office.debt("100.00")
+    payment = await office.paid(debt, "40.00")
+    dispute = await office.caller.control(f"charges/{await office.charge(payment['processor_ref'])}/dispute")
+    await office.ends(payment, "disputed")
+    await office.settled(payment["processor_ref"])
+    await office.silence()
+    await office.caller.control(f"disputes/{dispute['id']}/decide", won=won)
+
+    await reconciled_since(office, await a_window_behind(dispute))
+
+    [chargeback] = await office.query(
+        "SELECT status FROM chargeback WHERE processor_ref = :ref", ref=dispute["id"]
+    )
+    assert chargeback[0] == ("won" if won else "lost")
+    assert (await office.get(payment))["status"] == stands
+    assert await office.balance(debt) == ("60.00" if won else "100.00")
+    assert await looked_up_still(office, payment) is False
+
+
+async def a_window_behind(made: Json) -> datetime:
+    """A moment that has come, behind that at which something was made at Stripe."""
+    since = datetime.fromtimestamp(made["created"] + 1, UTC)
 
     async def later() -> bool:
         return datetime.now(UTC) > since
 
     await until(later, within_s=3, what="the window to begin")
+    return since
+
+
+async def reconciled_since(office: Office, since: datetime) -> ReconciliationSummary:
+    """A reconciliation whose window begins at ``since``."""
     run_id = uuid4()
     summary = await office.temporal.execute_workflow(
         PaymentReconciliation.run,
@@ -133,8 +168,15 @@ async def test_what_stripe_took_before_the_window_is_looked_up_by_itself(office:
         task_queue=LIFECYCLE,
     )
     assert summary is not None
-    assert (summary.status, summary.looked_up > 0) == ("completed", True)
-    assert await office.differences(payment["processor_ref"]) == []
+    assert summary.status == "completed"
+    return summary
+
+
+async def looked_up_still(office: Office, payment: Json) -> bool:
+    """Whether the next run will look the payment up."""
+    async with office.transaction() as tx:
+        unfinished = await tx.payment_reconciliations.unfinished(None, 10_000)
+    return UUID(payment["id"]) in {one.payment_id for one in unfinished}
 
 
 async def test_one_reconciliation_at_a_time(office: Office) -> None:
