@@ -13,16 +13,20 @@ from domain.holds import HoldKind
 from domain.payments import PaymentStatus, status_of_money
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from activities.payment_messages import DisputeFacts, IntentFacts, RefundFacts
     from db.lifecycles import NoticeSignal
-    from db.models import Chargeback, Payment, Refund
+    from db.models import Chargeback, Hold, Payment, Refund
 
 P = PaymentStatus
 
-OVER = frozenset({"won", "lost", "warning_closed"})
-"""What Stripe says last of a dispute; what comes after it is older."""
+WON = frozenset({"won", "warning_closed"})
+"""What Stripe says last of a dispute that took nothing; what comes after it is older."""
+
+LOST = "lost"
+"""What Stripe says last of one that did, unless the bank reverses it: then it was won."""
 
 
 class CurrencyDiffers(Conflict):
@@ -118,14 +122,21 @@ class PaymentChange:
         """Our record of a refund that Stripe tells of; made now where it was made at Stripe."""
         refunds = self.tx.refunds
         refund = await refunds.by_processor_ref(facts.refund_ref)
-        if refund is None and facts.refund_id is not None:
-            refund = await refunds.get(facts.refund_id)
+        if refund is None and (refund := await self._asked_for(facts)) is not None:
             await refunds.change(refund, processor_ref=facts.refund_ref)
         if refund is None:
             refund = await refunds.add(
                 self.payment, facts.amount, origin="provider", processor_ref=facts.refund_ref
             )
         return refund
+
+    async def _asked_for(self, facts: "RefundFacts") -> "Refund | None":
+        """The refund that was asked for here and that this one answers; anybody can name one at Stripe."""
+        for refund in await self.tx.refunds.of(self.payment.id):
+            waits = refund.processor_ref is None and refund.status == "pending"
+            if refund.id == facts.refund_id and waits and refund.amount == facts.amount:
+                return refund
+        return None
 
     async def pay_back(self, refund: "Refund", occurred_at: datetime) -> None:
         """Post a refund that was paid out."""
@@ -170,22 +181,33 @@ class PaymentChange:
 
     async def dispute(self, facts: "DisputeFacts") -> None:
         """What Stripe says of a dispute of this payment; nothing where it is known."""
+        self._journal()
         chargeback = await self.tx.chargebacks.by_processor_ref(facts.dispute_ref)
         known = chargeback.status if chargeback is not None else None
+        if known == facts.status or known in WON or (known == LOST and facts.status not in WON):
+            return
         if chargeback is None:
             chargeback = await self._open_chargeback(facts)
-        if known == facts.status or known in OVER:
+        elif chargeback.journal_id is None:
+            chargeback.amount = facts.amount  # An inquiry's may be another than what is withdrawn in the end.
+        elif facts.inquiry:
             return
         now = datetime.now(UTC)
-        if facts.status == "won":
-            await self._reinstate(chargeback, now)
-        elif not facts.inquiry and chargeback.journal_id is None and self.payment.journal_id is not None:
-            await self._withdraw(chargeback, now)
         await self.tx.chargebacks.change(chargeback, status=facts.status, respond_by=facts.respond_by)
+        withdrawn = not facts.inquiry and facts.status not in WON and chargeback.journal_id is None
+        if withdrawn:
+            await self._withdraw(chargeback, now)
+        if facts.status in WON:
+            await self._reinstate(chargeback, now)
+        elif withdrawn or known is None:
+            await self._hold(chargeback)
         before = await self._restate()
-        words = f"Chargeback of {chargeback.amount:,.2f} {chargeback.currency} ({facts.reason}):"
+        words = "Inquiry about" if facts.inquiry else "Chargeback of"
         await self._event(
-            f"{words} {facts.status.replace('_', ' ')}", before, chargeback_id=str(chargeback.id)
+            f"{words} {chargeback.amount:,.2f} {chargeback.currency} ({facts.reason}):"
+            f" {facts.status.replace('_', ' ')}",
+            before,
+            chargeback_id=str(chargeback.id),
         )
 
     async def _open_chargeback(self, facts: "DisputeFacts") -> "Chargeback":
@@ -203,7 +225,7 @@ class PaymentChange:
         return chargeback
 
     async def _withdraw(self, chargeback: "Chargeback", now: datetime) -> None:
-        """The bank has taken the money back: off the ledger, and a hold until somebody has looked at it."""
+        """The bank has taken the money back: off the ledger."""
         chargeback.journal_id = await self.account.give_back(
             self._journal(),
             chargeback.amount,
@@ -213,30 +235,48 @@ class PaymentChange:
             gone=True,
         )
         await went_back(self.account, now)
-        held = {hold.kind for hold in await self.tx.holds.in_force(self.account.account)}
-        if HoldKind.CHARGEBACK not in held:
+        await self._tell("payment_reversed")
+
+    async def _hold(self, chargeback: "Chargeback") -> None:
+        """Nobody works the account until the bank has decided, or somebody has looked at it."""
+        if (hold := await self._hold_in_force()) is None:
             reason = f"A payment is disputed at the bank ({chargeback.reason})"
             hold = await self.tx.holds.place(self.account.account, HoldKind.CHARGEBACK, reason, None)
             await self.account.record("hold.placed", "hold", hold.id, {"kind": hold.kind})
             await self.account.event("hold", f"Hold: {hold.kind}", new=hold.kind, hold_id=str(hold.id))
             await self.account.bring_holds_in_line({hold.kind})
-        await self._tell("payment_reversed")
+        elif not any(one.hold_id == hold.id for one in await self._chargebacks()):
+            return  # Somebody has placed it by hand, and ends it.
+        await self.tx.chargebacks.change(chargeback, hold_id=hold.id)
+        await self._tell("account_changed")
+
+    async def _hold_in_force(self) -> "Hold | None":
+        in_force = await self.tx.holds.in_force(self.account.account)
+        return next((hold for hold in in_force if hold.kind == HoldKind.CHARGEBACK), None)
+
+    async def _chargebacks(self) -> "Sequence[Chargeback]":
+        return await self.tx.chargebacks.on_account(self.account.account.id)
+
+    async def _unhold(self) -> None:
+        """End the hold that chargebacks have brought, once none of those is left, nor any that is open."""
+        hold, known = await self._hold_in_force(), await self._chargebacks()
+        if hold is None or not any(one.hold_id == hold.id for one in known):
+            return
+        for one in known:
+            if one.status not in WON and (one.status != LOST or one.hold_id == hold.id):
+                return
+        await self.account.end_holds([hold], "The dispute is over")
 
     async def _reinstate(self, chargeback: "Chargeback", now: datetime) -> None:
-        """The dispute was won: the money is here again, and the hold that it brought ends, unless there are
-        other disputes on the account that it is there for.
-        """
+        """The bank took nothing in the end: the money is here again, and the hold that it brought ends."""
         if chargeback.journal_id is not None and chargeback.undone_by_id is None:
             chargeback.undone_by_id = await self.account.post_again(
                 self._journal(), chargeback.amount, key=f"chargeback/{chargeback.id}", occurred_at=now
             )
             await came_in(self.account, now)
-        in_force = await self.tx.holds.in_force(self.account.account)
-        ours = [hold for hold in in_force if hold.kind == HoldKind.CHARGEBACK]
-        for hold in ours:
-            if not await self.tx.chargebacks.holds(chargeback, hold.account_id, hold.placed_at):
-                await self.account.end_holds([hold], "The dispute was won")
-        await self._tell("payment_posted")
+            await self._tell("payment_posted")
+        await self._unhold()
+        await self._tell("account_changed")
 
     async def _post(self, occurred_at: datetime, **known: object) -> None:
         before = self.payment.status

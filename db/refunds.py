@@ -1,22 +1,19 @@
 """Refunds and chargebacks: how payments go back."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, select
 
-from db.models import Chargeback, Journal, Payment, Refund
+from db.models import Chargeback, Payment, Refund
 from db.store import Store
 from domain.errors import NotFound
 
 STANDS = ("pending", "succeeded")
 """Refunds that are, or may still be, paid out."""
-
-LOST = "lost"
-"""A chargeback of which no money comes back."""
 
 
 class RefundStore(Store):
@@ -110,24 +107,12 @@ class ChargebackStore(Store):
         query = self._where(Chargeback.payment_id == payment_id).order_by(Chargeback.id.desc())
         return (await self._session.scalars(query)).all()
 
-    async def holds(self, chargeback: Chargeback, account_id: UUID, placed_at: datetime) -> bool:
-        """Whether a hold of this account is there for other chargebacks, too: undecided, or lost after it was
-        placed. What was lost before that, somebody had looked at when they lifted the hold of then.
-        """
-        found = await self._session.scalar(
-            select(Chargeback.id)
-            .join(Payment, (Payment.agency_id == self._agency_id) & (Payment.id == Chargeback.payment_id))
-            .join(Journal, (Journal.agency_id == self._agency_id) & (Journal.id == Chargeback.journal_id))
-            .where(
-                Chargeback.agency_id == self._agency_id,
-                Chargeback.id != chargeback.id,
-                Payment.account_id == account_id,
-                Chargeback.undone_by_id.is_(None),
-                (Chargeback.status != LOST) | (Journal.created_at >= placed_at),
-            )
-            .limit(1)
-        )
-        return found is not None
+    async def on_account(self, account_id: UUID) -> Sequence[Chargeback]:
+        """Every chargeback of an account's payments, the oldest first."""
+        theirs = (Payment.agency_id == Chargeback.agency_id) & (Payment.id == Chargeback.payment_id)
+        query = select(Chargeback).join(Payment, theirs)
+        query = query.where(Payment.agency_id == self._agency_id, Payment.account_id == account_id)
+        return (await self._session.scalars(query.order_by(Chargeback.id))).all()
 
     async def change(self, chargeback: Chargeback, **values: Any) -> None:
         """Write what has become known of a chargeback."""

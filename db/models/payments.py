@@ -128,6 +128,7 @@ class Chargeback(Base):
     """A payment that its payer disputes at the bank; ``status`` is Stripe's.
 
     ``journal_id`` took the money off the ledger, ``undone_by_id`` put it back when the dispute was won.
+    ``hold_id`` is the hold that it brought, or that another chargeback had brought before.
     """
 
     __tablename__ = "chargeback"
@@ -149,6 +150,7 @@ class Chargeback(Base):
     status: Mapped[str]
     reason: Mapped[str]
     respond_by: Mapped[Instant | None]
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("hold.id"))
     journal_id: Mapped[UUID | None]
     undone_by_id: Mapped[UUID | None]
     created_at: Mapped[Now]
@@ -340,7 +342,8 @@ class ProcessorItem(Base):
 
 
 class ProcessorBreak(Base):
-    """A difference between our books and Stripe's that no look-up has mended."""
+    """A difference between our books and Stripe's that no look-up has mended; ``seen_at`` is when it was
+    there last."""
 
     __tablename__ = "processor_break"
     __table_args__ = (
@@ -369,4 +372,5 @@ class ProcessorBreak(Base):
     probable_cause: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="open")
     found_at: Mapped[Now]
+    seen_at: Mapped[Now]
     resolved_at: Mapped[Instant | None]

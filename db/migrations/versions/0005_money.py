@@ -205,6 +205,7 @@ CREATE TABLE chargeback (
     status TEXT NOT NULL,
     reason TEXT NOT NULL,
     respond_by TIMESTAMP WITH TIME ZONE,
+    hold_id UUID,
     journal_id UUID,
     undone_by_id UUID,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -213,6 +214,7 @@ CREATE TABLE chargeback (
     CONSTRAINT uq_chargeback_agency_id_processor_ref UNIQUE (agency_id, processor_ref),
     CONSTRAINT fk_chargeback_agency_id_payment_id_payment
         FOREIGN KEY (agency_id, payment_id) REFERENCES payment (agency_id, id),
+    CONSTRAINT fk_chargeback_hold_id_hold FOREIGN KEY (hold_id) REFERENCES hold (id),
     CONSTRAINT fk_chargeback_agency_id_journal_id_journal
         FOREIGN KEY (agency_id, journal_id) REFERENCES journal (agency_id, id),
     CONSTRAINT fk_chargeback_agency_id_undone_by_id_journal
@@ -308,6 +310,7 @@ CREATE TABLE processor_break (
     probable_cause TEXT NOT NULL,
     state TEXT DEFAULT 'open' NOT NULL,
     found_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     resolved_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_processor_break PRIMARY KEY (id),
     CONSTRAINT fk_processor_break_agency_id_payment_id_payment

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from activities.payment_messages import DisputeFacts, IntentFacts, RefundFacts
+from activities.account_messages import PlaceHold, ReleaseHold
+from activities.payment_messages import DisputeFacts, IntentFacts, PaymentRef, RefundFacts
 from activities.provider_follower import ProviderFollower
 from activities.stripe_news import News, StripeNews
 from db.models import Payment
 from db.session import DatabaseRefused
+from domain.holds import HoldKind
 from domain.payments import PaymentStatus
 from tests.integration.accounts.desk import Desk
 from tests.integration.accounts.test_payment_books import Till, sound
@@ -103,3 +105,120 @@ async def test_a_fact_that_cannot_be_written_keeps_no_other_from_being_written(t
     assert (await till.payment(ref))["status"] == "disputed"
     assert (await till.payment(ref))["refunded_amount"] == 10
     assert (await till.house(account))["cash"] == 10
+
+
+async def asked_for(till: Till, ref: PaymentRef, amount: str) -> UUID:
+    """A refund that somebody here has asked for."""
+    async with till.desk.db.transaction(till.desk.tenant) as tx:
+        payment = await tx.payments.lock(ref.payment_id)
+        return (await tx.refunds.add(payment, Decimal(amount), origin="request")).id
+
+
+async def refunds_of(till: Till, ref: PaymentRef) -> list[tuple[str, str, Decimal]]:
+    query = "SELECT origin, status, amount FROM refund WHERE payment_id = %s ORDER BY id"
+    return [
+        (row["origin"], row["status"], row["amount"]) for row in await till.desk.query(query, ref.payment_id)
+    ]
+
+
+async def test_a_refund_at_stripe_answers_the_one_that_was_asked_for_and_no_second_does(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref = await till.paid(account, "40.00")
+    ours = await asked_for(till, ref, "10.00")
+    for name in ("re_1", "re_1", "re_2"):
+        await till.refund(ref, "10.00", "succeeded", name, refund_id=ours)
+    assert await refunds_of(till, ref) == [("request", "succeeded", 10), ("provider", "succeeded", 10)]
+    assert (await till.desk.account(account))["balance"] == 80
+    await sound(till)
+
+
+@pytest.mark.parametrize("named", ["other payment", "nowhere", "other amount", "refused"])
+async def test_a_refund_that_names_one_it_does_not_answer_is_one_of_its_own(till: Till, named: str) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref, other = await till.paid(account, "40.00"), await till.paid(account, "20.00")
+    amount = "10.00" if named != "other amount" else "9.00"
+    ours = await asked_for(till, other if named == "other payment" else ref, amount)
+    if named == "refused":
+        await till.desk.query("UPDATE refund SET status = 'failed' WHERE id = %s", ours)
+    await till.refund(ref, "10.00", "succeeded", "re_1", refund_id=uuid4() if named == "nowhere" else ours)
+    assert ("provider", "succeeded", 10) in await refunds_of(till, ref)
+    assert (await till.desk.account(account))["balance"] == 50
+    await sound(till)
+
+
+async def test_the_hold_ends_with_the_last_of_the_disputes_that_brought_it(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    first, second = await till.paid(account, "40.00"), await till.paid(account, "20.00")
+    await till.dispute(first, "40.00", "needs_response")
+    await till.dispute(second, "20.00", "needs_response")
+    assert await till.holds(account) == [("payments", True)]
+    await till.dispute(first, "40.00", "won")
+    assert await till.holds(account) == [("payments", True)], "the second is open"
+    await till.dispute(second, "20.00", "lost")
+    assert await till.holds(account) == [("payments", True)], "nobody has looked at what was lost"
+    await till.dispute(second, "20.00", "won")
+    assert await till.holds(account) == [("payments", False)], "the bank has reversed what it decided"
+    assert (await till.desk.account(account))["balance"] == 40
+    await sound(till)
+
+
+async def test_a_hold_that_somebody_has_placed_outlasts_the_dispute(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    await till.desk.tell(PlaceHold, account, kind=HoldKind.CHARGEBACK, reason="the bank called")
+    ref = await till.paid(account, "40.00")
+    await till.dispute(ref, "40.00", "needs_response")
+    await till.dispute(ref, "40.00", "won")
+    assert await till.holds(account) == [("admin", True)]
+    assert (await till.desk.account(account))["held"] is True
+
+
+async def test_a_hold_that_somebody_has_ended_is_not_placed_again(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref = await till.paid(account, "40.00")
+    await till.dispute(ref, "40.00", "needs_response")
+    await till.desk.tell(ReleaseHold, account, kind=HoldKind.CHARGEBACK)
+    for status in ("under_review", "lost", "needs_response"):
+        assert await till.dispute(ref, "40.00", status) is P.DISPUTED
+    assert await till.holds(account) == [("payments", False)]
+    query = "SELECT status FROM chargeback WHERE payment_id = %s"
+    assert await till.desk.query(query, ref.payment_id) == [{"status": "lost"}], "the last is older"
+    assert await till.dispute(ref, "40.00", "won") is P.SUCCEEDED
+    assert (await till.desk.account(account))["balance"] == 60
+
+
+@pytest.mark.parametrize("end", ["warning_closed", "won"])
+async def test_an_inquiry_holds_the_account_and_moves_no_money(till: Till, end: str) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    await till.desk.query("UPDATE account SET admitted_at = now() WHERE id = %s", account)
+    ref = await till.paid(account, "40.00")
+    for status in ("warning_needs_response", "warning_under_review"):
+        assert await till.dispute(ref, "40.00", status) is P.SUCCEEDED
+    assert await till.holds(account) == [("payments", True)]
+    assert (await till.desk.account(account))["balance"] == 60
+    words = [event["description"] for event in await till.desk.timeline(account)]
+    assert "Inquiry about 40.00 USD (fraudulent): warning needs response" in words
+    if end == "won":
+        assert await till.dispute(ref, "40.00", "needs_response") is P.DISPUTED
+        assert (await till.desk.account(account))["balance"] == 100
+        assert await till.dispute(ref, "40.00", "warning_needs_response") is P.DISPUTED, "that is older"
+        noted = await till.desk.query("SELECT signal FROM lifecycle_notice WHERE account_id = %s", account)
+        assert noted == [{"signal": "payment_reversed"}], "though its hold was placed after"
+    assert await till.dispute(ref, "40.00", end) is P.SUCCEEDED
+    assert await till.holds(account) == [("payments", False)]
+    assert (await till.desk.account(account))["balance"] == 60
+    await sound(till)
+
+
+async def test_a_change_that_is_noted_after_money_does_not_hide_it(till: Till) -> None:
+    account = await till.desk.place(status="negotiating")
+    noted = "SELECT signal FROM lifecycle_notice WHERE account_id = %s"
+    for signal, told in (
+        ("account_changed", "account_changed"),
+        ("payment_posted", "payment_posted"),
+        ("payment_reversed", "payment_reversed"),
+        ("account_changed", "payment_reversed"),
+        ("payment_posted", "payment_posted"),
+    ):
+        async with till.desk.db.transaction(till.desk.tenant) as tx:
+            await tx.lifecycles.notify([account], signal)
+        assert await till.desk.query(noted, account) == [{"signal": told}]
