@@ -79,7 +79,10 @@ _NOTIFY = text("""
     INSERT INTO lifecycle_notice (agency_id, account_id, signal)
     SELECT :agency, account_id, :signal
       FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
-    ON CONFLICT (account_id) DO UPDATE SET noted_at = excluded.noted_at, signal = excluded.signal
+    ON CONFLICT (account_id) DO UPDATE
+       SET noted_at = excluded.noted_at,
+           signal = CASE WHEN excluded.signal = 'account_changed' THEN lifecycle_notice.signal
+                         ELSE excluded.signal END
 """)
 
 _NOTIFY_WORKED = text("""
