@@ -94,7 +94,7 @@ class AccountActivities:
     ) -> AccountSnapshot:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             change = await AccountChange.begin(tx, ref.account_id, self._scorers)
-            await consequence(change, datetime.now(UTC))
+            await consequence(change, tx.began_at)
             await change.settle()
             return await snapshot(tx, ref.account_id, self._rule_sets)
 

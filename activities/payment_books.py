@@ -5,7 +5,6 @@ method is one transaction that compares what is said with what is known, so that
 said, and how often, makes no difference.
 """
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -101,7 +100,7 @@ class PaymentBooks:
             if refund.status in NOT_PAID_OUT:
                 return view(change.payment)
             if facts.status == "succeeded" and refund.journal_id is None:
-                await change.pay_back(refund, facts.created)
+                await change.pay_back(refund)
             elif facts.status in NOT_PAID_OUT:
                 await change.refund_failed(refund, facts)
             return view(change.payment)
@@ -121,7 +120,7 @@ class PaymentBooks:
         async with self._changing(ref.agency_id, ref.payment_id) as change:
             refund = await change.tx.refunds.get(ref.refund_id)
             if refund.journal_id is None:
-                await change.pay_back(refund, datetime.now(UTC))
+                await change.pay_back(refund)
             return view(change.payment)
 
     @activity.defn(name="ledger.record_dispute")

@@ -57,7 +57,7 @@ class PaymentChange:
             )
         self.payment.amount = facts.amount_received
         await self._post(
-            datetime.now(UTC),
+            self.tx.began_at,
             processor_ref=facts.intent_ref,
             charge_ref=facts.charge_ref,
             failure_code=None,
@@ -138,8 +138,9 @@ class PaymentChange:
                 return refund
         return None
 
-    async def pay_back(self, refund: "Refund", occurred_at: datetime) -> None:
+    async def pay_back(self, refund: "Refund") -> None:
         """Post a refund that was paid out."""
+        occurred_at = self.tx.began_at
         journal_id = await self.account.give_back(
             self._journal(),
             refund.amount,
@@ -162,9 +163,9 @@ class PaymentChange:
         """A refund was not paid out after all; what was posted of it is posted again."""
         if refund.journal_id is not None:
             refund.undone_by_id = await self.account.post_again(
-                self._journal(), refund.amount, key=f"refund/{refund.id}", occurred_at=datetime.now(UTC)
+                self._journal(), refund.amount, key=f"refund/{refund.id}", occurred_at=self.tx.began_at
             )
-            await came_in(self.account, datetime.now(UTC))
+            await came_in(self.account, self.tx.began_at)
         await self.tx.refunds.change(refund, status=facts.status, failure_code=facts.failure_code)
         before = await self._restate()
         words = f"A refund of {refund.amount:,.2f} {refund.currency} failed"
@@ -192,7 +193,7 @@ class PaymentChange:
             chargeback.amount = facts.amount  # An inquiry's may be another than what is withdrawn in the end.
         elif facts.inquiry:
             return
-        now = datetime.now(UTC)
+        now = self.tx.began_at
         await self.tx.chargebacks.change(chargeback, status=facts.status, respond_by=facts.respond_by)
         withdrawn = not facts.inquiry and facts.status not in WON and chargeback.journal_id is None
         if withdrawn:

@@ -188,5 +188,7 @@ _GIVEN_BACK = text("""
       JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
       JOIN journal w ON w.agency_id = :agency AND w.id = :write_off
      WHERE p.agency_id = :agency AND p.account_id = :account AND 'receivable' IN (p.credit, p.debit)
-       AND paid.kind = 'payment' AND paid.occurred_at >= :since AND j.created_at > w.created_at
+       AND paid.kind = 'payment' AND paid.occurred_at >= :since AND j.id > w.id
 """)
+# Ids of journals are in the order in which they were made, under the account's lock; ``created_at`` is when
+# their transactions began.

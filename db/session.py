@@ -63,6 +63,7 @@ from db.users import UserStore
 from domain.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from db.cipher import ColumnCipher
@@ -101,6 +102,12 @@ class Transaction:
         self.session = session
         self.tenant = tenant
         self.cipher = cipher
+
+    @property
+    def began_at(self) -> "datetime":
+        """When this transaction began, by the database's clock, as in all that it writes."""
+        began_at: datetime = self.session.info[BEGAN_AT]
+        return began_at
 
     account_changes = cached_property(lambda tx: AccountChangeStore(tx.session, tx.tenant))
     disputes = cached_property(lambda tx: DisputeStore(tx.session, tx.tenant))

@@ -1,23 +1,28 @@
 """What Stripe has done is written down whatever our books expected: money, holds, and whose refund it is."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from activities.account_messages import PlaceHold, ReleaseHold
+from activities.account_change import AccountChange
+from activities.account_messages import AcceptOffer, OfferSettlement, PlaceHold, ReleaseHold
 from activities.payment_messages import DisputeFacts, IntentFacts, PaymentRef, RefundFacts
+from activities.payment_postings import PaymentChange
 from activities.provider_follower import ProviderFollower
 from activities.stripe_news import News, StripeNews
 from db.models import Payment
 from db.session import DatabaseRefused
 from domain.holds import HoldKind
 from domain.payments import PaymentStatus
-from tests.integration.accounts.desk import Desk
+from tests.integration.accounts.desk import SCORERS, Desk
 from tests.integration.accounts.test_payment_books import Till, sound
+
+if TYPE_CHECKING:
+    from db.lifecycles import NoticeSignal
 
 P = PaymentStatus
 
@@ -114,7 +119,7 @@ async def asked_for(till: Till, ref: PaymentRef, amount: str) -> UUID:
         return (await tx.refunds.add(payment, Decimal(amount), origin="request")).id
 
 
-async def refunds_of(till: Till, ref: PaymentRef) -> list[tuple[str, str, Decimal]]:
+async def refunds_of(till: Till, ref: PaymentRef) -> list[tuple[Any, ...]]:
     query = "SELECT origin, status, amount FROM refund WHERE payment_id = %s ORDER BY id"
     return [
         (row["origin"], row["status"], row["amount"]) for row in await till.desk.query(query, ref.payment_id)
@@ -141,7 +146,7 @@ async def test_a_refund_that_names_one_it_does_not_answer_is_one_of_its_own(till
     if named == "refused":
         await till.desk.query("UPDATE refund SET status = 'failed' WHERE id = %s", ours)
     await till.refund(ref, "10.00", "succeeded", "re_1", refund_id=uuid4() if named == "nowhere" else ours)
-    assert ("provider", "succeeded", 10) in await refunds_of(till, ref)
+    assert ("provider", "succeeded", Decimal(10)) in await refunds_of(till, ref)
     assert (await till.desk.account(account))["balance"] == 50
     await sound(till)
 
@@ -212,13 +217,51 @@ async def test_an_inquiry_holds_the_account_and_moves_no_money(till: Till, end: 
 async def test_a_change_that_is_noted_after_money_does_not_hide_it(till: Till) -> None:
     account = await till.desk.place(status="negotiating")
     noted = "SELECT signal FROM lifecycle_notice WHERE account_id = %s"
-    for signal, told in (
+    steps: tuple[tuple["NoticeSignal", "NoticeSignal"], ...] = (
         ("account_changed", "account_changed"),
         ("payment_posted", "payment_posted"),
         ("payment_reversed", "payment_reversed"),
         ("account_changed", "payment_reversed"),
         ("payment_posted", "payment_posted"),
-    ):
+    )
+    for signal, told in steps:
         async with till.desk.db.transaction(till.desk.tenant) as tx:
             await tx.lifecycles.notify([account], signal)
         assert await till.desk.query(noted, account) == [{"signal": told}]
+
+
+async def test_money_has_come_when_its_transaction_says_as_offers_and_promises_do(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref = await till.paid(account, "40.00")
+    for status in ("succeeded", "failed"):
+        await till.refund(ref, "10.00", status)
+    for status in ("needs_response", "won"):
+        await till.dispute(ref, "40.00", status)
+    rows = await till.desk.query(
+        "SELECT kind, created_at - occurred_at AS off FROM journal"
+        " WHERE agency_id = %s AND kind <> 'placement' ORDER BY id",
+        till.desk.agency_id,
+    )
+    kinds = ("payment", "refund", "reinstatement", "chargeback", "reinstatement")
+    assert [(row["kind"], row["off"]) for row in rows] == [(kind, timedelta()) for kind in kinds]
+
+
+async def test_what_goes_back_in_a_transaction_that_began_before_the_settlement_is_forgiven(
+    till: Till,
+) -> None:
+    account = await till.desk.place(amount="1000.00", status="negotiating")
+    expires = (datetime.now(UTC) + timedelta(days=9)).date()
+    offer = await till.desk.ask(OfferSettlement, account, amount=Decimal(600), expires_on=expires)
+    await till.desk.tell(AcceptOffer, account, offer_id=offer["id"])
+    ref = await till.ask(account, "650.00")
+    async with till.desk.db.transaction(till.desk.tenant) as tx:
+        assert await till.intent(ref, "succeeded", "650.00") is P.SUCCEEDED
+        assert (await till.desk.account(account))["status"] == "settled"
+        change = PaymentChange(
+            await AccountChange.begin(tx, account, SCORERS), await tx.payments.lock(ref.payment_id)
+        )
+        await change.pay_back(await tx.refunds.add(change.payment, Decimal(50), origin="provider"))
+        await change.account.settle()
+    row = await till.desk.account(account)
+    assert (row["status"], row["balance"]) == ("settled", 0), "600.00 were asked for, and are here"
+    await sound(till)
