@@ -1,5 +1,6 @@
 """What Stripe's objects say, as messages. Apart from those: whoever imports this has the gateway at hand."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from activities.payment_messages import DisputeFacts, IntentFacts, RefundFacts
@@ -9,6 +10,14 @@ REFUND_ID = "recoup_refund"
 PAYMENT_ID = "recoup_payment"
 ACCOUNT_ID = "recoup_account"
 """Names in the metadata of Stripe's objects."""
+
+
+def our_id(metadata: Mapping[str, str], name: str) -> UUID | None:
+    """The id of ours in an object's metadata; None where there is none, for anybody can write there."""
+    try:
+        return UUID(metadata[name])
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
 
 
 def intent_facts(state: IntentState) -> IntentFacts:
@@ -29,14 +38,13 @@ def intent_facts(state: IntentState) -> IntentFacts:
 
 def refund_facts(state: RefundState) -> RefundFacts:
     """What a refund says."""
-    ours = state.metadata.get(REFUND_ID)
     return RefundFacts(
         refund_ref=state.id,
         status=state.status,
         amount=state.amount,
         currency=state.currency.upper(),
         created=state.created,
-        refund_id=UUID(ours) if ours else None,
+        refund_id=our_id(state.metadata, REFUND_ID),
         failure_code=state.failure_reason,
     )
 

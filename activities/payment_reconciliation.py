@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
-    from activities.provider_follower import Followed, ProviderFollower
+    from activities.provider_follower import ProviderFollower
     from activities.stripe_lists import StripeLists
-    from activities.stripe_news import News
     from db.models import PaymentReconciliationRun
     from db.payment_reconciliations import Unfinished
     from db.processor_items import Item
@@ -47,6 +46,11 @@ BATCH = 100
 CHUNK = 500
 AT_ONCE = 4
 """Stripe lets an account make some dozens of requests in a second, all its users together."""
+
+_ODD = (DomainError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What one thing at Stripe may be the fault of: the books refuse it, or it is not what it should be."""
+
+_OF_THE_AGENCY = frozenset({"stripe-authentication-failed", "no-stripe-credentials", "column-unreadable"})
 
 _log = structlog.stdlib.get_logger("payment-reconciliation")
 _Thing = TypeVar("_Thing")
@@ -146,30 +150,28 @@ class ReconciliationActivities:
             await tx.payment_reconciliations.end(failed.run_id, reason=failed.reason)
 
     async def _look_up(self, agency_id: "UUID", payment: "Unfinished") -> bool:
-        if payment.intent_ref is not None:
-            news = await self._follower.look(agency_id, payment.intent_ref)
-            return news is not None and await self._bring(agency_id, news)
-        if payment.checkout_ref is None:
-            return False
-        return (await self._follower.of_page(agency_id, payment.checkout_ref)).changed
+        ref = payment.intent_ref or payment.checkout_ref or ""
+        try:
+            if payment.intent_ref is not None:
+                return (await self._follower.follow(agency_id, payment.intent_ref)).changed
+            return (await self._follower.of_page(agency_id, ref)).changed
+        except _ODD as error:
+            cause = _cause(error, ref)
+        async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
+            await tx.processor_breaks.not_looked_up(payment.payment_id, ref, cause)
+        return False
 
     async def _mend(self, run: "PaymentReconciliationRun", intent_ref: str) -> bool:
-        news = await self._follower.look(run.agency_id, intent_ref)
-        if news is None:
-            return False
-        await self._stage(run.agency_id, run.id, self._lists.items_of(news))
-        return await self._bring(run.agency_id, news)
-
-    async def _bring(self, agency_id: "UUID", news: "News") -> bool:
         """Whether the books know more than before. What they refuse to record stays a difference."""
         try:
-            followed: Followed = await self._follower.bring(agency_id, news)
-        except DomainError as error:
-            if error.retryable:
-                raise
-            _log.warning("not brought in line", intent=news.intent.intent_ref, error_type=error.type)
+            news = await self._follower.look(run.agency_id, intent_ref)
+            if news is None:
+                return False
+            await self._stage(run.agency_id, run.id, self._lists.items_of(news))
+            return (await self._follower.bring(run.agency_id, news)).changed
+        except _ODD as error:
+            _cause(error, intent_ref)
             return False
-        return followed.changed
 
     async def _stage_in_question(self, ref: ReconciliationRef, tenant: Tenant) -> None:
         """What open breaks are about may have been made before the window."""
@@ -178,7 +180,14 @@ class ReconciliationActivities:
             async with self._db.transaction(tenant) as tx:
                 refs = await tx.processor_breaks.open_refs(after, BATCH)
             for broken_ref, intent_ref in refs:
-                await self._stage(ref.agency_id, ref.run_id, await self._items(ref, broken_ref, intent_ref))
+                try:
+                    items = await self._items(ref, broken_ref, intent_ref)
+                except _ODD as error:
+                    _cause(error, broken_ref)
+                    async with self._db.transaction(tenant) as tx:
+                        await tx.processor_breaks.seen(broken_ref)
+                else:
+                    await self._stage(ref.agency_id, ref.run_id, items)
             if len(refs) < BATCH:
                 return
             after = refs[-1][0]
@@ -197,6 +206,18 @@ class ReconciliationActivities:
     async def _stage(self, agency_id: "UUID", run_id: "UUID", items: "Sequence[Item]") -> None:
         async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
             await tx.processor_items.stage(run_id, items)
+
+
+def _cause(error: Exception, ref: str) -> str:
+    """Why something could not be brought in line, in words. Raises what is no fault of its own."""
+    if isinstance(error, DomainError):
+        if error.retryable or error.type in _OF_THE_AGENCY:
+            raise error
+        cause = error.message
+    else:
+        cause = f"what Stripe says of it cannot be understood here ({type(error).__name__})"
+    _log.warning("not brought in line", ref=ref, error_type=type(error).__name__, exc_info=error)
+    return cause
 
 
 async def _together(look: "Callable[[_Thing], Awaitable[bool]]", things: "Sequence[_Thing]") -> int:

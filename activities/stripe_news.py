@@ -1,11 +1,10 @@
 """What Stripe says of an intent now. Whoever imports this has the gateway at hand: no workflow does."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from activities.payment_facts import PAYMENT_ID, dispute_facts, intent_facts, refund_facts
+from activities.payment_facts import PAYMENT_ID, dispute_facts, intent_facts, our_id, refund_facts
 from gateways.stripe import IntentState, StripeObjectMissing
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class StripeNews:
             page = await account.retrieve_checkout(checkout_ref)
         except StripeObjectMissing:
             return None
-        return Page(page.intent_id, _payment_id(page.metadata))
+        return Page(page.intent_id, our_id(page.metadata, PAYMENT_ID))
 
     async def account(self, agency_id: UUID) -> "StripeAccount":
         """The agency's account, whose lists are read."""
@@ -75,14 +74,7 @@ def _news(
 ) -> News:
     return News(
         intent=intent_facts(intent),
-        payment_id=_payment_id(intent.metadata),
+        payment_id=our_id(intent.metadata, PAYMENT_ID),
         refunds=tuple(refund_facts(refund) for refund in reversed(refunds or [])),
         disputes=tuple(dispute_facts(dispute) for dispute in reversed(disputes or [])),
     )
-
-
-def _payment_id(metadata: Mapping[str, str]) -> UUID | None:
-    try:
-        return UUID(metadata[PAYMENT_ID])
-    except (KeyError, ValueError):
-        return None

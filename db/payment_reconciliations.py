@@ -188,6 +188,19 @@ class BreakStore(Store):
         )
         return [(ref, intent) for ref, intent in rows]
 
+    async def not_looked_up(self, payment_id: UUID, ref: str, cause: str) -> None:
+        """Keep as a break that a payment, known to Stripe by ``ref``, could not be brought in line; one that
+        is open already stays as it is."""
+        values = {"agency": self._agency_id, "payment": payment_id, "ref": ref, "cause": cause}
+        await self._session.execute(_NOT_LOOKED_UP, values)
+
+    async def seen(self, ref: str) -> None:
+        """Leave breaks about ``ref`` open: nobody can tell whether they are gone."""
+        broken = (ProcessorBreak.agency_id == self._agency_id, ProcessorBreak.processor_ref == ref)
+        await self._session.execute(
+            update(ProcessorBreak).where(*broken, ProcessorBreak.state == "open").values(seen_at=func.now())
+        )
+
 
 _UNFINISHED = text("""
     SELECT p.id, p.processor_ref, p.checkout_ref
@@ -201,6 +214,19 @@ _UNFINISHED = text("""
             SELECT c.payment_id FROM chargeback c
              WHERE c.agency_id = :agency AND c.status NOT IN ('won', 'lost', 'warning_closed')))
      ORDER BY p.id LIMIT :limit
+""")
+
+_NOT_LOOKED_UP = text("""
+    WITH seen AS (
+        UPDATE processor_break SET seen_at = now()
+         WHERE agency_id = :agency AND state = 'open' AND processor_ref = :ref
+        RETURNING 1)
+    INSERT INTO processor_break (agency_id, kind, payment_id, processor_ref, ours, currency, probable_cause)
+    SELECT :agency, 'status', p.id, :ref, CASE WHEN p.journal_id IS NOT NULL THEN p.amount END, p.currency,
+           :cause
+      FROM payment p
+     WHERE p.agency_id = :agency AND p.id = :payment AND NOT EXISTS (SELECT FROM seen)
+    ON CONFLICT (agency_id, kind, processor_ref) WHERE state = 'open' DO UPDATE SET seen_at = now()
 """)
 
 _OPEN_REFS = text("""

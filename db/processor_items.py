@@ -80,7 +80,7 @@ class ProcessorItemStore(Store):
         """Keep what differs as breaks, each once while it is open; resolve the open ones that are gone."""
         values = self._values(run)
         differences = await self._session.scalar(_KEEP, values)
-        resolved = await self._session.scalar(_RESOLVE, values)
+        resolved = await self._session.scalar(_RESOLVE, values | {"began": run.created_at})
         return Concluded(int(differences or 0), int(resolved or 0))
 
     def _values(self, run: PaymentReconciliationRun) -> dict[str, object]:
@@ -196,18 +196,21 @@ _KEEP = text(f"""
           FROM difference ORDER BY kind, ref
         ON CONFLICT (agency_id, kind, processor_ref) WHERE state = 'open' DO UPDATE
            SET ours = EXCLUDED.ours, theirs = EXCLUDED.theirs, payment_id = EXCLUDED.payment_id,
-               probable_cause = EXCLUDED.probable_cause
+               probable_cause = EXCLUDED.probable_cause, seen_at = now()
         RETURNING 1)
     SELECT count(*) FROM kept
 """)
 
 # A charge without an intent cannot be looked up by itself: while no run lists it, nothing is known of it.
+# What was seen since the run began is not of what it has staged: another run has found it, or a look of its
+# own that failed. Of the latter the comparison, where it knows the thing, has the better name.
 _RESOLVE = text(f"""
     WITH {_DIFFERENCES},
     gone AS (
         UPDATE processor_break b SET state = 'resolved', resolved_at = now()
          WHERE b.agency_id = :agency AND b.state = 'open'
            AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.processor_ref)
+           AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.processor_ref))
            AND (b.processor_ref NOT LIKE 'ch\\_%' OR EXISTS (
                 SELECT FROM processor_item i
                  WHERE i.agency_id = :agency AND i.run_id = :run AND i.ref = b.processor_ref))

@@ -1,11 +1,12 @@
 """Reconciliation with the stand-in: what differs is mended through the books, what cannot be is a break."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from temporalio.service import RPCError
 
 from activities.payment_books import PaymentBooks
@@ -177,6 +178,69 @@ async def looked_up_still(office: Office, payment: Json) -> bool:
     async with office.transaction() as tx:
         unfinished = await tx.payment_reconciliations.unfinished(None, 10_000)
     return UUID(payment["id"]) in {one.payment_id for one in unfinished}
+
+
+async def test_what_cannot_be_brought_in_line_is_a_break_and_stops_nothing(office: Office) -> None:
+    """Euros on the page of a payment in dollars, before the window; what comes behind it is in order."""
+    debt = await office.debt("100.00")
+    await office.silence()
+    odd = await office.row_for(debt, None, "9.00")
+    page = await office.caller.done(
+        "checkout/sessions",
+        mode="payment",
+        success_url="http://example.test/",
+        line_items__0__quantity=1,
+        line_items__0__price_data__currency="eur",
+        line_items__0__price_data__unit_amount=900,
+        line_items__0__price_data__product_data__name="Account",
+        payment_intent_data__metadata__recoup_payment=str(odd),
+    )
+    await office.query("UPDATE payment SET checkout_ref = :ref WHERE id = :id", ref=page["id"], id=odd)
+    paid = await office.caller.control(f"checkout/{page['id']}/pay", payment_method="pm_card_visa")
+    window = await a_window_behind(await office.caller.get(f"payment_intents/{paid['payment_intent']}"))
+    fine = await office.known_at_stripe_only(debt, "20.00")
+    ids = set()
+    for _ in range(2):
+        await reconciled_since(office, window)
+        [found] = await office.differences(page["id"])
+        assert (found["kind"], found["payment_id"]) == ("status", str(odd))
+        assert found["probable_cause"] == "Stripe took EUR, the payment is in USD"
+        ids.add(found["id"])
+    assert len(ids) == 1
+    assert (await office.payment_of(fine["id"]))["status"] == "succeeded"
+
+    await office.query("UPDATE payment SET status = 'failed' WHERE id = :id", id=odd)
+    await reconciled_since(office, window)
+    assert await office.differences(page["id"]) == []
+
+
+async def test_what_others_write_into_metadata_stops_nothing(office: Office) -> None:
+    debt = await office.debt("100.00")
+    payment = await office.paid(debt, "40.00")
+    await office.silence()
+    await office.caller.done(
+        "refunds", payment_intent=payment["processor_ref"], amount=1500, metadata__recoup_refund="mine"
+    )
+    assert (await office.reconciled())["status"] == "completed"
+    assert (await office.get(payment))["refunded_amount"] == "15.00"
+    assert await office.balance(debt) == "75.00"
+
+
+async def test_a_break_that_was_found_meanwhile_is_not_resolved(office: Office) -> None:
+    """By a run that was asked for while the scheduled one, which has seen less, was at work."""
+    async with office.transaction() as tx:
+        now = await tx.session.scalar(text("SELECT now()"))
+        slow = await tx.payment_reconciliations.open(
+            uuid4(), origin="schedule", requested_by="test", since=now - timedelta(seconds=1), until=now
+        )
+    await office.silence()
+    made = await office.caller.paid(3100)
+    await reconciled_since(office, now - timedelta(days=1))
+    assert len(await office.differences(made["id"])) == 1
+    async with office.transaction() as tx:
+        await tx.processor_items.conclude(slow)
+        await tx.payment_reconciliations.end(slow.id)
+    assert len(await office.differences(made["id"])) == 1
 
 
 async def test_one_reconciliation_at_a_time(office: Office) -> None:
