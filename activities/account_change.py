@@ -118,6 +118,7 @@ class AccountChange:
             self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
         await self._balance(-parts.debt, journal_id)
+        await self._owe_back(parts)
         return journal_id
 
     async def give_back(
@@ -150,6 +151,7 @@ class AccountChange:
             payment_id, self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
         await self._balance(-parts.debt, journal_id)
+        await self._owe_back(parts)
         return journal_id
 
     async def forgive_rest(
@@ -176,6 +178,16 @@ class AccountChange:
     def _parts_of(self, amount: Decimal, losses: Decimal) -> Parts:
         takes = self.account.status is not S.CLOSED or self.account.closed_reason == PAID
         return parts_of_payment(amount, self.account.balance, takes_payments=takes, losses=losses)
+
+    async def _owe_back(self, parts: Parts) -> None:
+        """Offer back what is here and is not on the debt: on the timeline, for whoever works the account."""
+        for amount, why in (
+            (parts.credit, "more than was owed"),
+            (parts.unapplied, "that came after the account was closed"),
+        ):
+            if amount:
+                words = f"{amount:,.2f} {self.account.currency} {why} is to be given back"
+                await self.event("payment", words, owed_back=format(amount, "f"))
 
     async def _balance(self, added: Decimal, journal_id: UUID) -> None:
         if added:

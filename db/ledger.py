@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text
@@ -35,6 +35,13 @@ class Breach:
     account_id: UUID
     balance: Decimal
     posted: Decimal
+
+
+class OwedBack(NamedTuple):
+    """What was paid on an account and is not on its debt: beyond it, and after it was closed."""
+
+    credit_balance: Decimal
+    unapplied: Decimal
 
 
 class LedgerStore(Store):
@@ -115,6 +122,11 @@ class LedgerStore(Store):
     async def losses(self, payment_id: UUID, account_id: UUID) -> Decimal:
         """What went back of a payment beyond what was left of it, and was not made good. As ``give_back``."""
         return (await self._left(payment_id, account_id))[0].losses
+
+    async def owed_back(self, account_id: UUID) -> OwedBack:
+        """What of the money that is here for an account is to be given back."""
+        values = {"agency": self._agency_id, "account": account_id}
+        return OwedBack(*(await self._session.execute(_OWED_BACK, values)).one())
 
     async def forgive(
         self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
@@ -235,6 +247,13 @@ _LEFT = text("""
      WHERE j.agency_id = :agency AND (j.id = :payment OR j.reverses_id = :payment)
        AND 'cash' IN (p.debit, p.credit)
      GROUP BY 1, 2, 3
+""")
+
+_OWED_BACK = text("""
+    SELECT COALESCE(sum(sign * amount) FILTER (WHERE side = 'credit_balances'), 0.00),
+           COALESCE(sum(sign * amount) FILTER (WHERE side = 'unapplied'), 0.00)
+      FROM posting p CROSS JOIN LATERAL (VALUES (p.credit, 1), (p.debit, -1)) AS sides (side, sign)
+     WHERE p.agency_id = :agency AND p.account_id = :account
 """)
 
 _BREACHES = text("""

@@ -15,6 +15,7 @@ from services.fields import View
 
 if TYPE_CHECKING:
     from db.accounts import AccountView
+    from db.ledger import OwedBack
     from db.models import TimelineEvent
 
 
@@ -117,6 +118,8 @@ class AccountDetail(ChangedAccount):
     last_payment_date: date | None
     itemization_date: date | None
     admitted_at: datetime | None
+    credit_balance: LargeMoney = Field(description="what was paid beyond the debt, to be given back")
+    unapplied: LargeMoney = Field(description="what came after the account was closed, to be given back")
     keep_until: date = Field(
         description="three years after the latest event: records must be there so long (12 CFR 1006.100)"
     )
@@ -147,7 +150,12 @@ def summary(view: "AccountView") -> AccountSummary:
 
 
 def detail(
-    view: "AccountView", *, ssn: str | None, score: ScoreDetail | None, latest: datetime
+    view: "AccountView",
+    *,
+    ssn: str | None,
+    score: ScoreDetail | None,
+    owed_back: "OwedBack",
+    latest: datetime,
 ) -> AccountDetail:
     """An account with everything on file; ``ssn`` as it may be shown, ``latest`` when something happened."""
     account = view.account
@@ -160,6 +168,8 @@ def detail(
         last_payment_date=account.last_payment_date,
         itemization_date=account.itemization_date,
         admitted_at=account.admitted_at,
+        credit_balance=owed_back.credit_balance,
+        unapplied=owed_back.unapplied,
         # In UTC the day is the same as in the United States, or the next.
         keep_until=retention.keep_until(latest.astimezone(UTC).date()),
         version=account.version,

@@ -124,7 +124,8 @@ def _is_theirs(view: "AccountView", who: Principal) -> bool:
 async def _detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> AccountDetail:
     ssn = shown_ssn(tx, view.debtor, with_digits=with_ssn)
     latest = await tx.timeline.latest(view.account.id) or view.account.created_at
-    return detail(view, ssn=ssn, score=await _score(tx, view), latest=latest)
+    owed_back = await tx.ledger.owed_back(view.account.id)
+    return detail(view, ssn=ssn, score=await _score(tx, view), owed_back=owed_back, latest=latest)
 
 
 async def _score(tx: "Transaction", view: "AccountView") -> ScoreDetail | None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from activities.account_change import AccountChange
-from activities.account_messages import AcceptOffer, OfferSettlement, PlaceHold, ReleaseHold
+from activities.account_messages import AcceptOffer, OfferSettlement, PlaceHold, Recall, ReleaseHold
 from activities.payment_messages import DisputeFacts, IntentFacts, PaymentRef, RefundFacts
 from activities.payment_postings import PaymentChange
 from activities.provider_follower import ProviderFollower
@@ -217,7 +217,7 @@ async def test_an_inquiry_holds_the_account_and_moves_no_money(till: Till, end: 
 async def test_a_change_that_is_noted_after_money_does_not_hide_it(till: Till) -> None:
     account = await till.desk.place(status="negotiating")
     noted = "SELECT signal FROM lifecycle_notice WHERE account_id = %s"
-    steps: tuple[tuple["NoticeSignal", "NoticeSignal"], ...] = (
+    steps: tuple[tuple[NoticeSignal, NoticeSignal], ...] = (
         ("account_changed", "account_changed"),
         ("payment_posted", "payment_posted"),
         ("payment_reversed", "payment_reversed"),
@@ -265,3 +265,22 @@ async def test_what_goes_back_in_a_transaction_that_began_before_the_settlement_
     row = await till.desk.account(account)
     assert (row["status"], row["balance"]) == ("settled", 0), "600.00 were asked for, and are here"
     await sound(till)
+
+
+async def test_what_is_to_be_given_back_is_said_and_added_up(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref = await till.paid(account, "130.00")
+    other = await till.desk.place(amount="100.00", status="negotiating")
+    late = await till.ask(other, "60.00")
+    await till.desk.tell(Recall, other, reason="sold")
+    await till.intent(late, "succeeded", "60.00")
+    for of, words, owed_back in (
+        (account, "30.00 USD more than was owed is to be given back", (30, 0)),
+        (other, "60.00 USD that came after the account was closed is to be given back", (0, 60)),
+    ):
+        assert ("payment", words) in [(e["kind"], e["description"]) for e in await till.desk.timeline(of)]
+        async with till.desk.db.transaction(till.desk.tenant) as tx:
+            assert await tx.ledger.owed_back(of) == owed_back
+    await till.refund(ref, "25.00", "succeeded")
+    async with till.desk.db.transaction(till.desk.tenant) as tx:
+        assert await tx.ledger.owed_back(account) == (5, 0)

@@ -16,7 +16,9 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.account_change import AccountChange
 from db.models import Account
+from db.scorecard_files import builtin_scorecards
 from domain.compliance import retention
 from domain.tenancy import Tenant
 from runtime.temporal import DATA_CONVERTER
@@ -487,3 +489,17 @@ async def test_records_are_to_be_kept_until_three_years_after_the_latest_event(w
     noted = await world.call("acme.admin", "POST", f"{path}/notes", {"text": "a call"})
     last = datetime.fromisoformat(noted.json()["at"]).astimezone(UTC).date()
     assert (await people.read(world, path))["keep_until"] == retention.keep_until(last).isoformat()
+
+
+async def test_what_was_paid_beyond_the_debt_is_shown_as_owed_back(world: Any) -> None:
+    placed = await place(world)
+    shown = []
+    for paid in ("1250.00", "50.00"):
+        tenant = Tenant.system(UUID(placed["agency_id"]), "test")
+        async with world.database.transaction(tenant) as tx:
+            change = await AccountChange.begin(tx, UUID(placed["id"]), builtin_scorecards())
+            await change.receive(Decimal(paid), key=uuid4().hex, occurred_at=tx.began_at)
+            await change.settle()
+        account = (await world.call("acme.admin", "GET", f"/accounts/{placed['id']}")).json()
+        shown.append((account["current_balance"], account["credit_balance"], account["unapplied"]))
+    assert shown == [("0.00", "0.00", "0.00"), ("0.00", "50.00", "0.00")]
