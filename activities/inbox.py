@@ -60,7 +60,7 @@ class InboxActivities:
         if subject is Subject.CHECKOUT and event.object_ref is not None:
             return await self._follower.of_page(event.agency_id, event.object_ref)
         if event.intent_ref is None:
-            return Followed(reason=NO_INTENT)
+            return Followed(reason=event.reason or NO_INTENT)
         return await self._follower.follow(
             event.agency_id, event.intent_ref, whole=subject in {Subject.REFUND, Subject.DISPUTE}
         )

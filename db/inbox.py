@@ -24,7 +24,7 @@ class Incoming:
     """An event whose signature is right.
 
     ``matters``: whether it may change anything here. ``taken``: it says that the intent took money, so that
-    it is no news where that is on the ledger.
+    it is no news where that is on the ledger. ``problem``: why nothing can be made of it as it came.
     """
 
     event_ref: str
@@ -35,10 +35,12 @@ class Incoming:
     occurred_at: datetime
     matters: bool
     taken: bool
+    problem: str | None = None
 
 
 class Stored(NamedTuple):
-    """An event that was stored just now: its row, and ``received``, ``handled`` or ``ignored``."""
+    """An event that was stored just now: its row, and its status: ``received``, ``handled``, ``ignored``
+    or ``failed``."""
 
     id: UUID
     status: str
@@ -76,6 +78,7 @@ class InboxIntake:
             "at": event.occurred_at,
             "matters": event.matters,
             "taken": event.taken,
+            "problem": event.problem,
         }
         rows = await self._readings.rows(_STORE, values)
         return Stored(*rows[0]) if rows else None
@@ -165,15 +168,17 @@ class InboxStore(Store):
 
 _STORE = b"""
     INSERT INTO inbox_event (agency_id, provider, event_ref, type, object_ref, intent_ref, body, occurred_at,
-                             status, handled_at)
+                             status, handled_at, reason)
     SELECT %(agency)s, %(provider)s, %(event)s, %(type)s, %(object)s, %(intent)s, %(body)s, %(at)s, s.status,
-           CASE WHEN s.status = 'handled' THEN now() END
+           CASE WHEN s.status = 'handled' THEN now() END,
+           CASE WHEN s.status = 'failed' THEN %(problem)s::text END
       FROM (SELECT CASE
                    WHEN NOT %(matters)s THEN 'ignored'
                    WHEN %(taken)s AND EXISTS (
                         SELECT FROM payment p
                          WHERE p.agency_id = %(agency)s AND p.processor_ref = %(intent)s
                            AND p.journal_id IS NOT NULL) THEN 'handled'
+                   WHEN %(problem)s::text IS NOT NULL THEN 'failed'
                    ELSE 'received' END) AS s (status)
     ON CONFLICT (agency_id, provider, event_ref) DO NOTHING
     RETURNING id, status

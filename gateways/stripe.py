@@ -41,12 +41,12 @@ from gateways.stripe_results import (
     read_charge,
     read_checkout,
     read_dispute,
-    read_event,
     read_intent,
     read_method,
     read_refund,
     to_cents,
 )
+from gateways.stripe_webhooks import check_header, parse_event, read_body, signed_with
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentConfirmParams
@@ -73,12 +73,13 @@ __all__ = [
     "StripeOutage",
     "StripeOutcomeUnknown",
     "StripeWrongState",
+    "check_header",
     "parse_event",
+    "read_body",
+    "signed_with",
 ]
 
 API: Final = "https://api.stripe.com"
-TOLERANCE_S: Final = 300
-"""The oldest signature that is taken, as Stripe recommends: a webhook replayed later is refused."""
 PAGE: Final = 100
 RefundReason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
@@ -374,22 +375,6 @@ class StripeAccount:
         """Have no more events sent to an endpoint. Raises ``StripeObjectMissing`` when it is gone."""
         with _translated(f"remove {webhook_id}", command=True):
             await self._v1.webhook_endpoints.delete_async(webhook_id)
-
-
-def parse_event(
-    body: bytes, signature: str | None, secret: str, *, tolerance_s: int = TOLERANCE_S
-) -> StripeEvent:
-    """The event of a webhook, by its raw body, its ``Stripe-Signature`` header and the endpoint's secret.
-
-    Raises ``SignatureInvalid``; messages never quote the body.
-    """
-    try:
-        event = stripe.Webhook.construct_event(body, signature, secret, tolerance_s)
-        return read_event(event.to_dict())
-    except stripe.SignatureVerificationError as error:
-        raise SignatureInvalid(f"the webhook's signature is not right: {error.user_message}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SignatureInvalid("the webhook's body is no event of Stripe's") from error
 
 
 @contextlib.contextmanager

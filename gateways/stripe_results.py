@@ -1,5 +1,6 @@
 """What Stripe says, as typed facts: amounts as exact decimals, times aware and in UTC, ids as they are."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from domain.errors import Invalid
 from domain.money import CENT, cents
+from domain.provider_events import subject_of
 
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal: their smallest unit is no hundredth.
 _NOT_HUNDREDTHS: Final = frozenset(
@@ -151,7 +153,11 @@ Subject = IntentState | ChargeState | RefundState | DisputeState | CheckoutLink
 
 @dataclass(frozen=True, slots=True)
 class StripeEvent:
-    """A webhook whose signature is right. ``subject`` is None for kinds of objects that are not payments."""
+    """A webhook whose signature is right.
+
+    ``intent_id`` is the intent that it is about, where that can be told. ``subject`` is None for events that
+    change nothing here, and where it could not be read: ``problem`` then says why.
+    """
 
     id: str
     type: str
@@ -159,7 +165,8 @@ class StripeEvent:
     object_kind: str
     object_id: str | None
     subject: Subject | None
-    account_id: str | None = None
+    intent_id: str | None = None
+    problem: str | None = None
 
 
 def to_cents(amount: Decimal, currency: str) -> int:
@@ -270,19 +277,50 @@ def read_method(body: Mapping[str, Any]) -> MethodState:
 
 
 def read_event(body: Mapping[str, Any]) -> StripeEvent:
-    """An event from Stripe's JSON."""
-    subject = body["data"]["object"]
-    kind = str(subject.get("object", ""))
+    """An event from Stripe's JSON. ``ValueError`` for what is none: without an id or a type."""
+    event_id, event_type = _ref(body.get("id")), _ref(body.get("type"))
+    if event_id is None or event_type is None:
+        raise ValueError("an event has an id and a type")
+    data = body.get("data")
+    found = data.get("object") if isinstance(data, Mapping) else None
+    about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    kind = _ref(about.get("object")) or ""
+    problem = subject = None
+    if subject_of(event_type) is not None:
+        try:
+            subject = _SUBJECTS[kind](about)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
+            problem = f"what it is about cannot be understood here ({type(error).__name__})"
     return StripeEvent(
-        id=body["id"],
-        type=body["type"],
-        created=_moment(body["created"]),
+        id=event_id,
+        type=event_type,
+        created=_moment_or_now(body.get("created")),
         object_kind=kind,
-        object_id=subject.get("id"),
-        subject=_SUBJECTS[kind](subject) if kind in _SUBJECTS else None,
-        account_id=body.get("account"),
+        object_id=_ref(about.get("id")),
+        subject=subject,
+        intent_id=_intent_ref(kind, about),
+        problem=problem,
     )
 
+
+def _intent_ref(kind: str, about: Mapping[str, Any]) -> str | None:
+    found = about.get("id" if kind == "payment_intent" else "payment_intent")
+    return _ref(found.get("id") if isinstance(found, Mapping) else found)
+
+
+def _ref(value: Any) -> str | None:
+    """A word of Stripe's, such as an id; None for what can be none."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def _moment_or_now(seconds: Any) -> datetime:
+    try:
+        return _moment(seconds)
+    except (TypeError, ValueError, ArithmeticError, OSError):
+        return datetime.now(UTC)
+
+
+_WORD: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 _SUBJECTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Subject]]] = {
     "payment_intent": read_intent,

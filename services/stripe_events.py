@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from db.inbox import Incoming, Told
 from domain.payments import TAKEN, PaymentStatus
 from domain.provider_events import Subject, subject_of
-from gateways.stripe import ChargeState, CheckoutLink, DisputeState, IntentState, RefundState
+from gateways.stripe import CheckoutLink, DisputeState, RefundState
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,10 +33,11 @@ def incoming(event: "StripeEvent", body: bytes) -> Incoming:
         event_ref=event.id,
         type=event.type,
         object_ref=event.object_id,
-        intent_ref=_intent_of(event),
+        intent_ref=event.intent_id,
         body=body,
         occurred_at=event.created,
         matters=subject_of(event.type) is not None,
+        problem=event.problem,
         taken=event.type in _TAKES_MONEY or _paid_at_once(event),
     )
 
@@ -53,20 +54,11 @@ def told(event_id: "UUID", event: "StripeEvent") -> Told:
             return Told(event_id, "refund", ref, states)
         case DisputeState(id=ref, status=status):
             return Told(event_id, "dispute", ref, frozenset({status}))
-    intent = _intent_of(event)
+    intent = event.intent_id
     if intent is None or subject_of(event.type) not in {Subject.INTENT, Subject.CHECKOUT}:
         return Told(event_id, "intent", intent or "", frozenset())
     said = {_SAID[event.type]} if event.type in _SAID else set()
     return Told(event_id, "intent", intent, frozenset(status.value for status in TAKEN | said))
-
-
-def _intent_of(event: "StripeEvent") -> str | None:
-    match event.subject:
-        case IntentState(id=intent_ref):
-            return intent_ref
-        case ChargeState() | RefundState() | DisputeState() | CheckoutLink():
-            return event.subject.intent_id
-    return None
 
 
 def _paid_at_once(event: "StripeEvent") -> bool:

@@ -145,3 +145,46 @@ async def test_unknown_kinds_of_events_are_kept_and_ignored(office: Office) -> N
         "SELECT status, object_ref, intent_ref FROM inbox_event WHERE event_ref = :ref", ref=event["id"]
     )
     assert tuple(row) == ("ignored", event["data"]["object"]["id"], None)
+
+
+ODD: dict[str, tuple[str, Json, str]] = {
+    "status-unknown": ("payment_intent.succeeded", {"status": "succeeded_in_full"}, "failed"),
+    "amount-no-number": ("payment_intent.succeeded", {"amount": {"minor": 100}}, "failed"),
+    "kind-unknown": ("payment_intent.succeeded", {"object": "payment_intent_v2"}, "failed"),
+    "time-no-time": ("payment_intent.succeeded", {"created": "today"}, "failed"),
+    "kind-not-subscribed": ("payment_intent.partially_funded", {"status": "partly"}, "ignored"),
+    "nothing-in-it": ("account.updated", {"object": None, "amount": None}, "ignored"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_signed_events_that_cannot_be_read_are_kept(office: Office, odd: str) -> None:
+    kind, changed, status = ODD[odd]
+    event = an_event(kind)
+    event["data"]["object"].update(changed)
+    await kept_once(office, event, status)
+
+
+@pytest.mark.parametrize("part", ["data", "object", "created"])
+async def test_signed_events_without_a_part_are_kept(office: Office, part: str) -> None:
+    event = an_event()
+    if part == "object":
+        event["data"] = {"object": ["a", "list"]}
+    else:
+        event[part] = None
+    await kept_once(office, event, "received" if part == "created" else "failed")
+
+
+async def kept_once(office: Office, event: Json, status: str) -> None:
+    """An event is answered 200, twice, and stored as it came, with this status."""
+    body = json.dumps(event).encode()
+    for _ in range(2):
+        answer = await office.send(body, signed(body, await office.secret()))
+        assert answer.status_code == 200, answer.text
+    [row] = await office.query(
+        "SELECT status, reason, body FROM inbox_event WHERE event_ref = :ref", ref=event["id"]
+    )
+    # What was received has no payment here, as a look at it will have told by now, or will soon.
+    assert row.status in ({"received", "unmatched"} if status == "received" else {status})
+    assert (row.reason is not None and "cannot be understood" in row.reason) is (status == "failed")
+    assert bytes(row.body) == body
