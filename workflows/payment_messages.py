@@ -1,5 +1,6 @@
 """What the processes of payments and refunds are started with."""
 
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -20,11 +21,15 @@ class PaymentWay(StrEnum):
 
 
 class PaymentProcessInput(Message):
-    """The payment whose row was written; ``way`` follows from the row and never changes."""
+    """The payment whose row was written; ``way`` follows from the row and never changes.
+
+    ``give_up_at``: until when the debtor may act, where an earlier run has set that.
+    """
 
     agency_id: UUID
     payment_id: UUID
     way: PaymentWay = PaymentWay.PROVIDER
+    give_up_at: datetime | None = None
 
 
 class RefundProcessInput(Message):

@@ -1,9 +1,11 @@
 """Payments and refunds: asked for at the provider once, followed until they have ended, put on the books."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.payment_books import PaymentBooks
 from activities.payment_messages import (
@@ -17,8 +19,10 @@ from activities.payment_messages import (
 )
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
+from domain.errors import NotFound
 from domain.payments import UNFINISHED, PaymentStatus
 from workflows import policies, queues
+from workflows.failures import DRAINING, cause_of
 from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
 
 FIRST_LOOK = timedelta(minutes=1)
@@ -53,6 +57,38 @@ class _Following:
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self._spoken = False
 
+    def trouble(self, error: ActivityError) -> None:
+        """A step failed in a way that trying at once does not mend: say so, and try after the pause.
+
+        Raises where there is nothing to go on with: the row is not there, or the run is cancelled.
+        """
+        if is_cancelled_exception(error):
+            raise error
+        cause = cause_of(error)
+        if cause.type == NotFound.type:
+            raise ApplicationError(cause.message, type=NotFound.type) from None
+        workflow.set_current_details(f"in trouble: {cause.type}; tried again after {self._pause}")
+
+
+class _FirstAnswer:
+    """What is first known of a payment, for those who wait for it."""
+
+    def __init__(self) -> None:
+        self.view: PaymentView | None = None
+        self._over = False
+
+    async def wait(self) -> PaymentView:
+        """The view as soon as there is one. Fails when the run ends without."""
+        await workflow.wait_condition(lambda: self.view is not None or self._over)
+        if self.view is None:
+            raise ApplicationError("this run ends without an answer; send it again", type=DRAINING)
+        return self.view
+
+    async def leave(self) -> None:
+        """Answer all who wait: the run ends."""
+        self._over = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class PaymentProcess:
@@ -60,27 +96,31 @@ class PaymentProcess:
 
     The money is asked for in steps of which each can be repeated: an intent is made, its id stored, the
     intent confirmed, and what Stripe says of it recorded. A bank debit takes days; a debtor may have to act.
+    A step that fails leaves the process in trouble, never dead, for what is under way keeps its part of the
+    balance.
     """
 
     @workflow.init
     def __init__(self, request: PaymentProcessInput) -> None:
         self._ref = PaymentRef(agency_id=request.agency_id, payment_id=request.payment_id)
         self._way = request.way
-        self._view: PaymentView | None = None
+        self._answer = _FirstAnswer()
         self._following = _Following()
-        self._give_up_at: datetime | None = None
+        self._give_up_at = request.give_up_at
 
     @workflow.run
     async def run(self, request: PaymentProcessInput) -> PaymentView:
-        """Returns where the payment stands at its end."""
-        view = self._know(await self._begin())
-        while view.status in UNFINISHED:
-            await self._following.wait(self._patience(view))
-            view = self._know(await self._go_on(view))
-            if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(request)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        """Returns where the payment stands at its end. ``NotFound`` when its row is not there."""
+        try:
+            view = await self._attempt(self._begin())
+            while view is None or view.status in UNFINISHED:
+                await self._following.wait(self._patience(view))
+                view = await self._attempt(self._begin() if view is None else self._go_on(view))
+                if workflow.info().is_continue_as_new_suggested():
+                    await self._answer.leave()
+                    workflow.continue_as_new(request.model_copy(update={"give_up_at": self._give_up_at}))
+        finally:
+            await self._answer.leave()
         return view
 
     @workflow.signal
@@ -91,8 +131,16 @@ class PaymentProcess:
     @workflow.update
     async def first_answer(self) -> PaymentView:
         """Where the payment stands as soon as the first is known of it."""
-        while (view := self._view) is None:
-            await workflow.wait_condition(lambda: self._view is not None)
+        return await self._answer.wait()
+
+    async def _attempt(self, step: Awaitable[PaymentView]) -> PaymentView | None:
+        """Know what a step answers; what is known already where it fails."""
+        try:
+            view = self._answer.view = await step
+        except ActivityError as error:
+            self._following.trouble(error)
+            return self._answer.view
+        workflow.set_current_details(view.status.value.replace("_", " "))
         return view
 
     async def _begin(self) -> PaymentView:
@@ -142,18 +190,15 @@ class PaymentProcess:
             **policies.DB_WRITE,
         )
 
-    def _patience(self, view: PaymentView) -> datetime | None:
+    def _patience(self, view: PaymentView | None) -> datetime | None:
         """Until when the debtor may act, where they are who is waited for."""
+        if view is None:
+            return None
         if view.status is not PaymentStatus.REQUIRES_ACTION:
             self._give_up_at = None
         elif self._give_up_at is None:
             self._give_up_at = view.action_until or workflow.now() + ACTION_PATIENCE
         return self._give_up_at
-
-    def _know(self, view: PaymentView) -> PaymentView:
-        self._view = view
-        workflow.set_current_details(view.status.value.replace("_", " "))
-        return view
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -165,19 +210,22 @@ class RefundProcess:
         self._ref = RefundRef(
             agency_id=request.agency_id, payment_id=request.payment_id, refund_id=request.refund_id
         )
-        self._view: PaymentView | None = None
+        self._answer = _FirstAnswer()
         self._following = _Following()
+        self._made = False
 
     @workflow.run
     async def run(self, request: RefundProcessInput) -> PaymentView:
-        """Returns where the refund's payment then stands."""
-        if request.by_provider:
-            view = await self._follow(request)
-        else:
-            view = self._view = await workflow.execute_activity_method(
-                PaymentBooks.record_paid_back, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-            )
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        """Returns where the refund's payment then stands. ``NotFound`` when its row is not there."""
+        step = self._see if request.by_provider else self._pay_by_hand
+        try:
+            while (view := await self._ended(step)) is None:
+                await self._following.wait()
+                if workflow.info().is_continue_as_new_suggested():
+                    await self._answer.leave()
+                    workflow.continue_as_new(request)
+        finally:
+            await self._answer.leave()
         return view
 
     @workflow.signal
@@ -188,26 +236,36 @@ class RefundProcess:
     @workflow.update
     async def first_answer(self) -> PaymentView:
         """Where the payment stands as soon as the first is known of the refund."""
-        while (view := self._view) is None:
-            await workflow.wait_condition(lambda: self._view is not None)
-        return view
+        return await self._answer.wait()
 
-    async def _follow(self, request: RefundProcessInput) -> PaymentView:
-        said = await workflow.execute_activity_method(
-            RefundActivities.refund, self._ref, task_queue=queues.MONEY, **policies.STRIPE_CALL
+    async def _ended(self, step: Callable[[], Awaitable[bool]]) -> PaymentView | None:
+        """Take a step; the payment where that was the last one."""
+        try:
+            return self._answer.view if await step() else None
+        except ActivityError as error:
+            self._following.trouble(error)
+            return None
+
+    async def _pay_by_hand(self) -> bool:
+        self._answer.view = await workflow.execute_activity_method(
+            PaymentBooks.record_paid_back, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
         )
-        view = self._view = await self._record(said)
-        while isinstance(said, RefundFacts) and said.status not in REFUND_ENDS:
-            workflow.set_current_details("the bank has it")
-            await self._following.wait()
-            said = await workflow.execute_activity_method(
-                RefundActivities.look_up_refund, self._ref, task_queue=queues.MONEY, **policies.STRIPE_CALL
-            )
-            view = self._view = await self._record(said)
-            if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(request)
-        return view
+        return True
+
+    async def _see(self) -> bool:
+        """Have the refund paid out, or look what has become of it; whether that is known for good."""
+        said = await workflow.execute_activity_method(
+            RefundActivities.look_up_refund if self._made else RefundActivities.refund,
+            self._ref,
+            task_queue=queues.MONEY,
+            **policies.STRIPE_CALL,
+        )
+        self._answer.view = await self._record(said)
+        self._made = True
+        if isinstance(said, RefundFailure) or said.status in REFUND_ENDS:
+            return True
+        workflow.set_current_details("the bank has it")
+        return False
 
     async def _record(self, said: RefundFacts | RefundFailure) -> PaymentView:
         if isinstance(said, RefundFailure):

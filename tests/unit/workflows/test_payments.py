@@ -7,7 +7,12 @@ from uuid import UUID
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowHandle
+from temporalio.client import (
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
@@ -45,11 +50,18 @@ class Provider:
         self.refund_status = "succeeded"
         self.action_until: datetime | None = None
         self.recorded_at = datetime.min.replace(tzinfo=UTC)
+        self.refuses: dict[str, str] = {}
 
     async def _call(self, name: str) -> None:
         self.asked.append(name)
         if self.down_until and await self.now() < self.down_until:
             raise ApplicationError("Stripe cannot be reached", type="stripe-outage")
+        self._refuse(name)
+
+    def _refuse(self, name: str) -> None:
+        """Fail a step that ``refuses`` names, in a way that trying at once does not mend."""
+        if name in self.refuses:
+            raise ApplicationError("not like this", type=self.refuses[name], non_retryable=True)
 
     def _facts(self) -> IntentFacts:
         return IntentFacts(
@@ -92,6 +104,7 @@ class Provider:
     async def record_intent(self, ref: PaymentRef, facts: IntentFacts) -> PaymentView:
         self.asked.append(f"record {facts.status}")
         self.recorded_at = await self.now()
+        self._refuse("record")
         attempted = facts.failure_code is not None
         return self._view(status_of_intent(facts.status, attempted=attempted), facts.failure_code)
 
@@ -103,6 +116,7 @@ class Provider:
     @activity.defn(name="ledger.record_received")
     async def record_received(self, ref: PaymentRef) -> PaymentView:
         self.asked.append("record received")
+        self._refuse("record")
         return self._view(S.SUCCEEDED)
 
     @activity.defn(name="refunds.refund")
@@ -118,11 +132,13 @@ class Provider:
     @activity.defn(name="ledger.record_refund")
     async def record_refund(self, ref: PaymentRef, facts: RefundFacts) -> PaymentView:
         self.asked.append(f"record {facts.status}")
+        self._refuse("record")
         return self._view(S.REFUNDED if facts.status == "succeeded" else S.SUCCEEDED)
 
     @activity.defn(name="ledger.record_paid_back")
     async def record_paid_back(self, ref: RefundRef) -> PaymentView:
         self.asked.append("record paid back")
+        self._refuse("record")
         return self._view(S.REFUNDED)
 
     def _refund(self) -> RefundFacts:
@@ -154,11 +170,14 @@ def provider(time_skipping: WorkflowEnvironment) -> Provider:
 
 
 async def begin(
-    env: WorkflowEnvironment, way: PaymentWay = PaymentWay.PROVIDER
+    env: WorkflowEnvironment,
+    way: PaymentWay = PaymentWay.PROVIDER,
+    *,
+    give_up_at: datetime | None = None,
 ) -> WorkflowHandle[Any, PaymentView]:
     return await env.client.start_workflow(
         PaymentProcess.run,
-        PaymentProcessInput(agency_id=AGENCY, payment_id=PAYMENT, way=way),
+        PaymentProcessInput(agency_id=AGENCY, payment_id=PAYMENT, way=way, give_up_at=give_up_at),
         id=queues.payment_workflow_id(AGENCY, "request", "key"),
         task_queue=queues.LIFECYCLE,
     )
@@ -296,6 +315,100 @@ async def test_a_refund_by_hand_asks_nobody(
     async with serving(provider):
         view = await (await begin_refund(time_skipping, by_provider=False)).result()
     assert (view.status, provider.asked) == (S.REFUNDED, ["record paid back"])
+
+
+@pytest.mark.parametrize("step", ["create", "confirm", "record"])
+async def test_a_step_that_is_refused_leaves_a_payment_in_trouble_and_not_dead(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider, step: str
+) -> None:
+    provider.refuses = {step: "currency-differs"}
+    async with serving(provider):
+        process = await begin(time_skipping)
+        await time_skipping.sleep(timedelta(days=3))
+        tries = len([one for one in provider.asked if one.startswith(step)])
+        provider.refuses = {}
+        view = await process.result()
+    assert view.status is S.SUCCEEDED
+    assert 10 < tries < 30, "it is tried with pauses"
+
+
+@pytest.mark.parametrize("way", [PaymentWay.HAND, PaymentWay.LINK])
+async def test_other_ways_to_pay_outlast_trouble_as_well(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider, way: PaymentWay
+) -> None:
+    provider.refuses = {"record": "conflict", "open link": "conflict"}
+    async with serving(provider):
+        process = await begin(time_skipping, way)
+        asked = await process.start_update(
+            PaymentProcess.first_answer, wait_for_stage=WorkflowUpdateStage.ACCEPTED
+        )
+        await time_skipping.sleep(HOUR)
+        provider.refuses = {}
+        await time_skipping.sleep(2 * HOUR)
+        view = await asked.result()
+    assert view.status is (S.SUCCEEDED if way is PaymentWay.HAND else S.REQUIRES_ACTION)
+
+
+async def test_trouble_while_a_payment_is_looked_up_is_outlasted(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
+) -> None:
+    provider.confirmed = "processing"
+    async with serving(provider):
+        process = await begin(time_skipping)
+        await process.execute_update(PaymentProcess.first_answer)
+        provider.refuses, provider.intent = {"look up": "stripe-account-replaced"}, "succeeded"
+        await time_skipping.sleep(timedelta(days=10))
+        looks = provider.asked.count("look up")
+        provider.refuses = {}
+        view = await process.result()
+    assert view.status is S.SUCCEEDED
+    assert 30 < looks < 60, "every six hours in the end"
+
+
+async def test_a_payment_that_is_not_there_ends_its_process_and_leaves_nobody_waiting(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
+) -> None:
+    provider.down_until = await time_skipping.get_current_time() + HOUR
+    provider.refuses = {"create": "not-found"}
+    async with serving(provider):
+        process = await begin(time_skipping)
+        asked = await process.start_update(
+            PaymentProcess.first_answer, wait_for_stage=WorkflowUpdateStage.ACCEPTED
+        )
+        with pytest.raises(WorkflowFailureError) as failure:
+            await process.result()
+        with pytest.raises(WorkflowUpdateFailedError):
+            await asked.result()
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == "not-found"
+
+
+@pytest.mark.parametrize(("step", "by_provider"), [("refund", True), ("record", True), ("record", False)])
+async def test_a_step_that_is_refused_leaves_a_refund_in_trouble_and_not_dead(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider, step: str, by_provider: bool
+) -> None:
+    provider.refuses = {step: "conflict"}
+    async with serving(provider):
+        process = await begin_refund(time_skipping, by_provider=by_provider)
+        await time_skipping.sleep(timedelta(days=3))
+        tries = len([one for one in provider.asked if one.startswith(step)])
+        provider.refuses = {}
+        view = await process.result()
+    assert view.status is S.REFUNDED
+    assert 10 < tries < 30, "it is tried with pauses"
+
+
+async def test_another_run_gives_up_when_the_first_would_have(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
+) -> None:
+    """As after a run that was continued: the debtor's time does not begin anew."""
+    provider.confirmed = "requires_action"
+    began = await time_skipping.get_current_time()
+    async with serving(provider):
+        process = await begin(time_skipping, give_up_at=began + HOUR)
+        view = await process.result()
+    assert (view.status, view.failure_code) == (S.FAILED, "action_expired")
+    assert provider.recorded_at - began < 2 * HOUR
 
 
 @pytest.mark.parametrize("origin", ["request", "plan", "link"])
