@@ -280,7 +280,7 @@ async def test_what_is_to_be_given_back_is_said_and_added_up(till: Till) -> None
     ):
         assert ("payment", words) in [(e["kind"], e["description"]) for e in await till.desk.timeline(of)]
         async with till.desk.db.transaction(till.desk.tenant) as tx:
-            assert await tx.ledger.owed_back(of) == owed_back
+            assert tuple(await tx.ledger.owed_back(of)) == owed_back
     await till.refund(ref, "25.00", "succeeded")
     async with till.desk.db.transaction(till.desk.tenant) as tx:
-        assert await tx.ledger.owed_back(account) == (5, 0)
+        assert tuple(await tx.ledger.owed_back(account)) == (5, 0)
