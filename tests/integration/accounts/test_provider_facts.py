@@ -275,12 +275,16 @@ async def test_what_is_to_be_given_back_is_said_and_added_up(till: Till) -> None
     await till.desk.tell(Recall, other, reason="sold")
     await till.intent(late, "succeeded", "60.00")
     for of, words, owed_back in (
-        (account, "30.00 USD more than was owed is to be given back", (30, 0)),
-        (other, "60.00 USD that came after the account was closed is to be given back", (0, 60)),
+        (account, "30.00 USD more than was owed is to be given back", (Decimal(30), Decimal(0))),
+        (
+            other,
+            "60.00 USD that came after the account was closed is to be given back",
+            (Decimal(0), Decimal(60)),
+        ),
     ):
         assert ("payment", words) in [(e["kind"], e["description"]) for e in await till.desk.timeline(of)]
         async with till.desk.db.transaction(till.desk.tenant) as tx:
             assert tuple(await tx.ledger.owed_back(of)) == owed_back
     await till.refund(ref, "25.00", "succeeded")
     async with till.desk.db.transaction(till.desk.tenant) as tx:
-        assert tuple(await tx.ledger.owed_back(account)) == (5, 0)
+        assert tuple(await tx.ledger.owed_back(account)) == (Decimal(5), Decimal(0))
