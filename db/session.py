@@ -60,6 +60,7 @@ from db.timeline import TimelineStore
 from db.tokens import TokenStore
 from db.urls import sqlalchemy_url
 from db.users import UserStore
+from db.webhook_secrets import WebhookSecrets
 from domain.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
@@ -232,6 +233,11 @@ class Database:
     def readings(self, tenant: "Tenant") -> Readings:
         """Single reads of ``tenant``'s agency, each in one round trip; they raise as ``transaction``."""
         return Readings(self._reading_engine, tenant, _told_apart)
+
+    @property
+    def webhook_secrets(self) -> WebhookSecrets:
+        """What all agencies' webhooks are signed with."""
+        return WebhookSecrets(self._reading_engine, self._cipher, _told_apart)
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[AsyncSession]:

@@ -1,16 +1,22 @@
 """Who is believed at the webhooks' doors: whom Stripe has signed for, lately, and nobody else."""
 
 import asyncio
+import contextlib
+import contextvars
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import event as event_of
 
+from db.session import Database
+from gateways.stripe import SignatureInvalid
 from sandbox.stripe.webhooks import signature
+from services.webhooks import WebhookService
 from tests.integration.webhooks.office import Json, Office
 
 
@@ -110,6 +116,54 @@ async def test_each_address_stores_an_event_once(office: Office, agency: str) ->
     assert [(one.status_code, one.json()) for one in answers] == [(200, {"received": True})] * 5
     [row] = await office.inbox(event["data"]["object"]["id"])
     assert (row["status"], row["attempts"]) == ("ignored", 0)
+
+
+@pytest.mark.parametrize("agency", ["acme", "atlantis", None])
+async def test_forged_webhooks_cost_one_reading_in_a_second(office: Office, agency: str | None) -> None:
+    """However many agencies there are, and however many come at once."""
+    database = office.world.database
+    service = WebhookService(database, lambda *_: None)
+    body = json.dumps(an_event()).encode()
+    began = time.monotonic()
+    with taken_from(database) as taken:
+        for _ in range(4):
+            await asyncio.gather(
+                *(refused(service, agency, body, signed(body, "whsec_x")) for _ in range(10))
+            )
+    assert 1 <= len(taken) <= 1 + (time.monotonic() - began) // 1
+
+
+@pytest.mark.parametrize("header", [None, "", "v1=1", "t=now,v1=zero", f"v0={'a' * 64}", "t=1,v1=é"])
+async def test_what_is_not_signed_at_all_costs_nothing(office: Office, header: str | None) -> None:
+    with taken_from(office.world.database) as taken:
+        await refused(WebhookService(office.world.database, lambda *_: None), None, b"{}", header)
+    assert taken == []
+
+
+async def refused(service: WebhookService, agency: str | None, body: bytes, header: str | None) -> None:
+    with pytest.raises(SignatureInvalid):
+        await service.receive(agency, body, header)
+
+
+@contextlib.contextmanager
+def taken_from(database: Database) -> Iterator[list[str]]:
+    """The connections that are taken from a database's pools by this task and those that it starts."""
+    taken: list[str] = []
+    watched = contextvars.ContextVar("watched", default=False)
+    watched.set(True)
+
+    def on_checkout(*_: object) -> None:
+        if watched.get():
+            taken.append("connection")
+
+    engines = [database._engine.sync_engine, database._reading_engine.sync_engine]
+    for engine in engines:
+        event_of.listen(engine, "checkout", on_checkout)
+    try:
+        yield taken
+    finally:
+        for engine in engines:
+            event_of.remove(engine, "checkout", on_checkout)
 
 
 async def test_a_body_of_five_megabytes_is_too_large(office: Office) -> None:
