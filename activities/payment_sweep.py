@@ -32,11 +32,15 @@ class PaymentSweepActivities:
         start_payment: "Callable[[Payment], Awaitable[None]]",
         start_refund: "Callable[[Payment, Refund], Awaitable[None]]",
         start_event: "Callable[[UUID, UUID], Awaitable[None]]",
+        *,
+        most: int = MOST,
     ) -> None:
         self._db = db
         self._start_payment = start_payment
         self._start_refund = start_refund
         self._start_event = start_event
+        self._most = most
+        self._stopped: dict[tuple[UUID, str], UUID] = {}
 
     @activity.defn(name="payments.sweep")
     async def sweep(self, request: SweepRequest) -> Swept:
@@ -50,40 +54,53 @@ class PaymentSweepActivities:
             )
 
     async def _payments(self, tenant: Tenant) -> int:
-        count, after = 0, None
-        while count < MOST:
+        async def some(after: "UUID | None") -> "list[UUID]":
             async with self._db.transaction(tenant) as tx:
                 waiting = await tx.payment_reconciliations.waiting_payments(after, BATCH)
             for payment in waiting:
                 await self._start_payment(payment)
-            count += len(waiting)
-            if len(waiting) < BATCH:
-                break
-            after = waiting[-1].id
-        return count
+            return [payment.id for payment in waiting]
+
+        return await self._in_turn((tenant.agency_id, "payments"), some)
 
     async def _refunds(self, tenant: Tenant) -> int:
-        count, after = 0, None
-        while count < MOST:
+        async def some(after: "UUID | None") -> "list[UUID]":
             async with self._db.transaction(tenant) as tx:
                 waiting = await tx.payment_reconciliations.waiting_refunds(after, BATCH)
             for payment, refund in waiting:
                 await self._start_refund(payment, refund)
-            count += len(waiting)
-            if len(waiting) < BATCH:
-                break
-            after = waiting[-1][1].id
-        return count
+            return [refund.id for _, refund in waiting]
+
+        return await self._in_turn((tenant.agency_id, "refunds"), some)
 
     async def _events(self, tenant: Tenant, *, every: bool) -> int:
-        count, after = 0, None
-        while count < MOST:
+        async def some(after: "UUID | None") -> "list[UUID]":
             async with self._db.transaction(tenant) as tx:
                 waiting = await tx.inbox.due(BATCH, after=after, every=every)
             for event_id in waiting:
                 await self._start_event(tenant.agency_id, event_id)
-            count += len(waiting)
-            if len(waiting) < BATCH:
-                break
-            after = waiting[-1]
-        return count
+            return list(waiting)
+
+        return await self._in_turn((tenant.agency_id, "events"), some)
+
+    async def _in_turn(
+        self, whose: "tuple[UUID, str]", some: "Callable[[UUID | None], Awaitable[list[UUID]]]"
+    ) -> int:
+        """See to batches from where this worker's last sweep has stopped, round to there again."""
+        began = after = self._stopped.pop(whose, None)
+        count, round_again = 0, began is not None
+        while True:
+            seen_to = await some(after)
+            count += len(seen_to)
+            if len(seen_to) == BATCH:
+                after = seen_to[-1]
+            elif round_again:
+                after, round_again = None, False
+            else:
+                return count
+            if not round_again and began is not None and after is not None and after >= began:
+                return count
+            if count >= self._most:
+                if after is not None:
+                    self._stopped[whose] = after
+                return count

@@ -4,13 +4,17 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import ActivityEnvironment
 
+from activities.payment_sweep import PaymentSweepActivities
 from activities.reconciliation_messages import SweepRequest
+from domain.tenancy import Tenant
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
@@ -227,6 +231,40 @@ async def test_an_event_of_ours_names_its_payment_before_the_intent_s_id_is_stor
     row = await office.came("payment_intent.succeeded", again["id"], "unmatched")
     assert made["id"] in row["reason"]
     assert await office.balance(debt) == "60.00"
+
+
+async def test_a_sweep_goes_on_where_the_last_one_stopped(office: Office) -> None:
+    """So that what can never be handled does not keep all that comes behind it from being tried."""
+    rival = office.world.agencies["rival"]
+    tenant = Tenant.system(rival, "test")
+    async with office.world.database.transaction(tenant) as tx:
+        made = await tx.session.scalars(_FAILED_LONG_AGO, {"rival": rival})
+        ids = set(made.all())
+    started: list[UUID] = []
+
+    async def start(_: UUID, event_id: UUID) -> None:
+        started.append(event_id)
+
+    async def none(*_: object) -> None:
+        raise AssertionError("there are no payments")
+
+    sweeps = PaymentSweepActivities(office.world.database, none, none, start, most=200)
+    numbers = []
+    for _ in range(4):
+        swept = await ActivityEnvironment().run(sweeps.sweep, SweepRequest(agency_id=rival))
+        numbers.append(swept.events)
+        if len(numbers) == 3:
+            assert set(started) >= ids
+    assert max(numbers) < 500
+    async with office.world.database.transaction(tenant) as tx:
+        await tx.session.execute(text("UPDATE inbox_event SET status = 'ignored' WHERE type = 'of.long.ago'"))
+
+
+_FAILED_LONG_AGO = text("""
+    INSERT INTO inbox_event (agency_id, provider, event_ref, type, body, occurred_at, received_at, status)
+    SELECT :rival, 'stripe', 'evt_' || n, 'of.long.ago', '', now(), now() - interval '1 hour', 'failed'
+      FROM generate_series(1, 500) n RETURNING id
+""")
 
 
 async def test_what_a_listing_refuses(office: Office) -> None:
