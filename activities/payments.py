@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.heartbeats import heartbeating
 from activities.payment_books import ACTOR, view
 from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
+from domain.errors import DomainError
 from domain.payments import PaymentRefused, PaymentStatus, check_takes_payments
 from domain.tenancy import Tenant
 
@@ -44,7 +45,10 @@ class PaymentActivities:
                 return await self._till.look_up(payment)
             if (why := await self._past(payment)) is not None:
                 return _not_asked_for(payment, why)
-            made = await self._till.create(payment)
+            try:
+                made = await self._till.create(payment)
+            except DomainError as refused:
+                made = _refused(payment, refused)
             if isinstance(made, PaymentFailure):
                 return made
             async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
@@ -69,7 +73,10 @@ class PaymentActivities:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             title = f"Payment to {(await tx.agencies.get(ref.agency_id)).name}"
         async with heartbeating():
-            page = await self._till.open_page(payment, title)
+            try:
+                page = await self._till.open_page(payment, title)
+            except DomainError as refused:
+                page = _refused(payment, refused)
         if isinstance(page, PaymentFailure):
             return page
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
@@ -123,6 +130,15 @@ class PaymentActivities:
     async def _read(self, ref: PaymentRef) -> "Payment":
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             return await tx.payments.get(ref.payment_id)
+
+
+def _refused(payment: "Payment", why: DomainError) -> PaymentFailure:
+    """The end of a payment that nobody was asked for yet; raises what trying again may mend."""
+    if why.retryable:
+        raise why
+    return PaymentFailure(
+        agency_id=payment.agency_id, payment_id=payment.id, code=why.type, message=why.message
+    )
 
 
 def _not_asked_for(payment: "Payment", why: str) -> PaymentFailure:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from activities.payment_facts import PAYMENT_ID, REFUND_ID, refund_facts
 from activities.payment_messages import RefundFacts, RefundFailure
 from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, once
+from domain.errors import Invalid
 from gateways.stripe import (
+    PaymentDeclined,
     RefundState,
     StripeAccount,
     StripeKeyReused,
-    StripeMisused,
     StripeOutcomeUnknown,
 )
 
@@ -57,11 +58,11 @@ class StripeRefunds:
                 return refund_facts(made)
             try:
                 return refund_facts(await once(f"refund/{refund.id}", ask, look))
-            except StripeMisused as refused:
+            except (PaymentDeclined, Invalid) as refused:
                 made = await look()
                 if made is not None:
                     return refund_facts(made)
-                return _failure(refund, refused.code or refused.type, refused.message)
+                return _failure(refund, refused.details.get("code") or refused.type, refused.message)
 
     async def look_up(self, payment: "Payment", refund: "Refund") -> RefundFacts | RefundFailure:
         """What has become of a refund that Stripe has accepted."""

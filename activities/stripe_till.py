@@ -60,6 +60,14 @@ class StripeNotReady(Unavailable):
     title = "Payment provider not set up"
 
 
+class StripeAccountReplaced(StripeNotReady):
+    """What was made is not to be found under today's credentials, and trying at once does not change that."""
+
+    type = "stripe-account-replaced"
+    title = "Payment provider account replaced"
+    retryable = False
+
+
 class StripeAccounts(Protocol):
     """Whoever knows the Stripe accounts of agencies."""
 
@@ -72,7 +80,7 @@ class StripeTill:
     """The only one who asks Stripe for money.
 
     Raises ``StripeOutage``, ``StripeOutcomeUnknown`` and ``StripeNotReady``, after each of which the same
-    step may be tried again. Declines are answers.
+    step may be tried again, after ``StripeAccountReplaced`` with long pauses. Declines are answers.
 
     Args:
         return_url: where the browser of a debtor goes from Stripe's or their bank's page.
@@ -235,7 +243,9 @@ class StripeTill:
 
 @asynccontextmanager
 async def account_of(accounts: StripeAccounts, agency_id: UUID) -> AsyncIterator[StripeAccount]:
-    """An agency's Stripe account; what can only be mended in its settings is ``StripeNotReady``."""
+    """An agency's Stripe account; what can only be mended in its settings is ``StripeNotReady``, and
+    ``StripeAccountReplaced`` where that may take long or never happen.
+    """
     try:
         stripe = await accounts.of(agency_id)
     except Conflict as error:
@@ -245,7 +255,7 @@ async def account_of(accounts: StripeAccounts, agency_id: UUID) -> AsyncIterator
     except StripeAuthenticationFailed as error:
         raise StripeNotReady(error.message) from error
     except StripeObjectMissing as error:
-        raise StripeNotReady(
+        raise StripeAccountReplaced(
             f"{error.message}; was another Stripe account set up for the agency meanwhile?"
         ) from error
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.accounts import OPEN_STATUSES, AccountStatus
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
 from domain.holds import HoldKind
 
 
@@ -50,6 +50,15 @@ FORBIDS_PAYMENTS = frozenset({HoldKind.BANKRUPTCY, HoldKind.DECEASED, HoldKind.C
 """Holds under which nobody asks for money: the stay of a bankruptcy (11 U.S.C. 362), an estate that nobody
 represents yet, a bank that has just taken a payment back. Under the others a debtor may pay, if they want."""
 
+WITHOUT_CENTS = frozenset(
+    {
+        *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF"),
+        *("XOF", "XPF", "BHD", "JOD", "KWD", "OMR", "TND"),
+    }
+)
+"""Currencies whose smallest unit is no hundredth (https://docs.stripe.com/currencies#zero-decimal and
+#three-decimal): amounts here have two decimals, so that Stripe is never asked for any of these."""
+
 _OF_AN_INTENT = {
     "requires_payment_method": P.FAILED,
     "requires_confirmation": P.PENDING,
@@ -84,6 +93,16 @@ def check_takes_payments(status: AccountStatus, holds: Iterable[str]) -> None:
     if forbidding := sorted(FORBIDS_PAYMENTS.intersection(holds)):
         raise PaymentRefused(
             f"a hold is in force ({', '.join(forbidding)}); the account takes no payments", holds=forbidding
+        )
+
+
+def check_currency(currency: str) -> None:
+    """``Invalid`` for a currency in which the provider is not asked for money."""
+    if currency.upper() in WITHOUT_CENTS:
+        raise Invalid(
+            f"cards and bank debits in {currency.upper()} are not supported: it has no cents",
+            field="currency",
+            currency=currency.upper(),
         )
 
 

@@ -10,15 +10,8 @@ from typing import Any, Final
 
 from domain.errors import Invalid
 from domain.money import CENT, cents
+from domain.payments import check_currency
 from domain.provider_events import subject_of
-
-# https://docs.stripe.com/currencies#zero-decimal and #three-decimal: their smallest unit is no hundredth.
-_NOT_HUNDREDTHS: Final = frozenset(
-    {
-        *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf"),
-        *("xof", "xpf", "bhd", "jod", "kwd", "omr", "tnd"),
-    }
-)
 
 
 class IntentStatus(StrEnum):
@@ -171,8 +164,7 @@ class StripeEvent:
 
 def to_cents(amount: Decimal, currency: str) -> int:
     """An amount as Stripe takes it. Raises ``Invalid`` for fractions of a cent, currencies without cents."""
-    if currency.lower() in _NOT_HUNDREDTHS:
-        raise Invalid(f"payments in {currency.upper()} are not supported: it has no cents", field="currency")
+    check_currency(currency)
     try:
         return cents(amount)
     except ValueError as error:

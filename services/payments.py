@@ -18,6 +18,7 @@ from domain.payments import (
     PaymentMethod,
     PaymentRefused,
     check_amount,
+    check_currency,
     check_takes_payments,
 )
 from domain.tenancy import Role
@@ -67,21 +68,22 @@ class PaymentService:
 
         The same key with the same body has no second effect: the answer is the payment as it is then.
         ``NotFound`` for an account that is not the principal's; ``PaymentRefused`` where it takes no payments
-        or not as much, with all that is under way on it; ``NoStripeCredentials``; ``Invalid``.
+        or not as much, with all that is under way on it; ``NoStripeCredentials``; ``Invalid``. Checks and cash
+        are here already and never refused so: what of them is not owed is a credit, or unapplied.
         """
         require(who, Right.TAKE_PAYMENTS)
         sent = CommandKey(TAKE, _key(command.key, form.idempotency_key), form.sent())
 
         async def effect(tx: "Transaction") -> "Payment":
             account = await tx.account_changes.lock(form.account_id)
-            left = await _room(tx, account)
+            left = await _room(tx, account) if form.method in BY_PROVIDER else None
             if form.currency is not None and form.currency != account.currency:
                 raise Invalid(
                     f"the account is in {account.currency}; payments on it are, too", field="currency"
                 )
-            await _check_amount(tx, form.amount, left)
-            if form.method in BY_PROVIDER:
-                await _check_provider(tx)
+            if left is not None:
+                await _check_amount(tx, form.amount, left)
+                await _check_provider(tx, account.currency)
             return await tx.payments.add(
                 account.id,
                 origin="request",
@@ -112,7 +114,7 @@ class PaymentService:
                 raise PaymentRefused("nothing is left to be paid on the account", balance=format(left, "f"))
             amount = left if form.amount is None else form.amount
             await _check_amount(tx, amount, left)
-            await _check_provider(tx)
+            await _check_provider(tx, account.currency)
             return await tx.payments.add(
                 account.id,
                 origin="link",
@@ -218,7 +220,8 @@ async def _check_amount(tx: "Transaction", amount: Decimal, left: Decimal) -> No
     check_amount(amount, max(left, Decimal(0)), credit_taken=agency.overpayments == CREDIT)
 
 
-async def _check_provider(tx: "Transaction") -> None:
+async def _check_provider(tx: "Transaction", currency: str) -> None:
+    check_currency(currency)
     if await tx.stripe_credentials.find() is None:
         raise NoStripeCredentials
 

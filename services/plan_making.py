@@ -9,6 +9,7 @@ from activities.plan_ends import check_may_be_asked
 from activities.stripe_accounts import NoStripeCredentials
 from domain.accounts import AccountStatus, check_move
 from domain.errors import Conflict, Invalid
+from domain.payments import check_currency
 from domain.plan_schedule import ScheduledInstalment, check_first_due, schedule
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ async def _check_account(change: AccountChange) -> None:
     account = change.account
     if account.status is not S.PAYMENT_PLAN:
         check_move(account.status, S.PAYMENT_PLAN)
+    check_currency(account.currency)
     await check_may_be_asked(change)
     if standing := await change.tx.plans.open_on(account.id):
         raise Conflict("the account has a payment plan already; end that first", plan_id=str(standing.id))

@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.payment_messages import IntentFacts
 from activities.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
-from activities.stripe_till import StripeNotReady, StripeTill
+from activities.stripe_till import StripeAccountReplaced, StripeNotReady, StripeTill
 from domain.errors import Unavailable
 from domain.tenancy import Role, Tenant
 from gateways.stripe import PaymentDeclined, StripeAccount
@@ -202,6 +202,17 @@ async def test_an_agency_without_credentials_keeps_its_payment_waiting_for_them(
     assert len(await till.charges(account)) == 1
 
 
+@pytest.mark.parametrize("origin", ["request", "link"])
+async def test_what_cannot_be_asked_for_fails_and_keeps_nothing_back(till: Till, origin: str) -> None:
+    """As of a payment that was accepted before its currency was refused."""
+    account = await till.debt()
+    payment = await pending(till, account, origin=origin, currency="JPY")
+    await PaymentStarter(till.temporal).start(payment)
+    ended = await till.ends({"id": str(payment.id)})
+    assert (ended["status"], ended["failure_code"]) == ("failed", "invalid")
+    assert "JPY" in ended["failure_message"]
+
+
 @dataclass
 class Fixed:
     """The same account for whoever asks."""
@@ -217,12 +228,16 @@ async def test_what_only_settings_can_mend_is_waited_for(till: Till) -> None:
     paid = await till.paid(account)
     async with till.world.database.transaction(tenant(till)) as tx:
         payment = await tx.payments.get(UUID(paid["id"]))
-    for key, words in (("rk_live_7", "secret key"), (f"sk_test_{uuid4().hex}", "another Stripe account")):
+    for key, kind, words in (
+        ("rk_live_7", StripeNotReady, "secret key"),
+        (f"sk_test_{uuid4().hex}", StripeAccountReplaced, "another Stripe account"),
+    ):
         stranger = StripeTill(Fixed(till.gateway.account(key)), return_url="http://127.0.0.1")
-        with pytest.raises(StripeNotReady, match=words):
+        with pytest.raises(kind, match=words) as looked:
             await stranger.look_up(payment)
-        with pytest.raises(StripeNotReady, match=words):
+        with pytest.raises(kind, match=words):
             await stranger.confirm(payment, attempt=1)
+        assert looked.value.retryable is (kind is StripeNotReady)
 
 
 def tenant(till: Till) -> Tenant:
@@ -244,16 +259,22 @@ async def with_intent(till: Till, payment: Any) -> str:
 
 
 async def pending(
-    till: Till, account: Any, *, age: timedelta = timedelta(0), payment_method: str = "pm_card_visa"
+    till: Till,
+    account: Any,
+    *,
+    age: timedelta = timedelta(0),
+    payment_method: str = "pm_card_visa",
+    origin: str = "request",
+    currency: str = "USD",
 ) -> Any:
     """A payment whose row was written and that nobody has started."""
     async with till.world.database.transaction(tenant(till)) as tx:
         return await tx.payments.add(
             UUID(account["id"]),
-            origin="request",
+            origin=origin,
             key=uuid4().hex,
             amount=Decimal("40.00"),
-            currency="USD",
+            currency=currency,
             method="card",
             payment_method=payment_method,
             created_at=datetime.now(UTC) - age,

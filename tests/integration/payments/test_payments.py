@@ -287,26 +287,79 @@ async def test_more_than_the_balance_is_refused_or_becomes_a_credit(till: Till) 
     }
 
 
-@pytest.mark.parametrize("kind", ["bankruptcy", "deceased", "chargeback"])
-async def test_a_hold_that_forbids_payments_refuses_them(till: Till, kind: str) -> None:
+REFUSING = {
+    "disputed": {"status": "disputed"},
+    "settled": {"status": "settled"},
+    "recalled": {"status": "closed", "closed_reason": "recalled"},
+    "bankruptcy": {"hold": "bankruptcy"},
+    "deceased": {"hold": "deceased"},
+    "chargeback": {"hold": "chargeback"},
+    "too much": {"amount": "130.00"},
+}
+"""What keeps a payment from being asked for."""
+SPLIT = {
+    "recalled": {"unapplied": "40.00"},
+    "too much": {"receivable": "100.00", "credit_balances": "30.00"},
+}
+"""Where money is posted that comes all the same, unless it is simply the debt's."""
+ASKED_FOR: dict[str, dict[str, str]] = {
+    "card": {},
+    "debit": {"method": "bank_transfer", "payment_method": "pm_usBankAccount_processing"},
+}
+
+
+async def refusing(till: Till, name: str) -> tuple[Any, str]:
+    """An account to which something has happened, and the amount to pay on it."""
+    wanted = dict(REFUSING[name])
+    hold, amount = wanted.pop("hold", None), wanted.pop("amount", "40.00")
+    account = await till.debt(**wanted)
+    if hold:
+        await tell(till.world, account, "holds", {"kind": hold, "reason": "told by the court"})
+    return account, amount
+
+
+@pytest.mark.parametrize("method", ASKED_FOR)
+@pytest.mark.parametrize("name", REFUSING)
+async def test_money_is_not_asked_for_where_it_must_not_be(till: Till, name: str, method: str) -> None:
+    account, amount = await refusing(till, name)
+    answer = await till.pay(account, amount, **ASKED_FOR[method])
+    assert (answer.status_code, answer.json()["type"]) == (409, f"{PROBLEM}payment-refused")
+    wanted = REFUSING[name]
+    told = {"status": "status_now", "hold": "holds", "amount": "balance"}
+    field = next(told[key] for key in told if key in wanted)
+    right = {"status_now": wanted.get("status"), "holds": [wanted.get("hold")], "balance": "100.00"}
+    assert answer.json()[field] == right[field]
+    assert await till.journals(account) == []
+
+
+@pytest.mark.parametrize("method", ["check", "cash"])
+@pytest.mark.parametrize("name", REFUSING)
+async def test_money_that_is_in_hand_is_always_posted(till: Till, name: str, method: str) -> None:
+    account, amount = await refusing(till, name)
+    payment = await till.paid(account, amount, method=method, payment_method=None)
+    assert (payment["status"], payment["amount"]) == ("succeeded", amount)
+    rows = await till.query(
+        "SELECT credit, amount FROM posting WHERE account_id = :id AND debit = 'cash'", id=account["id"]
+    )
+    assert {row.credit: format(row.amount, "f") for row in rows} == SPLIT.get(name, {"receivable": amount})
+
+
+async def test_a_currency_without_cents_is_not_asked_for(till: Till) -> None:
     account = await till.debt()
-    await tell(till.world, account, "holds", {"kind": kind, "reason": "told by the court"})
-    answer = await till.pay(account)
-    assert (answer.status_code, answer.json()["holds"]) == (409, [kind])
+    await till.query("UPDATE account SET currency = 'JPY' WHERE id = :id", id=account["id"])
+    for method in ASKED_FOR.values():
+        answer = await till.pay(account, currency="JPY", **method)
+        assert (answer.status_code, answer.json()["field"]) == (422, "currency")
+        assert "JPY" in answer.json()["detail"]
+    link = await till.ask("acme.admin", "POST", f"/accounts/{account['id']}/payment-links", {})
+    assert (link.status_code, link.json()["field"]) == (422, "currency")
+    assert await till.query("SELECT id FROM payment WHERE account_id = :id", id=account["id"]) == []
 
 
 async def test_a_debtor_may_pay_though_nobody_may_write_to_them(till: Till) -> None:
     account = await till.debt()
     await tell(till.world, account, "holds", {"kind": "cease", "reason": "in writing"})
     assert (await till.pay(account)).status_code == 201
-
-
-@pytest.mark.parametrize("status", ["disputed", "settled", "closed"])
-async def test_a_status_that_takes_no_payments_refuses_them(till: Till, status: str) -> None:
-    reason = {"closed_reason": "recalled"} if status == "closed" else {}
-    account = await till.debt(status=status, **reason)
-    answer = await till.pay(account)
-    assert (answer.status_code, answer.json()["status_now"]) == (409, status)
 
 
 async def test_an_account_that_is_not_there_or_of_another_agency_is_404(till: Till) -> None:

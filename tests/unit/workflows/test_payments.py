@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from temporalio import activity
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
@@ -359,9 +360,11 @@ async def test_trouble_while_a_payment_is_looked_up_is_outlasted(
         provider.refuses, provider.intent = {"look up": "stripe-account-replaced"}, "succeeded"
         await time_skipping.sleep(timedelta(days=10))
         looks = provider.asked.count("look up")
+        told = await process.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
         provider.refuses = {}
         view = await process.result()
     assert view.status is S.SUCCEEDED
+    assert told.current_details.startswith("in trouble: stripe-account-replaced; tried again after 6:00")
     assert 30 < looks < 60, "every six hours in the end"
 
 
