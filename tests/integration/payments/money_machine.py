@@ -152,13 +152,14 @@ class Lives:
         await self.control(f"refunds/{refund.id}/finish", succeeds=yes)
         refund.status = "succeeded" if yes else "failed"
 
-    async def step_dispute(self, account: Account, number: int) -> None:
+    async def step_dispute(self, account: Account, number: int, whole: bool) -> None:
+        """The bank takes back what was not refunded, or the whole charge all the same."""
         payment = account.payments[number]
         account.stale = True
         found = await self.house.office.caller.get("charges", payment_intent=payment.intent)
         [charge] = [one for one in found["data"] if one["status"] == "succeeded"]
-        amount = payment.disputable
-        made = await self.control(f"charges/{charge['id']}/dispute")
+        amount = payment.amount if whole else payment.disputable
+        made = await self.control(f"charges/{charge['id']}/dispute", whole=whole)
         assert made["amount"] == int(amount * 100)
         payment.disputes.append(Dispute(amount, made["id"]))
 

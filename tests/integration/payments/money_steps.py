@@ -65,7 +65,7 @@ def of_payment(lives: Lives, number: int, place: int, payment: Payment) -> list[
     if payment.state == "processing":
         found += [step("bank", number, at, st.booleans())] * 3
     if payment.disputable and len(payment.disputes) < 2:
-        found += [step("dispute", number, at)] * 2
+        found += [step("dispute", number, at, st.sampled_from([False, False, True]))] * 2
     if payment.disputes and payment.disputes[-1].status == "needs_response":
         found += [step("decide", number, at, st.booleans())] * 3
     for which, refund in enumerate(payment.refunds):
