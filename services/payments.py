@@ -68,8 +68,8 @@ class PaymentService:
 
         The same key with the same body has no second effect: the answer is the payment as it is then.
         ``NotFound`` for an account that is not the principal's; ``PaymentRefused`` where it takes no payments
-        or not as much, with all that is under way on it; ``NoStripeCredentials``; ``Invalid``. What was handed
-        in is here already and never refused so: what of it is not owed is a credit, or unapplied.
+        or not as much, with all that is under way on it; ``NoStripeCredentials``; ``Invalid``. What was
+        handed in is here already and never refused so: what of it is not owed is a credit, or unapplied.
         """
         require(who, Right.TAKE_PAYMENTS)
         sent = CommandKey(TAKE, _key(command.key, form.idempotency_key), form.sent())

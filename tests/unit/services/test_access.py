@@ -57,7 +57,8 @@ def test_an_auditor_changes_nothing() -> None:
     assert not [
         right
         for right in Right
-        if right.startswith(("manage", "create", "run", "contact", "take", "refund")) and AUDITOR in WHO_MAY[right]
+        if right.startswith(("manage", "create", "run", "contact", "take", "refund"))
+        and AUDITOR in WHO_MAY[right]
     ]
 
 
