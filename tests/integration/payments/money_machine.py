@@ -51,7 +51,7 @@ class Lives:
 
     async def step_pay(self, account: Account, way: str, amount: Decimal, copies: int) -> None:
         """Ask for a payment, once or several times at once under one key."""
-        key, refuses = uuid4().hex, account.refuses(amount, credit_taken=self.credit_taken)
+        key, refuses = uuid4().hex, account.refuses(way, amount, credit_taken=self.credit_taken)
         answers = await asyncio.gather(*(self.ask(account, way, amount, key) for _ in range(copies)))
         taken = [answer for answer in answers if answer.status_code != 409]
         assert not taken or len(taken) == copies, [answer.text for answer in answers]

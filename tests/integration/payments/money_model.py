@@ -183,7 +183,10 @@ class Account:
         """What may still be asked for, as far as the last look at the books tells."""
         return self.books().balance - self.reserved
 
-    def refuses(self, amount: Decimal, *, credit_taken: bool) -> bool:
+    def refuses(self, way: str, amount: Decimal, *, credit_taken: bool) -> bool:
+        """Whether nobody is asked for an amount. Cash is here already, whatever the account is."""
+        if way == "cash":
+            return False
         closed = self.books().status == "closed"
         return closed or self.held or (amount > max(self.room, ZERO) and not credit_taken)
 
