@@ -67,11 +67,10 @@ class PaymentBooks:
         async with self._changing(ref.agency_id, ref.payment_id) as change:
             attempted = facts.charge_ref is not None or facts.failure_code is not None
             status = status_of_intent(facts.status, attempted=attempted)
-            if change.payment.status not in TAKEN:
-                if status is PaymentStatus.SUCCEEDED:
-                    await change.take(facts)
-                else:
-                    await change.note(status, facts)
+            if status is PaymentStatus.SUCCEEDED and change.payment.status not in TAKEN:
+                await change.take(facts)
+            elif change.payment.status in UNFINISHED:
+                await change.note(status, facts)
             return view(change.payment)
 
     @activity.defn(name="ledger.record_received")

@@ -165,6 +165,7 @@ async def test_a_decline_is_final_until_stripe_says_that_money_came(till: Till) 
     declined = {"charge_ref": "ch_1", "failure_code": "insufficient_funds", "failure_message": "No funds"}
     assert await till.intent(ref, "requires_payment_method", **declined) is P.FAILED
     assert await till.intent(ref, "requires_payment_method", **declined) is P.FAILED
+    assert await till.intent(ref, "processing", charge_ref="ch_1") is P.FAILED, "that is older"
     row = await till.payment(ref)
     assert (row["failure_code"], row["journal_id"]) == ("insufficient_funds", None)
     failed = [event for event in await till.desk.timeline(account) if event["new"] == "failed"]
