@@ -86,7 +86,7 @@ class PaymentStore(Store):
 
     async def note_intent(self, payment_id: UUID, intent_ref: str) -> str:
         """Store the intent that was made for a payment; the one that counts: the first."""
-        await self._session.execute(
+        noted = await self._session.scalar(
             update(Payment)
             .where(
                 Payment.agency_id == self._agency_id,
@@ -94,9 +94,9 @@ class PaymentStore(Store):
                 Payment.processor_ref.is_(None),
             )
             .values(processor_ref=intent_ref, updated_at=func.now())
+            .returning(Payment.processor_ref)
         )
-        stored = (await self.get(payment_id)).processor_ref
-        return stored or intent_ref
+        return noted or (await self.get(payment_id)).processor_ref or intent_ref
 
     async def reserved(self, account_id: UUID) -> Decimal:
         """What payments that nobody knows the end of yet may take of an account's balance.
