@@ -160,7 +160,7 @@ async def test_a_debit_carries_the_day_on_which_it_was_agreed_to(till: Till) -> 
     assert agreed.astimezone(ZoneInfo("America/New_York")).date() == day
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "zero": ({"amount": "0.00"}, "amount"),
     "negative": ({"amount": "-5.00"}, "amount"),
     "three decimals": ({"amount": "10.005"}, "amount"),
@@ -287,7 +287,7 @@ async def test_more_than_the_balance_is_refused_or_becomes_a_credit(till: Till) 
     }
 
 
-REFUSING = {
+REFUSING: dict[str, dict[str, str]] = {
     "disputed": {"status": "disputed"},
     "settled": {"status": "settled"},
     "recalled": {"status": "closed", "closed_reason": "recalled"},
