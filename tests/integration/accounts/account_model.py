@@ -256,8 +256,9 @@ class Person:
     def pay(self, account: Account, amount: Decimal) -> None:
         """Money, posted, and what the lifecycle does about it."""
         if account.status == "closed" and account.closed_reason != "paid":
-            # Nobody's debt any more here: the money waits to be given back.
+            # Nobody's debt any more here: the money waits to be given back, and people are told.
             amount = Decimal(0)
+            account.events.append(("payment", None, None))
         account.balance -= amount
         account.paid_in_window.add(len(account.payments))
         account.payments.append(amount)
