@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from temporalio.client import (
@@ -13,7 +13,6 @@ from temporalio.client import (
 )
 from temporalio.common import (
     Priority,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -22,6 +21,7 @@ from temporalio.service import RPCError
 
 from domain.errors import Unavailable
 from domain.payments import BY_PROVIDER
+from services.lifecycle_start import StartOptions
 from workflows import attributes, queues
 from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
 from workflows.payments import PaymentProcess, RefundProcess
@@ -37,18 +37,6 @@ START_PATIENCE_S = 3.0
 """How long Temporal may take to answer."""
 
 _log = structlog.stdlib.get_logger("payments")
-
-
-class _Options(TypedDict):
-    """The keyword arguments with which a client starts a process of money: never a second time."""
-
-    id: str
-    task_queue: str
-    id_reuse_policy: WorkflowIDReusePolicy
-    id_conflict_policy: WorkflowIDConflictPolicy
-    search_attributes: TypedSearchAttributes
-    priority: Priority
-    static_summary: str
 
 
 class PaymentStarter:
@@ -88,7 +76,7 @@ class PaymentStarter:
             patience,
         )
 
-    async def _start(self, run: Any, given: Any, options: _Options) -> None:
+    async def _start(self, run: Any, given: Any, options: StartOptions) -> None:
         try:
             async with asyncio.timeout(START_PATIENCE_S):
                 await self._client.start_workflow(run, given, **options)
@@ -98,7 +86,7 @@ class PaymentStarter:
             raise Unavailable("Temporal did not take the start of a payment; it is tried again") from error
 
     async def _begin(
-        self, run: Any, given: Any, first_answer: Any, options: _Options, patience: "timedelta"
+        self, run: Any, given: Any, first_answer: Any, options: StartOptions, patience: "timedelta"
     ) -> None:
         start = WithStartWorkflowOperation(run, given, **options)
         asked = self._client.execute_update_with_start_workflow(first_answer, start_workflow_operation=start)
@@ -133,7 +121,7 @@ def way_of(payment: "Payment") -> PaymentWay:
     return PaymentWay.PROVIDER if payment.method in BY_PROVIDER else PaymentWay.HAND
 
 
-def payment_options(payment: "Payment") -> _Options:
+def payment_options(payment: "Payment") -> StartOptions:
     """How a payment's process is started."""
     workflow_id = queues.payment_workflow_id(payment.agency_id, payment.origin, payment.idempotency_key)
     return _options(payment.agency_id, workflow_id, "payment")
@@ -148,11 +136,11 @@ def _refund_input(payment: "Payment", refund: "Refund") -> RefundProcessInput:
     )
 
 
-def _refund_options(refund: "Refund") -> _Options:
+def _refund_options(refund: "Refund") -> StartOptions:
     return _options(refund.agency_id, queues.refund_workflow_id(refund.id), "refund")
 
 
-def _options(agency_id: "UUID", workflow_id: str, summary: str) -> _Options:
+def _options(agency_id: "UUID", workflow_id: str, summary: str) -> StartOptions:
     return {
         "id": workflow_id,
         "task_queue": queues.LIFECYCLE,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from datetime import timedelta
-from typing import TypedDict
 from uuid import UUID
 
 import structlog
@@ -15,29 +14,17 @@ from temporalio.client import (
 )
 from temporalio.common import (
     Priority,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.service import RPCError
 
+from services.lifecycle_start import StartOptions
 from workflows import attributes, queues
 from workflows.plan_messages import PlanInput
 from workflows.plans import PaymentPlan
 
 _log = structlog.stdlib.get_logger("plans")
-
-
-class _Options(TypedDict):
-    """The keyword arguments with which a client starts the workflow."""
-
-    id: str
-    task_queue: str
-    id_reuse_policy: WorkflowIDReusePolicy
-    id_conflict_policy: WorkflowIDConflictPolicy
-    search_attributes: TypedSearchAttributes
-    priority: Priority
-    static_summary: str
 
 
 class PlanStarter:
@@ -80,7 +67,7 @@ def plan_input(agency_id: UUID, plan_id: UUID) -> PlanInput:
     return PlanInput(agency_id=agency_id, plan_id=plan_id)
 
 
-def plan_options(agency_id: UUID, plan_id: UUID) -> _Options:
+def plan_options(agency_id: UUID, plan_id: UUID) -> StartOptions:
     """How a plan's workflow is started; one that has ended starts again, sees that and ends."""
     return {
         "id": queues.plan_workflow_id(plan_id),
