@@ -1,14 +1,18 @@
 """Which ports are free, and who has the others."""
 
+import random
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import psutil
 
 from sandbox.errors import SandboxError
 
 LOOPBACK = "127.0.0.1"
+_TO_LISTEN_ON = range(10_240, 32_768)
+"""Below the ports that Linux gives to connections, so that none of those takes a port just found free."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,13 @@ def is_free(number: int, host: str = LOOPBACK) -> bool:
 
 def free_port(host: str = LOOPBACK) -> int:
     """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1, host)[0]
+
+
+def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
+    """Different ports that nobody listens on at this moment."""
+    drawn = random.SystemRandom().sample(_TO_LISTEN_ON, len(_TO_LISTEN_ON))
+    return list(islice((number for number in drawn if is_free(number, host)), count))
 
 
 def holder(number: int) -> str | None:

@@ -205,8 +205,9 @@ async def running_stripe() -> AsyncIterator[StripeServer]:
 
 @pytest.fixture
 def stripe_server(running_stripe: StripeServer) -> StripeServer:
-    """The stand-in as it was at its start, but for the worlds of other keys: no faults, no delays changed."""
+    """The stand-in as it was at its start, but for the worlds of other keys: no faults, the clock right."""
     running_stripe.faults.clear()
+    running_stripe.engine.store.ahead_s = 0.0
     vars(running_stripe.behaviour).update(vars(Behaviour()))
     return running_stripe
 

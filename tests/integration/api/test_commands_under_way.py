@@ -27,9 +27,9 @@ PATIENCE_S = 1.5
 NEXT_WEEK = (datetime.now(ZoneInfo("America/New_York")).date() + timedelta(days=7)).isoformat()
 
 
-def with_client(world: Any, client: Client) -> Any:
-    """The same world through another client of Temporal, and with little patience."""
-    settings = world.settings.model_copy(update={"command_patience_seconds": PATIENCE_S})
+def with_client(world: Any, client: Client, *, patience_s: float = PATIENCE_S) -> Any:
+    """The same world through another client of Temporal, and with little patience or much."""
+    settings = world.settings.model_copy(update={"command_patience_seconds": patience_s})
     services = build_services(settings, world.database, client)
     return replace(world, services=services, app=create_app(settings, services=services))
 
@@ -124,6 +124,7 @@ async def test_an_answer_is_found_without_temporal(world: Any, cut_off: Any, tem
 async def test_more_commands_at_once_than_temporal_takes_are_all_carried_out(
     world: Any, temporal_client: Client
 ) -> None:
+    world = with_client(world, temporal_client, patience_s=60)
     account = await account_of(world, status="in_contact")
     async with working(world, temporal_client):
         answers = await asyncio.gather(

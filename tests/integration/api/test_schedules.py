@@ -114,10 +114,10 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
     handle = temporal_client.get_schedule_handle(schedule_id)
     await handle.pause(note="creditor moves house")
 
+    # The server takes a change at once and carries it out a little later.
     async def paused() -> bool:
         return (await described(temporal_client, schedule_id)).state.paused
 
-    # The server takes a pause at once and carries it out a little later.
     await until(paused, within_s=20, what="the schedule to be paused")
 
     def spoil(present: ScheduleUpdateInput) -> ScheduleUpdate:
@@ -126,14 +126,18 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
         spoilt.policy.catchup_window = timedelta(seconds=10)
         return ScheduleUpdate(spoilt)
 
+    async def runs_every(period: timedelta) -> bool:
+        return (await described(temporal_client, schedule_id)).spec.intervals[0].every == period
+
     await handle.update(spoil)
+    await until(lambda: runs_every(timedelta(days=3)), within_s=20, what="the schedule to be spoilt")
     await world.services.schedules.ensure(agency)
+    await until(lambda: runs_every(timedelta(minutes=15)), within_s=20, what="the schedule to be mended")
 
     schedule = await described(temporal_client, schedule_id)
     wanted = declared(agency, time_zone="UTC", poll_every=timedelta(minutes=15))[0]
     assert schedule.state.paused
     assert schedule.state.note == "creditor moves house"
-    assert schedule.spec.intervals[0].every == timedelta(minutes=15)
     assert schedule.policy.catchup_window == wanted.catch_up
     await handle.unpause()
 

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from sandbox.ports import free_port
+from sandbox.ports import free_ports
 from sandbox.processes import alive, ended, tail, until
 
 SCRIPT = Path(__file__).with_name("run_sandbox.py")
@@ -29,7 +29,7 @@ class Sandbox:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = {name: free_port() for name in VARIABLES}
+        self.ports = dict(zip(VARIABLES, free_ports(len(VARIABLES)), strict=True))
         self.environment = {
             **os.environ,
             "RECOUP_HOME": str(home),

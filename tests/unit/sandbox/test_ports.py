@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.ports import Port, free_port, require_free
+from sandbox.ports import Port, free_port, free_ports, require_free
 
 
 def test_one_port_for_two_servers_names_both_variables() -> None:
@@ -18,3 +18,7 @@ def test_one_port_for_two_servers_names_both_variables() -> None:
 
 def test_free_ports_are_accepted() -> None:
     require_free([Port(free_port(), "SFTP", "RECOUP_SFTP_PORT")])
+
+
+def test_ports_found_together_are_different() -> None:
+    assert len(set(free_ports(500))) == 500
