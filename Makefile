@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Much of a test is waiting for servers: two files at a time, each process with servers of its own.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Much of a test is waiting for servers: three files at a time, each process with servers of its own, in the
+# order of their names: the long ones, end to end and with servers, come first, so that none is left over.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
