@@ -10,8 +10,9 @@ from temporalio.exceptions import (
     ApplicationError,
     ChildWorkflowError,
     WorkflowAlreadyStartedError,
+    is_cancelled_exception,
 )
-from temporalio.workflow import ParentClosePolicy
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from activities.plan_messages import PaymentUnderWay, PlanRef, PlanStanding, RefusedMethod
 from activities.plans import PlanActivities, PlanMethods
@@ -111,10 +112,14 @@ class PaymentPlan:
         )
 
     async def _attempt(self, step: Awaitable[PlanStanding]) -> PlanStanding | None:
-        """Know what a step answers. None where it fails: it is tried again, unless the plan is not there."""
+        """Know what a step answers. None where it fails: it is tried again, unless the plan is not there, or
+        the run is cancelled.
+        """
         try:
             return self._know(await step)
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             cause = cause_of(error)
             if cause.type == NotFound.type:
                 await workflow.wait_condition(workflow.all_handlers_finished)
@@ -123,7 +128,7 @@ class PaymentPlan:
             return None
 
     async def _collect(self, payment: PaymentUnderWay) -> None:
-        """See a payment to its end, which the books write down."""
+        """See a payment to its end, which the books write down. Who cancels this run does not cancel it."""
         try:
             await workflow.execute_child_workflow(
                 PaymentProcess.run,
@@ -132,10 +137,13 @@ class PaymentPlan:
                 task_queue=queues.LIFECYCLE,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 parent_close_policy=ParentClosePolicy.ABANDON,
+                cancellation_type=ChildWorkflowCancellationType.ABANDON,
                 search_attributes=attributes.of_agency(self._ref.agency_id),
                 static_summary="payment",
             )
-        except (WorkflowAlreadyStartedError, ChildWorkflowError):
+        except (WorkflowAlreadyStartedError, ChildWorkflowError) as error:
+            if is_cancelled_exception(error) and workflow.cancellation_reason() is not None:
+                raise
             # A sweep, or an earlier run, has started it; whoever writes down its end tells the plan.
             await self._wait(LOOK_AFTER_PAYMENT, "look after the payment")
 

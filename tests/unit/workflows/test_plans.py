@@ -11,7 +11,7 @@ import pytest
 from temporalio import activity, workflow
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment_messages import PaymentView
@@ -69,6 +69,8 @@ class Books:
         self.needs_method = False
         self.refuse: str | None = None
         self.fail_with: str | None = None
+        self.holding = asyncio.Event()
+        self.held: asyncio.Event | None = None
         self.looks: list[datetime] = []
         self.asked: list[datetime] = []
         self.next_at = datetime.min.replace(tzinfo=UTC)
@@ -77,6 +79,9 @@ class Books:
     async def advance(self, ref: PlanRef) -> PlanStanding:
         now = await self._clock.get_current_time()
         self.looks.append(now)
+        if self.held is not None:
+            self.holding.set()
+            await self.held.wait()
         if self.fail_with is not None:
             raise ApplicationError("not now", type=self.fail_with, non_retryable=True)
         if self.paid == self.instalments:
@@ -181,6 +186,34 @@ async def test_a_payment_that_somebody_else_has_started_is_waited_for(
     assert books.paid == 1, "nobody has told it"
     assert await plan.result() == "completed"
     assert len(books.asked) == 3
+
+
+async def test_cancelling_the_workflow_leaves_its_payment_alone(
+    time_skipping: WorkflowEnvironment, books: Books
+) -> None:
+    """As somebody may do in Temporal's own pages; what the provider was asked for goes on."""
+    plan = await start(time_skipping)
+    await time_skipping.sleep(WEEK + HOUR)
+    await plan.cancel()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await asyncio.wait_for(plan.result(), 10)
+    assert is_cancelled_exception(failed.value.cause)
+    child = queues.payment_workflow_id(AGENCY, "plan", f"{KEY}/0")
+    await time_skipping.client.get_workflow_handle(child).result()
+    assert books.paid == 1
+
+
+async def test_cancelling_the_workflow_ends_it_within_a_step(
+    time_skipping: WorkflowEnvironment, books: Books
+) -> None:
+    books.held = asyncio.Event()
+    plan = await start(time_skipping)
+    await asyncio.wait_for(books.holding.wait(), 10)
+    await plan.cancel()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await asyncio.wait_for(plan.result(), 10)
+    books.held.set()
+    assert is_cancelled_exception(failed.value.cause)
 
 
 async def test_a_step_that_fails_is_tried_again_until_it_succeeds(
