@@ -100,5 +100,6 @@ class PlanMethods:
         """Have the plan's payment method kept, so that it can be used again."""
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             plan = await tx.plans.get(ref.plan_id)
+            of_debtor = await tx.plans.of_debtor(plan.account_id)
         async with heartbeating():
-            return await self._wallet.keep(plan)
+            return await self._wallet.keep(plan, of_debtor)

@@ -1,7 +1,9 @@
 """Payment methods that Stripe keeps for plans, so that they can be used again without their owner."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from activities.plan_messages import METHOD_REFUSED, KeptMethod, RefusedMethod
 from activities.stripe_till import KEYS_LAST, StripeAccounts, account_of, once
@@ -30,21 +32,30 @@ class StripeWallet:
     def __init__(self, accounts: StripeAccounts) -> None:
         self._accounts = accounts
 
-    async def keep(self, plan: "PaymentPlan") -> KeptMethod | RefusedMethod:
-        """Make a customer for the plan, without personal data, and keep its method for them; once."""
+    async def keep(
+        self, plan: "PaymentPlan", plans_of_debtor: Collection[UUID]
+    ) -> KeptMethod | RefusedMethod:
+        """Make a customer for the plan, without personal data, and keep its method for them; once.
+
+        A method that is kept already for a customer of one of the debtor's plans stays theirs: Stripe keeps
+        one for a single customer.
+        """
         async with account_of(self._accounts, plan.agency_id) as stripe:
             customer = plan.customer_ref or await _customer(stripe, plan)
             try:
                 kept = await _attached(stripe, plan, customer)
             except (PaymentDeclined, StripeMisused, StripeObjectMissing) as refused:
-                return _refused(plan, refused.message)
+                found = await _kept_already(stripe, plan, plans_of_debtor)
+                if found is None:
+                    return _refused(plan, refused.message)
+                kept = found
         method = _METHOD.get(kept.kind)
         if method is None:
             return _refused(plan, f"a payment method of the kind {kept.kind} cannot be charged here")
         return KeptMethod(
             agency_id=plan.agency_id,
             plan_id=plan.id,
-            customer_ref=customer,
+            customer_ref=kept.customer_id or customer,
             payment_method=kept.id,
             method=method.value,
         )
@@ -73,6 +84,20 @@ async def _attached(stripe: StripeAccount, plan: "PaymentPlan", customer: str) -
     if datetime.now(UTC) - plan.created_at > KEYS_LAST and (found := await look()):
         return found
     return await once(f"attach/{plan.id}", ask, look)
+
+
+async def _kept_already(
+    stripe: StripeAccount, plan: "PaymentPlan", plans: Collection[UUID]
+) -> MethodState | None:
+    """The plan's method, if it is kept for a customer that was made for one of ``plans``."""
+    try:
+        method = await stripe.payment_method(plan.payment_method or "")
+        if method.customer_id is None:
+            return None
+        made_for = (await stripe.customer_metadata(method.customer_id)).get(PLAN_ID)
+    except (StripeMisused, StripeObjectMissing):
+        return None
+    return method if made_for in {str(plan_id) for plan_id in plans} else None
 
 
 def _refused(plan: "PaymentPlan", message: str) -> RefusedMethod:

@@ -63,6 +63,19 @@ class PlanStore(Store):
         query = self._plans((PaymentPlan.account_id == account_id) & PaymentPlan.status.in_(OPEN))
         return await self._session.scalar(_fresh(query))
 
+    async def of_debtor(self, account_id: UUID) -> Sequence[UUID]:
+        """Every plan there ever was on an account or on another one of its debtor's."""
+        debtor = select(Account.debtor_id).where(
+            Account.agency_id == self._agency_id, Account.id == account_id
+        )
+        accounts = select(Account.id).where(
+            Account.agency_id == self._agency_id, Account.debtor_id == debtor.scalar_subquery()
+        )
+        query = select(PaymentPlan.id).where(
+            PaymentPlan.agency_id == self._agency_id, PaymentPlan.account_id.in_(accounts)
+        )
+        return (await self._session.scalars(query)).all()
+
     async def of_instalment(self, instalment_id: UUID) -> PaymentPlan:
         """The plan that an instalment is of."""
         plan_id = select(PlanInstalment.plan_id).where(

@@ -256,6 +256,12 @@ class StripeAccount:
             )
         return str(made.id)
 
+    async def customer_metadata(self, customer_id: str) -> dict[str, str]:
+        """What was noted with a customer when it was made; nothing for one that is deleted."""
+        with _translated(f"look up {customer_id}"):
+            found = (await self._v1.customers.retrieve_async(customer_id)).to_dict()
+        return dict(found.get("metadata") or {})
+
     async def attach(self, payment_method_id: str, customer_id: str, *, key: str) -> MethodState:
         """Keep a payment method for a customer, so that it can be used again."""
         with _translated(f"attach {payment_method_id}", command=True):

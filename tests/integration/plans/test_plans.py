@@ -25,6 +25,18 @@ from workflows.notices import NoticeDelivery
 SENT = {"copy_sent_on": today().isoformat()}
 
 
+async def new_card(desk: PlanDesk) -> str:
+    """A card at Stripe that is kept for nobody yet."""
+    made = await desk.till.caller.done(
+        "payment_methods",
+        type="card",
+        card__number="4242424242424242",
+        card__exp_month="12",
+        card__exp_year="2034",
+    )
+    return str(made["id"])
+
+
 async def test_a_card_is_kept_for_the_plan_and_charged_without_its_holder(desk: PlanDesk) -> None:
     account = await desk.debt("300.00")
 
@@ -51,20 +63,34 @@ async def test_a_card_is_kept_for_the_plan_and_charged_without_its_holder(desk: 
     assert await desk.workflow(plan).result() == "completed"
 
 
+async def test_a_method_that_is_kept_serves_the_debtor_s_next_plan_and_nobody_else_s(desk: PlanDesk) -> None:
+    account = await desk.debt("300.00")
+    card = await new_card(desk)
+    first = await desk.charged(account, card)
+    await desk.tell(first, "cancel", {"reason": "negotiated again"})
+
+    again = await desk.charged(account, card)
+
+    await desk.tell(again, "pay-early", status=202)
+    await desk.stands(again, payment_method=card, instalments=["paid", "scheduled", "scheduled"])
+    [charge] = await desk.till.charges(account)
+    kept = await desk.till.caller.get(f"customers/{charge['customer']}")
+    assert kept["metadata"] == {"recoup_plan": first["id"]}
+    others = await desk.debt("300.00")
+    refused = await desk.ask(others, payment_method=card, copy_sent_on=today().isoformat())
+    assert (refused.status_code, refused.json()["field"]) == (422, "payment_method")
+    assert "another customer" in refused.json()["detail"]
+    assert await desk.account(others) == ("negotiating", "300.00")
+
+
 async def test_a_method_that_is_not_kept_cannot_be_used_again(desk: PlanDesk) -> None:
     """Stripe's rule, which is why plans keep theirs."""
     account = await desk.debt("300.00")
     plan = await desk.made(account)
-    card = await desk.till.caller.done(
-        "payment_methods",
-        type="card",
-        card__number="4242424242424242",
-        card__exp_month="12",
-        card__exp_year="2034",
-    )
-    await desk.tell(plan, "pay-early", {"payment_method": card["id"]}, status=202)
+    card = await new_card(desk)
+    await desk.tell(plan, "pay-early", {"payment_method": card}, status=202)
     await desk.stands(plan, instalments=["paid", "scheduled", "scheduled"])
-    await desk.tell(plan, "pay-early", {"payment_method": card["id"]}, status=202)
+    await desk.tell(plan, "pay-early", {"payment_method": card}, status=202)
 
     async def failed() -> Json:
         plan_now = await desk.plan(plan)
