@@ -5,16 +5,17 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.keyset import Position, newest_first
-from db.models import Payment, PaymentReconciliationRun, ProcessorBreak, Refund
+from db.models import Payment, PaymentReconciliationRun, ReconciliationBreak, Refund
 from db.store import Store
 from domain.errors import Conflict, NotFound
 from domain.payments import UNFINISHED
 
 Run = PaymentReconciliationRun
+Break = ReconciliationBreak
 
 ABANDONED_AFTER = timedelta(hours=6)
 """A run that is older than this and has not ended never will."""
@@ -170,14 +171,14 @@ class BreakStore(Store):
 
     async def page(
         self, position: Position | None, limit: int, *, states: Sequence[str] = (), kinds: Sequence[str] = ()
-    ) -> Sequence[ProcessorBreak]:
+    ) -> Sequence[Break]:
         """Breaks, newest first, keyed by ``(id,)``."""
-        query = select(ProcessorBreak).where(ProcessorBreak.agency_id == self._agency_id)
+        query = select(Break).where(Break.agency_id == self._agency_id, Break.source == "processor")
         if states:
-            query = query.where(ProcessorBreak.state.in_(states))
+            query = query.where(Break.state.in_(states))
         if kinds:
-            query = query.where(ProcessorBreak.kind.in_(kinds))
-        columns = (ProcessorBreak.id,)
+            query = query.where(Break.kind.in_(kinds))
+        columns = (Break.id,)
         return (await self._session.scalars(newest_first(query, columns, position, limit))).all()
 
     async def open_refs(self, after: str, limit: int) -> Sequence[tuple[str, str | None]]:
@@ -196,10 +197,11 @@ class BreakStore(Store):
 
     async def seen(self, ref: str) -> None:
         """Leave breaks about ``ref`` open: nobody can tell whether they are gone."""
-        broken = (ProcessorBreak.agency_id == self._agency_id, ProcessorBreak.processor_ref == ref)
-        await self._session.execute(
-            update(ProcessorBreak).where(*broken, ProcessorBreak.state == "open").values(seen_at=func.now())
-        )
+        broken = (*self._not_resolved(), Break.subject == ref)
+        await self._session.execute(update(Break).where(*broken).values(seen_at=func.now()))
+
+    def _not_resolved(self) -> tuple[ColumnElement[bool], ...]:
+        return (Break.agency_id == self._agency_id, Break.source == "processor", Break.state != "resolved")
 
 
 _UNFINISHED = text("""
@@ -218,21 +220,23 @@ _UNFINISHED = text("""
 
 _NOT_LOOKED_UP = text("""
     WITH seen AS (
-        UPDATE processor_break SET seen_at = now()
-         WHERE agency_id = :agency AND state = 'open' AND processor_ref = :ref
+        UPDATE reconciliation_break SET seen_at = now()
+         WHERE agency_id = :agency AND source = 'processor' AND state <> 'resolved' AND subject = :ref
         RETURNING 1)
-    INSERT INTO processor_break (agency_id, kind, payment_id, processor_ref, ours, currency, probable_cause)
+    INSERT INTO reconciliation_break (agency_id, kind, payment_id, subject, ours, currency, probable_cause,
+                                      value)
     SELECT :agency, 'status', p.id, :ref, CASE WHEN p.journal_id IS NOT NULL THEN p.amount END, p.currency,
-           :cause
+           :cause, p.amount
       FROM payment p
      WHERE p.agency_id = :agency AND p.id = :payment AND NOT EXISTS (SELECT FROM seen)
-    ON CONFLICT (agency_id, kind, processor_ref) WHERE state = 'open' DO UPDATE SET seen_at = now()
+    ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
+    DO UPDATE SET seen_at = now()
 """)
 
 _OPEN_REFS = text("""
-    SELECT DISTINCT ON (b.processor_ref) b.processor_ref,
-           CASE WHEN b.processor_ref LIKE 'pi\\_%' THEN b.processor_ref ELSE p.processor_ref END
-      FROM processor_break b LEFT JOIN payment p ON p.agency_id = :agency AND p.id = b.payment_id
-     WHERE b.agency_id = :agency AND b.state = 'open' AND b.processor_ref > :after
-     ORDER BY b.processor_ref LIMIT :limit
+    SELECT DISTINCT ON (b.subject) b.subject,
+           CASE WHEN b.subject LIKE 'pi\\_%' THEN b.subject ELSE p.processor_ref END
+      FROM reconciliation_break b LEFT JOIN payment p ON p.agency_id = :agency AND p.id = b.payment_id
+     WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved' AND b.subject > :after
+     ORDER BY b.subject LIMIT :limit
 """)

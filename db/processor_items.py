@@ -155,8 +155,9 @@ _DIFFERENCES = """
           FROM payment p
          WHERE p.agency_id = :agency AND p.journal_id IS NOT NULL AND p.processor_ref IS NOT NULL
            AND (p.created_at >= :since AND p.created_at < :until OR p.id IN (
-                SELECT b.payment_id FROM processor_break b
-                 WHERE b.agency_id = :agency AND b.state = 'open' AND b.kind = 'missing_there'))
+                SELECT b.payment_id FROM reconciliation_break b
+                 WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
+                   AND b.kind = 'missing_there'))
            AND NOT EXISTS (
                 SELECT FROM processor_item i
                  WHERE i.agency_id = :agency AND i.run_id = :run AND i.kind = 'charge'
@@ -168,8 +169,9 @@ _DIFFERENCES = """
          WHERE r.agency_id = :agency AND r.journal_id IS NOT NULL AND r.undone_by_id IS NULL
            AND r.processor_ref IS NOT NULL
            AND (r.created_at >= :since AND r.created_at < :until OR r.processor_ref IN (
-                SELECT b.processor_ref FROM processor_break b
-                 WHERE b.agency_id = :agency AND b.state = 'open' AND b.kind = 'missing_there'))
+                SELECT b.subject FROM reconciliation_break b
+                 WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
+                   AND b.kind = 'missing_there'))
            AND NOT EXISTS (
                 SELECT FROM processor_item i
                  WHERE i.agency_id = :agency AND i.run_id = :run AND i.kind = 'refund'
@@ -190,12 +192,14 @@ _ALL = text(f"""
 _KEEP = text(f"""
     WITH {_DIFFERENCES},
     kept AS (
-        INSERT INTO processor_break (agency_id, kind, payment_id, processor_ref, ours, theirs, currency,
-                                     probable_cause)
-        SELECT DISTINCT ON (kind, ref) :agency, kind, payment_id, ref, ours, theirs, currency, cause
+        INSERT INTO reconciliation_break (agency_id, kind, payment_id, subject, ours, theirs, currency,
+                                          probable_cause, difference, value)
+        SELECT DISTINCT ON (kind, ref) :agency, kind, payment_id, ref, ours, theirs, currency, cause,
+               theirs - ours, abs(coalesce(theirs, 0) - coalesce(ours, 0))
           FROM difference ORDER BY kind, ref
-        ON CONFLICT (agency_id, kind, processor_ref) WHERE state = 'open' DO UPDATE
+        ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved' DO UPDATE
            SET ours = EXCLUDED.ours, theirs = EXCLUDED.theirs, payment_id = EXCLUDED.payment_id,
+               difference = EXCLUDED.difference, value = EXCLUDED.value,
                probable_cause = EXCLUDED.probable_cause, seen_at = now()
         RETURNING 1)
     SELECT count(*) FROM kept
@@ -207,13 +211,13 @@ _KEEP = text(f"""
 _RESOLVE = text(f"""
     WITH {_DIFFERENCES},
     gone AS (
-        UPDATE processor_break b SET state = 'resolved', resolved_at = now()
-         WHERE b.agency_id = :agency AND b.state = 'open'
-           AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.processor_ref)
-           AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.processor_ref))
-           AND (b.processor_ref NOT LIKE 'ch\\_%' OR EXISTS (
+        UPDATE reconciliation_break b SET state = 'resolved', resolution = 'cured', resolved_at = now()
+         WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
+           AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.subject)
+           AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.subject))
+           AND (b.subject NOT LIKE 'ch\\_%' OR EXISTS (
                 SELECT FROM processor_item i
-                 WHERE i.agency_id = :agency AND i.run_id = :run AND i.ref = b.processor_ref))
+                 WHERE i.agency_id = :agency AND i.run_id = :run AND i.ref = b.subject))
         RETURNING 1)
     SELECT count(*) FROM gone
 """)

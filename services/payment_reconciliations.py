@@ -26,7 +26,7 @@ from workflows.schedules import reconciliation_schedule_id
 if TYPE_CHECKING:
     from db.commands import Answer
     from db.keyset import Position
-    from db.models import PaymentReconciliationRun, ProcessorBreak
+    from db.models import PaymentReconciliationRun, ReconciliationBreak
     from db.session import Database, Transaction
 
 PATIENCE = timedelta(seconds=5)
@@ -69,7 +69,7 @@ class BreakView(View):
     id: UUID
     kind: str
     payment_id: UUID | None
-    processor_ref: str
+    processor_ref: str = Field(validation_alias="subject")
     ours: Money | None
     theirs: Money | None
     currency: str
@@ -133,7 +133,7 @@ class PaymentReconciliationService:
         *,
         states: Sequence[str],
         kinds: Sequence[str],
-    ) -> "Sequence[ProcessorBreak]":
+    ) -> "Sequence[ReconciliationBreak]":
         """Breaks, newest first, keyed by ``(id,)``."""
         require(who, Right.READ_RECONCILIATIONS)
         async with self._database.transaction(who.tenant) as tx:

@@ -339,38 +339,3 @@ class ProcessorItem(Base):
     status: Mapped[str]
     amount: Mapped[Amount]
     currency: Mapped[str]
-
-
-class ProcessorBreak(Base):
-    """A difference between our books and Stripe's that no look-up has mended; ``seen_at`` is when it was
-    there last."""
-
-    __tablename__ = "processor_break"
-    __table_args__ = (
-        same_agency("payment_id", "payment"),
-        CheckConstraint("kind IN ('balance', 'status', 'missing_here', 'missing_there', 'currency')", "kind"),
-        CheckConstraint("state IN ('open', 'resolved')", "state"),
-        Index(None, "agency_id", "id"),
-        Index(
-            "uq_processor_break_open",
-            "agency_id",
-            "kind",
-            "processor_ref",
-            unique=True,
-            postgresql_where=text("state = 'open'"),
-        ),
-    )
-
-    id: Mapped[UuidKey]
-    agency_id: Mapped[UUID]
-    kind: Mapped[str]
-    payment_id: Mapped[UUID | None]
-    processor_ref: Mapped[str]
-    ours: Mapped[Amount | None]
-    theirs: Mapped[Amount | None]
-    currency: Mapped[str]
-    probable_cause: Mapped[str]
-    state: Mapped[str] = mapped_column(server_default="open")
-    found_at: Mapped[Now]
-    seen_at: Mapped[Now]
-    resolved_at: Mapped[Instant | None]

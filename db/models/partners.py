@@ -1,0 +1,423 @@
+"""Partners: what is sent to them, what their statements say, reconciliations, and the queue of breaks."""
+
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
+
+
+class Partner(Base):
+    """Somebody else who keeps records of our accounts or our money.
+
+    ``kind``: an agency that works accounts for us, or a bank. ``delivery``: how accounts are sent to it.
+    ``source_id``: the SFTP server where its folder ``/partners/<name>`` lies. ``statement_profile``: the
+    layout of its statements as JSON. A difference is tolerated up to the smaller of ``tolerance_absolute``
+    and ``tolerance_percent`` of our amount. Above ``approval_limit`` a resolution needs a second person; from
+    ``material_amount`` on a break is a case at once. ``reconcile_at``: daily, in the agency's time zone.
+    """
+
+    __tablename__ = "partner"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "id"),
+        UniqueConstraint("agency_id", "name"),
+        same_agency("source_id", "sftp_source"),
+        CheckConstraint("kind IN ('agency', 'bank')", "kind"),
+        CheckConstraint("delivery IN ('none', 'sftp', 'https')", "delivery"),
+        CheckConstraint("tolerance_absolute >= 0", "tolerance_absolute"),
+        CheckConstraint("tolerance_percent BETWEEN 0 AND 100", "tolerance_percent"),
+        CheckConstraint("approval_limit >= 0 AND material_amount >= 0", "limits"),
+        CheckConstraint("answer_within_hours > 0 AND stale_after_days > 0", "times"),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"))
+    name: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="agency")
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+    source_id: Mapped[UUID | None]
+    delivery: Mapped[str] = mapped_column(server_default="none")
+    delivery_url: Mapped[str | None]
+    signing_secret_encrypted: Mapped[bytes | None]
+    statement_profile: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    tolerance_absolute: Mapped[Amount] = mapped_column(server_default=text("1.00"))
+    tolerance_percent: Mapped[Decimal] = mapped_column(Numeric(5, 2), server_default=text("1.00"))
+    approval_limit: Mapped[Amount] = mapped_column(server_default=text("100.00"))
+    material_amount: Mapped[Amount] = mapped_column(server_default=text("1000.00"))
+    answer_within_hours: Mapped[int] = mapped_column(server_default=text("72"))
+    stale_after_days: Mapped[int] = mapped_column(server_default=text("45"))
+    reconcile_at: Mapped[time | None]
+    created_at: Mapped[Now]
+    updated_at: Mapped[Now]
+
+
+class PartnerRules(Base):
+    """One version of a partner's rules for matching and resolving, as YAML; never changed."""
+
+    __tablename__ = "partner_rules"
+    __table_args__ = (UniqueConstraint("partner_id", "version"), same_agency("partner_id", "partner"))
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    version: Mapped[int]
+    body: Mapped[str]
+    sha256: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[Now]
+
+
+class PartnerSyncRun(Base):
+    """One sending of high-priority accounts to a partner; ``delivered`` counts those in delivered batches."""
+
+    __tablename__ = "partner_sync"
+    __table_args__ = (
+        same_agency("partner_id", "partner"),
+        UniqueConstraint("partner_id", "scoring_run_id"),
+        CheckConstraint("origin IN ('manual', 'scoring')", "origin"),
+        CheckConstraint("status IN ('pending', 'running', 'completed', 'failed')", "status"),
+        Index(None, "agency_id", "id"),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    scoring_run_id: Mapped[UUID | None]
+    origin: Mapped[str]
+    requested_by: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    total: Mapped[int] = mapped_column(server_default=text("0"))
+    delivered: Mapped[int] = mapped_column(server_default=text("0"))
+    reason: Mapped[str | None]
+    created_at: Mapped[Now]
+    completed_at: Mapped[Instant | None]
+
+
+class PartnerBatch(Base):
+    """The delivery record of one batch: where it went, under which digest, and what was answered."""
+
+    __tablename__ = "partner_batch"
+    __table_args__ = (
+        UniqueConstraint("sync_id", "number"),
+        CheckConstraint("status IN ('pending', 'delivered', 'failed')", "status"),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    sync_id: Mapped[UUID] = mapped_column(ForeignKey("partner_sync.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    items: Mapped[int]
+    sha256: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    target: Mapped[str | None]
+    answer: Mapped[str | None]
+    last_problem: Mapped[str | None]
+    created_at: Mapped[Now]
+    delivered_at: Mapped[Instant | None]
+
+
+class PartnerSyncItem(Base):
+    """One account as it was when it was put into a batch: every attempt sends the same bytes."""
+
+    __tablename__ = "partner_sync_item"
+    __table_args__ = (Index(None, "sync_id", "batch"),)
+
+    sync_id: Mapped[UUID] = mapped_column(ForeignKey("partner_sync.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    batch: Mapped[int]
+    account_id: Mapped[UUID]
+    debtor_id: Mapped[UUID]
+    account_ref: Mapped[str]
+    risk_score: Mapped[Decimal] = mapped_column(Numeric(10, 2))
+    internal_balance: Mapped[Amount]
+    internal_status: Mapped[str]
+    processed_at: Mapped[Instant]
+
+
+class PartnerReconciliationRun(Base):
+    """One comparison of a partner's records with ours; at most one per partner is pending or running.
+
+    ``lines``: of the statements that it closed; ``problems``: those that could not be read; ``matched``:
+    those with their account or payment found; ``breaks``: opened; ``resolved``: by rules; ``cured``: gone by
+    themselves. ``report``: figures by kind, age and rule.
+    """
+
+    __tablename__ = "partner_reconciliation"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "id"),
+        same_agency("partner_id", "partner"),
+        CheckConstraint("origin IN ('manual', 'schedule')", "origin"),
+        CheckConstraint("scope IN ('full', 'messages')", "scope"),
+        CheckConstraint("status IN ('pending', 'running', 'completed', 'failed')", "status"),
+        Index(None, "agency_id", "id"),
+        Index(
+            "uq_partner_reconciliation_going",
+            "partner_id",
+            unique=True,
+            postgresql_where=text("status IN ('pending', 'running')"),
+        ),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    origin: Mapped[str]
+    requested_by: Mapped[str]
+    scope: Mapped[str] = mapped_column(server_default="full")
+    dry_run: Mapped[bool] = mapped_column(server_default=text("false"))
+    status: Mapped[str] = mapped_column(server_default="pending")
+    step: Mapped[str | None]
+    rules_version: Mapped[int | None]
+    lines: Mapped[int] = mapped_column(server_default=text("0"))
+    problems: Mapped[int] = mapped_column(server_default=text("0"))
+    matched: Mapped[int] = mapped_column(server_default=text("0"))
+    breaks: Mapped[int] = mapped_column(server_default=text("0"))
+    resolved: Mapped[int] = mapped_column(server_default=text("0"))
+    cured: Mapped[int] = mapped_column(server_default=text("0"))
+    report: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    reason: Mapped[str | None]
+    created_at: Mapped[Now]
+    started_at: Mapped[Instant | None]
+    completed_at: Mapped[Instant | None]
+
+
+class Statement(Base):
+    """What a partner says, staged: a file, or the messages since the last one was closed.
+
+    ``state``: open (lines are still coming), staged (a file, read to its end), closed by ``run_id``, or
+    refused for ``reason``. ``cursor`` is committed with the lines that it counts.
+    """
+
+    __tablename__ = "statement"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "id"),
+        same_agency("partner_id", "partner"),
+        same_agency("run_id", "partner_reconciliation"),
+        CheckConstraint("channel IN ('file', 'messages')", "channel"),
+        CheckConstraint("state IN ('open', 'staged', 'closed', 'refused')", "state"),
+        Index(None, "agency_id", "partner_id", "id"),
+        Index(
+            "uq_statement_content",
+            "partner_id",
+            "sha256",
+            unique=True,
+            postgresql_where=text("channel = 'file' AND state <> 'refused'"),
+        ),
+        Index(
+            "uq_statement_messages",
+            "partner_id",
+            unique=True,
+            postgresql_where=text("channel = 'messages' AND state = 'open'"),
+        ),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    channel: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="open")
+    name: Mapped[str | None]
+    location: Mapped[str | None]
+    sha256: Mapped[str | None]
+    file_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    file_mtime: Mapped[int | None] = mapped_column(BigInteger)
+    cursor: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    lines: Mapped[int] = mapped_column(server_default=text("0"))
+    problems: Mapped[int] = mapped_column(server_default=text("0"))
+    oldest_at: Mapped[Instant | None]
+    newest_at: Mapped[Instant | None]
+    run_id: Mapped[UUID | None]
+    reason: Mapped[str | None]
+    created_at: Mapped[Now]
+    closed_at: Mapped[Instant | None]
+
+
+class StatementLine(Base):
+    """One line of a statement: an account's balance and status, or a payment, or why it could not be read.
+
+    ``digest`` of a message's content: the same message again changes nothing.
+    """
+
+    __tablename__ = "statement_line"
+
+    statement_id: Mapped[UUID] = mapped_column(
+        ForeignKey("statement.id", ondelete="CASCADE"), primary_key=True
+    )
+    line: Mapped[int] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    account_ref: Mapped[str | None]
+    debtor_ref: Mapped[str | None]
+    balance: Mapped[Amount | None]
+    status: Mapped[str | None]
+    currency: Mapped[str | None]
+    processed_at: Mapped[Instant | None]
+    payment_ref: Mapped[str | None]
+    amount: Mapped[Amount | None]
+    paid_on: Mapped[date | None]
+    payer: Mapped[str | None]
+    problem: Mapped[str | None]
+    digest: Mapped[bytes | None]
+
+
+class PartnerAccount(Base):
+    """An account that was sent to a partner or ever named by it, and the newest that the partner said of it.
+
+    Written by the hundred thousand, so without a foreign key to the account: what finds them is one statement
+    that reads both.
+    """
+
+    __tablename__ = "partner_account"
+    __table_args__ = (Index(None, "account_id"),)
+
+    partner_id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    reference: Mapped[str | None]
+    sent_at: Mapped[Instant | None]
+    balance: Mapped[Amount | None]
+    status: Mapped[str | None]
+    currency: Mapped[str | None]
+    processed_at: Mapped[Instant | None]
+    matched_by: Mapped[str | None]
+    statement_id: Mapped[UUID | None]
+    line: Mapped[int | None]
+    run_id: Mapped[UUID | None]
+
+
+class PaymentMatch(Base):
+    """A line of a statement about money, with the payment of ours that it is, or is part of."""
+
+    __tablename__ = "payment_match"
+    __table_args__ = (Index(None, "agency_id", "payment_id"),)
+
+    statement_id: Mapped[UUID] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    payment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    run_id: Mapped[UUID]
+    rule: Mapped[str]
+    amount: Mapped[Amount]
+
+
+class ReconciliationBreak(Base):
+    """A difference between our books and somebody else's, until it is resolved.
+
+    ``subject``: what it is about, by the other side's id or reference. ``seen_at``: when it was there last.
+    ``value``: the money at risk, zero or more. ``answer_due_at``: until when its case waits for an answer.
+    """
+
+    __tablename__ = "reconciliation_break"
+    __table_args__ = (
+        UniqueConstraint("agency_id", "id"),
+        same_agency("payment_id", "payment"),
+        same_agency("partner_id", "partner"),
+        same_agency("journal_id", "journal"),
+        CheckConstraint("source IN ('processor', 'partner')", "source"),
+        CheckConstraint(
+            "kind IN ('balance', 'status', 'missing_here', 'missing_there', 'duplicate', 'ambiguous',"
+            " 'timing', 'fee', 'currency', 'stale')",
+            "kind",
+        ),
+        CheckConstraint("state IN ('open', 'proposed', 'resolved')", "state"),
+        CheckConstraint(
+            "resolution IN ('accept_theirs', 'keep_ours', 'write_off', 'explain', 'rule', 'cured')",
+            "resolution",
+        ),
+        CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", "resolved"),
+        Index(None, "agency_id", "id"),
+        Index(
+            "uq_reconciliation_break_processor",
+            "agency_id",
+            "kind",
+            "subject",
+            unique=True,
+            postgresql_where=text("source = 'processor' AND state <> 'resolved'"),
+        ),
+        Index(
+            "uq_reconciliation_break_partner",
+            "partner_id",
+            "kind",
+            "subject",
+            unique=True,
+            postgresql_where=text("source = 'partner' AND state <> 'resolved'"),
+        ),
+        Index(
+            "ix_reconciliation_break_queue",
+            "agency_id",
+            "found_at",
+            "id",
+            postgresql_where=text("state <> 'resolved'"),
+        ),
+        Index(None, "run_id", postgresql_where=text("run_id IS NOT NULL")),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    source: Mapped[str] = mapped_column(server_default="processor")
+    kind: Mapped[str]
+    subject: Mapped[str]
+    partner_id: Mapped[UUID | None]
+    run_id: Mapped[UUID | None]
+    seen_run_id: Mapped[UUID | None]
+    account_id: Mapped[UUID | None]
+    account_ref: Mapped[str | None]
+    payment_id: Mapped[UUID | None]
+    statement_id: Mapped[UUID | None]
+    line: Mapped[int | None]
+    ours: Mapped[Amount | None]
+    theirs: Mapped[Amount | None]
+    ours_status: Mapped[str | None]
+    theirs_status: Mapped[str | None]
+    theirs_at: Mapped[Instant | None]
+    difference: Mapped[Amount | None]
+    value: Mapped[Amount] = mapped_column(server_default=text("0"))
+    currency: Mapped[str]
+    rule: Mapped[str] = mapped_column(server_default="processor")
+    probable_cause: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="open")
+    owner_id: Mapped[UUID | None]
+    resolution: Mapped[str | None]
+    resolution_note: Mapped[str | None]
+    resolved_by: Mapped[str | None]
+    journal_id: Mapped[UUID | None]
+    found_at: Mapped[Now]
+    seen_at: Mapped[Now]
+    resolved_at: Mapped[Instant | None]
+    case_started_at: Mapped[Instant | None]
+    answer_due_at: Mapped[Instant | None]
+    escalated_at: Mapped[Instant | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+
+class BreakProposal(Base):
+    """How somebody wants to resolve a break, with the two amounts that they saw; another decides."""
+
+    __tablename__ = "break_proposal"
+    __table_args__ = (
+        same_agency("break_id", "reconciliation_break"),
+        CheckConstraint("resolution IN ('accept_theirs', 'keep_ours', 'write_off', 'explain')", "resolution"),
+        CheckConstraint("state IN ('open', 'approved', 'rejected', 'withdrawn')", "state"),
+        Index(None, "agency_id", "break_id"),
+        Index("uq_break_proposal_open", "break_id", unique=True, postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    break_id: Mapped[UUID]
+    resolution: Mapped[str]
+    note: Mapped[str]
+    ours: Mapped[Amount | None]
+    theirs: Mapped[Amount | None]
+    state: Mapped[str] = mapped_column(server_default="open")
+    proposed_by: Mapped[UUID]
+    proposed_by_name: Mapped[str]
+    decided_by_name: Mapped[str | None]
+    created_at: Mapped[Now]
+    decided_at: Mapped[Instant | None]
