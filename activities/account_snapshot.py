@@ -78,6 +78,9 @@ def _all_deadlines(
     if view.offer is not None:
         offer_id, expires_on = view.offer
         yield at(K.OFFER_EXPIRY, end_of_day(expires_on, view.zone), offer_id)
+    if view.settlement is not None:
+        offer_id, pay_by = view.settlement
+        yield at(K.SETTLEMENT_DUE, end_of_day(pay_by, view.zone), offer_id)
     if view.dispute is not None:
         dispute_id, received_on = view.dispute
         yield at(K.DISPUTE_ANSWER, dispute_deadline(received_on, view.zone), dispute_id)

@@ -141,6 +141,13 @@ class AccountActivities:
                 await tx.offers.end(offer, "expired")
                 await change.record("offer.expired", "settlement_offer", offer.id, {})
                 await change.event("offer", "The offer has expired", old="open", new="expired")
+        elif kind is DeadlineKind.SETTLEMENT_DUE:
+            offer = await tx.offers.accepted_on(account_id)
+            if offer is not None:
+                await tx.offers.end(offer, "expired")
+                await change.record("offer.expired", "settlement_offer", offer.id, {"unpaid": True})
+                words = "The settlement has lapsed: it was not paid in time"
+                await change.event("offer", words, old="accepted", new="expired", offer_id=str(offer.id))
         elif kind is DeadlineKind.HOLD_END:
             in_force = await tx.holds.in_force(change.account)
             await change.end_holds([hold for hold in in_force if hold.id == deadline.subject_id], ENDED)

@@ -17,7 +17,12 @@ def offered(command: "OfferSettlement", balance: Decimal) -> Decimal:
         raise Invalid("give either an amount or a percent of the balance", field="amount")
     if command.amount is not None:
         return command.amount
-    return _part_of(balance, command.percent or Decimal(0))
+    amount = _part_of(balance, command.percent or Decimal(0))
+    if amount < CENT:
+        raise Invalid(
+            f"{command.percent} percent of the balance of {balance} is less than {CENT}", field="percent"
+        )
+    return amount
 
 
 async def within_authority(change: "AccountChange", amount: Decimal) -> None:

@@ -6,8 +6,10 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from domain.deadlines import SETTLEMENT_PAY_DAYS
 from domain.errors import NotFound
 from domain.holds import OF_THE_PERSON
+from domain.payments import UNFINISHED
 
 if TYPE_CHECKING:
     from db.readings import Readings
@@ -18,8 +20,9 @@ class LifecycleView:
     """What an account's lifecycle waits for is derived from this; dates are the agency's, in ``zone``.
 
     ``holds`` are the kinds in force on the account or the person, ``hold_ends`` those of them that end by
-    themselves: the account that a person's hold was placed on may be closed by then. ``noted`` are
-    deadlines that were reached and noted: name and time.
+    themselves: the account that a person's hold was placed on may be closed by then. ``settlement`` is an
+    accepted offer that no plan pays and no money is under way for, with the last day on which it can be paid.
+    ``noted`` are deadlines that were reached and noted: name and time.
     """
 
     status: str
@@ -34,6 +37,7 @@ class LifecycleView:
     hold_ends: Sequence[tuple[UUID, date]]
     promise: tuple[UUID, date] | None
     offer: tuple[UUID, date] | None
+    settlement: tuple[UUID, date] | None
     dispute: tuple[UUID, date] | None
     validation_sent_on: date | None
     noted: frozenset[tuple[str, datetime]]
@@ -53,7 +57,13 @@ class LifecycleReadings:
 
 def view_query(agency_id: UUID, account_id: UUID) -> tuple[bytes, Mapping[str, Any]]:
     """The statement for one account and its values, in psycopg's notation; ``view_of`` reads its answer."""
-    return _VIEW, {"agency": agency_id, "account": account_id, "personal": sorted(OF_THE_PERSON)}
+    return _VIEW, {
+        "agency": agency_id,
+        "account": account_id,
+        "personal": sorted(OF_THE_PERSON),
+        "pay_days": SETTLEMENT_PAY_DAYS,
+        "unfinished": sorted(UNFINISHED),
+    }
 
 
 def view_of(rows: Sequence[tuple[Any, ...]]) -> LifecycleView:
@@ -77,6 +87,7 @@ def view_of(rows: Sequence[tuple[Any, ...]]) -> LifecycleView:
         hold_ends=tuple((subject, day) for kind, subject, day in waiting if kind == "hold"),
         promise=found.get("promise"),
         offer=found.get("offer"),
+        settlement=found.get("settlement"),
         dispute=found.get("dispute"),
         validation_sent_on=validation_sent_on,
         noted=frozenset(zip(noted or (), noted_at or (), strict=True)),
@@ -107,6 +118,19 @@ _VIEW = b"""
             UNION ALL
             SELECT 'offer', id, expires_on FROM settlement_offer
              WHERE agency_id = %(agency)s AND account_id = a.id AND status = 'open'
+            UNION ALL
+            SELECT 'settlement', o.id, GREATEST(o.expires_on, %(pay_days)s + CAST(GREATEST(o.resolved_at, (
+                    SELECT max(p.ended_at) FROM payment_plan p
+                     WHERE p.agency_id = %(agency)s AND p.account_id = a.id AND p.offer_id = o.id
+                   )) AT TIME ZONE g.time_zone AS date))
+              FROM settlement_offer o
+             WHERE o.agency_id = %(agency)s AND o.account_id = a.id AND o.status = 'accepted'
+               AND NOT EXISTS (SELECT FROM payment_plan p
+                                WHERE p.agency_id = %(agency)s AND p.account_id = a.id
+                                  AND p.status IN ('active', 'paused'))
+               AND NOT EXISTS (SELECT FROM payment m
+                                WHERE m.agency_id = %(agency)s AND m.account_id = a.id
+                                  AND m.status = ANY(%(unfinished)s) AND m.origin <> 'link')
             UNION ALL
             SELECT 'dispute', id, received_on FROM dispute
              WHERE agency_id = %(agency)s AND account_id = a.id AND status = 'open'

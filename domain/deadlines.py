@@ -20,6 +20,10 @@ MOST_DAYS_BACK = 10 * 366
 """How far back what is entered late may have happened: beyond every period that a rule looks at, so that
 more is a year typed wrong, which nobody can take back."""
 
+SETTLEMENT_PAY_DAYS = 30
+"""An accepted settlement that no plan pays lapses so many days after it was accepted, or after its plan has
+ended, unless the offer itself was good for longer."""
+
 DISPUTE_ANSWER_DAYS = 30
 """A dispute that is not answered for this many days after it came in is escalated."""
 
@@ -34,6 +38,7 @@ class DeadlineKind(StrEnum):
     VALIDATION_END = "validation_end"
     PROMISE_DUE = "promise_due"
     OFFER_EXPIRY = "offer_expiry"
+    SETTLEMENT_DUE = "settlement_due"
     DISPUTE_ANSWER = "dispute_answer"
     HOLD_END = "hold_end"
     LIMITATION = "limitation"
@@ -49,6 +54,7 @@ _WORDS = {
     DeadlineKind.VALIDATION_END: "validation period over",
     DeadlineKind.PROMISE_DUE: "promise due, with grace",
     DeadlineKind.OFFER_EXPIRY: "settlement offer expires",
+    DeadlineKind.SETTLEMENT_DUE: "settlement to be paid, or it lapses",
     DeadlineKind.DISPUTE_ANSWER: "dispute to be answered, or escalated",
     DeadlineKind.HOLD_END: "hold ends",
     DeadlineKind.LIMITATION: "statute of limitations reached",

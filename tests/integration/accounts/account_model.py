@@ -115,6 +115,7 @@ class Person:
                 *ends,
                 *(["promise due, with grace"] if account.promise else []),
                 *(["settlement offer expires"] if "open" in account.offers else []),
+                *(["settlement to be paid, or it lapses"] if "accepted" in account.offers else []),
                 *(["dispute to be answered, or escalated"] if account.open_dispute else []),
             ]
         )
@@ -292,3 +293,6 @@ class Person:
         elif what == "settlement offer expires":
             account.offers = ["expired" if offer == "open" else offer for offer in account.offers]
             account.events.append(("offer", "open", "expired"))
+        elif what == "settlement to be paid, or it lapses":
+            account.offers = ["expired" if offer == "accepted" else offer for offer in account.offers]
+            account.events.append(("offer", "accepted", "expired"))

@@ -53,6 +53,7 @@ LIVES, STEPS = 6, 30
 TELLING: dict[str, DeadlineKind] = {
     "promise due, with grace": DeadlineKind.PROMISE_DUE,
     "settlement offer expires": DeadlineKind.OFFER_EXPIRY,
+    "settlement to be paid, or it lapses": DeadlineKind.SETTLEMENT_DUE,
 }
 
 money = st.sampled_from([Decimal(100), Decimal("99.99"), Decimal(300), Decimal(1000), Decimal(1001)])

@@ -1,6 +1,6 @@
 """Settlements: paid at once or by a plan, the rest forgiven by a journal of its own, and taken back."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +9,7 @@ import pytest
 
 from activities.account_messages import AcceptOffer, OfferSettlement
 from domain.business_days import business_day_from
+from domain.deadlines import SETTLEMENT_PAY_DAYS, DeadlineKind
 from domain.errors import Conflict, Forbidden, Invalid
 from domain.plan_schedule import next_try_after
 from tests.integration.accounts.desk import Desk
@@ -92,6 +93,47 @@ async def test_all_that_was_owed_is_paid_and_nothing_forgiven(plans: Plans) -> N
     assert await kinds(plans, account) == [("payment", Decimal(DEBT))]
     assert (await offer_of(plans, offer))[1] is False
     await sound(plans)
+
+
+async def lapses_on(plans: Plans, account: UUID) -> date | None:
+    """The last day on which an accepted settlement can be paid."""
+    found = await plans.desk.deadlines(account, DeadlineKind.SETTLEMENT_DUE)
+    return found[0].at.date() - DAY if found else None
+
+
+async def test_a_settlement_that_nobody_pays_lapses(plans: Plans) -> None:
+    account, offer = await settling(plans)
+    last = datetime.now(UTC).date() + SETTLEMENT_PAY_DAYS * DAY
+    assert await lapses_on(plans, account) == last
+    debit = await plans.till.ask(account, "600.00", "bank_transfer")
+    assert await lapses_on(plans, account) is None, "the bank may have the money already"
+    await plans.till.intent(debit, "requires_payment_method", failure_code="no_account")
+    plan = await plans.make(account, offer_id=offer, instalments=1)
+    assert await lapses_on(plans, account) is None, "a plan pays it"
+    await plans.change(plan, "cancel", "paid otherwise")
+    assert await lapses_on(plans, account) == last
+
+    await plans.desk.reach(account, DeadlineKind.SETTLEMENT_DUE)
+
+    assert await offer_of(plans, offer) == ("expired", False)
+    assert await lapses_on(plans, account) is None
+    [event] = [event for event in await plans.desk.events(account) if event[2] == "expired"]
+    assert event == ("offer", "accepted", "expired")
+    await plans.till.paid(account, "600.00")
+    assert (await plans.stands(account))[1] == Decimal("400.00"), "the rest is owed"
+
+
+async def test_an_offer_that_is_good_for_longer_can_be_paid_for_as_long(plans: Plans) -> None:
+    late = datetime.now(UTC).date() + 3 * SETTLEMENT_PAY_DAYS * DAY
+    account, _ = await settling(plans, expires_on=late)
+    assert await lapses_on(plans, account) == late
+
+
+async def test_a_percentage_that_is_less_than_a_cent_is_refused(plans: Plans) -> None:
+    account = await plans.desk.place(amount="10.00", status="negotiating")
+    with pytest.raises(Invalid, match="less than") as refused:
+        await plans.desk.tell(OfferSettlement, account, percent=Decimal("0.01"), expires_on=SOON)
+    assert refused.value.field == "percent"
 
 
 @pytest.mark.parametrize("how", ["refund", "chargeback"])
