@@ -162,8 +162,10 @@ class PaymentPlan(Base):
 
     Without a ``payment_method`` the debtor pays each instalment by themselves. ``agreed_on`` and
     ``copy_sent_on``: the debtor's agreement and the copy of it that they were sent (12 CFR 1005.10(b)).
+    ``varies_down``: they agreed that other payments make single instalments smaller (12 CFR 1005.10(d)).
     ``counted_from``: the due date from which the rhythm of what is left is counted. ``paused_because``: asked
-    (by somebody), or what forbids payments for a while, which ends the pause when it ends.
+    (by somebody), or what forbids payments for a while, which ends the pause when it ends. ``next_look_at``:
+    when its workflow is to look at it next; null where that waits for somebody.
     """
 
     __tablename__ = "payment_plan"
@@ -201,9 +203,11 @@ class PaymentPlan(Base):
     customer_ref: Mapped[str | None]
     agreed_on: Mapped[date]
     copy_sent_on: Mapped[date | None]
+    varies_down: Mapped[bool] = mapped_column(server_default=text("true"))
     made_by: Mapped[str]
     paused_because: Mapped[str | None]
     ended_because: Mapped[str | None]
+    next_look_at: Mapped[Instant | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
@@ -213,8 +217,10 @@ class PaymentPlan(Base):
 class PlanInstalment(Base):
     """One instalment of a plan: due on ``due_on``, asked for on ``collect_on``, a day on which banks work.
 
-    ``tries`` counts the payments that were attempted, the last of which is ``payment_id``, asked for on
-    ``asked_on``. ``next_try_on``: when it is asked for next; of a missed one the last day of grace.
+    ``tries`` counts its payments, the last of which is ``payment_id``. Of what was asked for by the plan's own
+    method: ``asked_on`` is the last day; from the agreed day on, ``asked_at`` is the first time and
+    ``declines`` how often in vain. ``next_try_on``: when it is asked for next; of a missed one the last day of
+    grace. ``judged_on``: the business day after grace by whose end what had come in is to be entered.
     """
 
     __tablename__ = "plan_instalment"
@@ -224,6 +230,7 @@ class PlanInstalment(Base):
         same_agency("plan_id", "payment_plan"),
         CheckConstraint("amount > 0", "amount"),
         CheckConstraint("status IN ('scheduled', 'collecting', 'paid', 'missed', 'cancelled')", "status"),
+        CheckConstraint("declines BETWEEN 0 AND 3", "declines"),
     )
 
     id: Mapped[UuidKey]
@@ -235,8 +242,11 @@ class PlanInstalment(Base):
     collect_on: Mapped[date]
     status: Mapped[str] = mapped_column(server_default="scheduled")
     tries: Mapped[int] = mapped_column(server_default=text("0"))
+    declines: Mapped[int] = mapped_column(server_default=text("0"))
     asked_on: Mapped[date | None]
+    asked_at: Mapped[Instant | None]
     next_try_on: Mapped[date | None]
+    judged_on: Mapped[date | None]
     payment_id: Mapped[UUID | None]
     paid_at: Mapped[Instant | None]
 
