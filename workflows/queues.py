@@ -97,3 +97,13 @@ def reconciliation_workflow_id(run_id: UUID) -> str:
 def hourly_reconciliation_workflow_id(agency_id: UUID) -> str:
     """``PaymentReconciliation`` as an agency's schedule starts it; Temporal appends the time."""
     return f"payment-reconciliation/hourly/{agency_id}"
+
+
+def partner_reconciliation_workflow_id(run_id: UUID) -> str:
+    """``PartnerReconciliation`` of one run that was asked for."""
+    return f"reconciliation/{run_id}"
+
+
+def daily_partner_reconciliation_workflow_id(partner_id: UUID) -> str:
+    """``PartnerReconciliation`` as a partner's schedule starts it; Temporal appends the time."""
+    return f"reconciliation/daily/{partner_id}"
