@@ -34,6 +34,8 @@ from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
+from db.partner_reports import PartnerReportStore
+from db.partner_runs import PartnerRunStore
 from db.payment_audit import PaymentAuditStore
 from db.payment_reconciliations import BreakStore, ReconciliationStore
 from db.payments import PaymentStore
@@ -136,6 +138,8 @@ class Transaction:
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
     processor_breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
+    partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
+    partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
     payment_audit = cached_property(lambda tx: PaymentAuditStore(tx.session, tx.tenant))
     processor_items = cached_property(lambda tx: ProcessorItemStore(tx.session, tx.tenant))
     payment_reconciliations = cached_property(lambda tx: ReconciliationStore(tx.session, tx.tenant))

@@ -1,0 +1,186 @@
+"""Reconciliations with partners: their runs, one at a time for each partner, and what they came to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.keyset import Position, newest_first
+from db.models import Partner, PartnerReconciliationRun, PartnerRules
+from db.store import Store
+from domain.errors import Conflict, NotFound
+
+Run = PartnerReconciliationRun
+
+ABANDONED_AFTER = timedelta(hours=6)
+"""A run that is older than this and has not ended never will: somebody has ended its workflow."""
+
+_GOING = ("pending", "running")
+
+
+class PartnerReconciliationGoing(Conflict):
+    """Another reconciliation with the partner is at work."""
+
+    type = "partner-reconciliation-going"
+    title = "A reconciliation with the partner is going"
+
+
+class PartnerReconciliationEnded(Conflict):
+    """A run that has failed or is done: nothing may be written for it any more."""
+
+    type = "partner-reconciliation-ended"
+    title = "The reconciliation has ended"
+
+
+class PartnerRunStore(Store):
+    """Reconciliations of one agency with its partners."""
+
+    async def open(
+        self, run_id: UUID, partner_id: UUID, *, origin: str, requested_by: str, scope: str, dry_run: bool
+    ) -> Run:
+        """Make a run, or find the one that has this id.
+
+        ``PartnerReconciliationGoing`` (with its ``run_id``) while another run of the partner is at work;
+        one that never ended is given up.
+        """
+        await self._give_up(partner_id, run_id)
+        await self._session.execute(
+            insert(Run)
+            .values(
+                id=run_id,
+                agency_id=self._agency_id,
+                partner_id=partner_id,
+                origin=origin,
+                requested_by=requested_by,
+                scope=scope,
+                dry_run=dry_run,
+            )
+            .on_conflict_do_nothing()
+        )
+        run = await self._find(run_id)
+        if run is not None:
+            return run
+        going = await self._session.scalar(
+            select(Run.id).where(
+                Run.agency_id == self._agency_id, Run.partner_id == partner_id, Run.status.in_(_GOING)
+            )
+        )
+        raise PartnerReconciliationGoing(
+            f"the reconciliation {going} with this partner is going; ask again when it has ended",
+            run_id=str(going),
+        )
+
+    async def begin(self, run_id: UUID) -> Run:
+        """Set a run to work by the partner's newest rules; one that is at work or has ended stays so."""
+        newest = (
+            select(func.max(PartnerRules.version))
+            .where(PartnerRules.agency_id == self._agency_id, PartnerRules.partner_id == Run.partner_id)
+            .scalar_subquery()
+        )
+        await self._session.execute(
+            update(Run)
+            .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status == "pending")
+            .values(status="running", step="collecting", rules_version=newest, started_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
+        return await self.get(run_id)
+
+    async def going(self, run_id: UUID, *, lock: bool = False) -> Run:
+        """A run that is at work. ``PartnerReconciliationEnded`` when it is not, or no more."""
+        query = self._runs().where(Run.id == run_id).execution_options(populate_existing=True)
+        run = await self._session.scalar(query.with_for_update() if lock else query)
+        if run is None:
+            raise NotFound("there is no such reconciliation")
+        if run.status != "running":
+            raise PartnerReconciliationEnded(f"the reconciliation has ended ({run.reason or run.status})")
+        return run
+
+    async def note(self, run_id: UUID, **values: Any) -> None:
+        """Write down how far a run is: its ``step``, what it has counted. It must be at work."""
+        written = await self._session.scalar(
+            update(Run)
+            .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status == "running")
+            .values(**values)
+            .returning(Run.id)
+            .execution_options(synchronize_session=False)
+        )
+        if written is None:
+            await self.going(run_id)
+
+    async def complete(self, run_id: UUID, *, report: Mapping[str, Any], **counted: int) -> Run:
+        """End a run with its figures; ``counted``: ``matched``, ``breaks``, ``resolved``, ``cured``."""
+        await self.note(
+            run_id, status="completed", step=None, report=dict(report), completed_at=func.now(), **counted
+        )
+        return await self.get(run_id)
+
+    async def fail(self, run_id: UUID, reason: str) -> Run | None:
+        """End a run that cannot go on, so that the partner's next one may begin; None without such a run."""
+        await self._session.execute(
+            update(Run)
+            .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status.in_(_GOING))
+            .values(status="failed", reason=reason, completed_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
+        return await self._find(run_id)
+
+    async def get(self, run_id: UUID) -> Run:
+        """One run. ``NotFound``."""
+        run = await self._find(run_id)
+        if run is None:
+            raise NotFound("there is no such reconciliation")
+        return run
+
+    async def page(
+        self,
+        position: Position | None,
+        limit: int,
+        *,
+        partner_id: UUID | None = None,
+        statuses: Sequence[str] = (),
+    ) -> Sequence[Run]:
+        """Runs, newest first, keyed by ``(created_at, id)``."""
+        query = self._runs()
+        if partner_id is not None:
+            query = query.where(Run.partner_id == partner_id)
+        if statuses:
+            query = query.where(Run.status.in_(statuses))
+        return (
+            await self._session.scalars(newest_first(query, (Run.created_at, Run.id), position, limit))
+        ).all()
+
+    async def partners(self, partner_id: UUID | None = None) -> Sequence[Partner]:
+        """The agency's partners, or one of them: whose reconciliations are due at which time of day."""
+        query = select(Partner).where(Partner.agency_id == self._agency_id).order_by(Partner.id)
+        if partner_id is not None:
+            query = query.where(Partner.id == partner_id)
+        return (await self._session.scalars(query)).all()
+
+    async def _give_up(self, partner_id: UUID, run_id: UUID) -> None:
+        await self._session.execute(
+            update(Run)
+            .where(
+                Run.agency_id == self._agency_id,
+                Run.partner_id == partner_id,
+                Run.id != run_id,
+                Run.status.in_(_GOING),
+                Run.created_at < func.now() - ABANDONED_AFTER,
+            )
+            .values(
+                status="failed",
+                reason="it was at work for six hours without coming to its end, and was given up",
+                completed_at=func.now(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+
+    async def _find(self, run_id: UUID) -> Run | None:
+        query = self._runs().where(Run.id == run_id).execution_options(populate_existing=True)
+        run: Run | None = await self._session.scalar(query)
+        return run
+
+    def _runs(self) -> "Select[Run]":
+        return select(Run).where(Run.agency_id == self._agency_id)
