@@ -27,7 +27,11 @@ class LedgerAccount(StrEnum):
     """Debt that was forgiven, as a settlement does."""
 
     PROCESSOR_LOSSES = "processor_losses"
-    """What the provider took back of a payment beyond what was left of it: refunded and disputed, too."""
+    """What the provider took back of a payment beyond what was left of it: refunded and disputed, too.
+    And money that was written off because the provider, or the bank, never had it."""
+
+    ADJUSTMENTS = "adjustments"
+    """The counterpart of what was taken over from a partner's books, in a reconciliation with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -421,3 +421,38 @@ class BreakProposal(Base):
     decided_by_name: Mapped[str | None]
     created_at: Mapped[Now]
     decided_at: Mapped[Instant | None]
+
+
+class PartnerMessage(Base):
+    """Word to a partner that our record stands against theirs, as a break was resolved: one for each.
+
+    ``state``: pending, delivered to ``target``, or failed for ``last_problem``. Both sides are as they were
+    when it was decided; every attempt sends the same bytes.
+    """
+
+    __tablename__ = "partner_message"
+    __table_args__ = (
+        same_agency("partner_id", "partner"),
+        same_agency("break_id", "reconciliation_break"),
+        CheckConstraint("state IN ('pending', 'delivered', 'failed')", "state"),
+        Index("uq_partner_message_break_id", "break_id", unique=True),
+        Index(None, "agency_id", "partner_id"),
+    )
+
+    id: Mapped[UuidKey]
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    break_id: Mapped[UUID]
+    account_ref: Mapped[str | None]
+    balance: Mapped[Amount | None]
+    status: Mapped[str | None]
+    payment_id: Mapped[UUID | None]
+    their_balance: Mapped[Amount | None]
+    their_status: Mapped[str | None]
+    currency: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    target: Mapped[str | None]
+    last_problem: Mapped[str | None]
+    created_at: Mapped[Now]
+    delivered_at: Mapped[Instant | None]

@@ -16,6 +16,7 @@ NEW_TENANT_TABLES = (
     "partner",
     "partner_account",
     "partner_batch",
+    "partner_message",
     "partner_reconciliation",
     "partner_rules",
     "partner_sync",
@@ -342,6 +343,34 @@ CREATE TABLE break_proposal (
 );
 CREATE UNIQUE INDEX uq_break_proposal_open ON break_proposal (break_id) WHERE state = 'open';
 CREATE INDEX ix_break_proposal_agency_id_break_id ON break_proposal (agency_id, break_id);
+
+CREATE TABLE partner_message (
+    id UUID DEFAULT uuidv7() NOT NULL,
+    agency_id UUID NOT NULL,
+    partner_id UUID NOT NULL,
+    break_id UUID NOT NULL,
+    account_ref TEXT,
+    balance NUMERIC(14, 2),
+    status TEXT,
+    payment_id UUID,
+    their_balance NUMERIC(14, 2),
+    their_status TEXT,
+    currency TEXT NOT NULL,
+    state TEXT DEFAULT 'pending' NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    target TEXT,
+    last_problem TEXT,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    delivered_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_partner_message PRIMARY KEY (id),
+    CONSTRAINT fk_partner_message_agency_id_partner_id_partner
+        FOREIGN KEY (agency_id, partner_id) REFERENCES partner (agency_id, id),
+    CONSTRAINT fk_partner_message_agency_id_break_id_reconciliation_break
+        FOREIGN KEY (agency_id, break_id) REFERENCES reconciliation_break (agency_id, id),
+    CONSTRAINT ck_partner_message_state CHECK (state IN ('pending', 'delivered', 'failed'))
+);
+CREATE UNIQUE INDEX uq_partner_message_break_id ON partner_message (break_id);
+CREATE INDEX ix_partner_message_agency_id_partner_id ON partner_message (agency_id, partner_id);
 """
 
 TENANT_POLICY = (
@@ -350,6 +379,7 @@ TENANT_POLICY = (
 )
 
 AS_IT_WAS = """
+DROP TABLE partner_message;
 DROP TABLE break_proposal;
 DELETE FROM reconciliation_break
  WHERE source <> 'processor'
