@@ -25,6 +25,7 @@ from api.routers import (
     fairness,
     health,
     imports,
+    partners,
     payment_inbox,
     payment_reconciliations,
     payments,
@@ -73,6 +74,7 @@ _ROUTERS = (
     creditors,
     sources,
     stripe_credentials,
+    partners,
 )
 _root = APIRouter(include_in_schema=False)
 

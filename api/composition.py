@@ -38,6 +38,7 @@ from services.notices import Signaller
 from services.onboarding.agencies import AgencyService
 from services.onboarding.collectors import CollectorService
 from services.onboarding.creditors import CreditorService
+from services.onboarding.partners import PartnerService
 from services.onboarding.sources import SourceService
 from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
@@ -76,6 +77,7 @@ class Services:
     collectors: CollectorService
     creditors: CreditorService
     sources: SourceService
+    partners: PartnerService
     stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
@@ -87,6 +89,7 @@ class Services:
     payments: PaymentService
     plans: PlanService
     refunds: RefundService
+    credits: CreditService
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
@@ -139,6 +142,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         collectors=CollectorService(database),
         creditors=CreditorService(database),
         sources=SourceService(database),
+        partners=PartnerService(database, schedules.ensure, plain_http=not settings.is_production),
         stripe_credentials=StripeCredentialsService(
             database, stripe, settings.public_url, (stripe_accounts.forget, webhooks.forget)
         ),
@@ -154,6 +158,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         payments=PaymentService(database, starter, payment_patience),
         plans=PlanService(database, scorecards, PlanStarter(client), signaller.tell, payment_patience),
         refunds=RefundService(database, starter, payment_patience),
+        credits=CreditService(database, scorecards, starter, signaller.tell, payment_patience),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),
         imports=ImportService(

@@ -27,6 +27,7 @@ SECRET_FIELDS = frozenset(
         "private_key",
         "refresh",
         "secret_key",
+        "signing_secret",
         "ssn_last4",
         "webhook_secret",
     }

@@ -9,6 +9,7 @@ from psycopg.rows import tuple_row
 
 from db.cipher import place
 from db.imports import REFUSAL_COLUMN
+from db.partners import SIGNING_SECRET_COLUMN
 from db.sources import PASSWORD_COLUMN, PRIVATE_KEY_COLUMN
 from db.staging import SSN_COLUMN
 from db.store import Store
@@ -36,6 +37,7 @@ ENCRYPTED_COLUMNS = (
     EncryptedColumn("sftp_source", "private_key_encrypted", ("id",), PRIVATE_KEY_COLUMN),
     EncryptedColumn("stripe_credentials", "secret_key_encrypted", ("agency_id",), SECRET_KEY_COLUMN),
     EncryptedColumn("stripe_credentials", "webhook_secret_encrypted", ("agency_id",), WEBHOOK_SECRET_COLUMN),
+    EncryptedColumn("partner", "signing_secret_encrypted", ("id",), SIGNING_SECRET_COLUMN),
     EncryptedColumn("debtor", "ssn_last4_encrypted", ("id",), SSN_COLUMN),
     EncryptedColumn("import_refusal", "text_encrypted", ("import_id", "line"), REFUSAL_COLUMN),
 )

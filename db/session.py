@@ -36,6 +36,7 @@ from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
 from db.partner_reports import PartnerReportStore
 from db.partner_runs import PartnerRunStore
+from db.partners import PartnerStore
 from db.payment_audit import PaymentAuditStore
 from db.payment_reconciliations import BreakStore, ReconciliationStore
 from db.payments import PaymentStore
@@ -140,6 +141,7 @@ class Transaction:
     processor_breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
     partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
+    partners = cached_property(lambda tx: PartnerStore(tx.session, tx.tenant, tx.cipher))
     payment_audit = cached_property(lambda tx: PaymentAuditStore(tx.session, tx.tenant))
     processor_items = cached_property(lambda tx: ProcessorItemStore(tx.session, tx.tenant))
     payment_reconciliations = cached_property(lambda tx: ReconciliationStore(tx.session, tx.tenant))
