@@ -89,7 +89,6 @@ class Services:
     payments: PaymentService
     plans: PlanService
     refunds: RefundService
-    credits: CreditService
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
@@ -158,7 +157,6 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         payments=PaymentService(database, starter, payment_patience),
         plans=PlanService(database, scorecards, PlanStarter(client), signaller.tell, payment_patience),
         refunds=RefundService(database, starter, payment_patience),
-        credits=CreditService(database, scorecards, starter, signaller.tell, payment_patience),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),
         imports=ImportService(
