@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks.bare import QUEUE, BareSteps
 from benchmarks.placed import place
-from benchmarks.turns import AT_ONCE, RoundTrips, Work, in_turn, several
+from benchmarks.turns import AT_ONCE, RoundTrips, Work, in_turn, warm_up
 from db.cipher import ColumnCipher, parse_keys
 from db.session import Database
 from domain.tenancy import Role
@@ -60,10 +60,10 @@ async def measure(world: "World", payments: int, report: Callable[[str], None]) 
         bare = await stack.enter_async_context(world.child("bare", "benchmarks.bare_worker"))
         await world.until_polled(bare, QUEUE)
         pay = await _paying(shop, http)
-        await several(pay, WARM_UP)
+        await warm_up(pay, WARM_UP, count=payments)
         steps = await _activities(shop)
         nothing = _nothing(world, steps)
-        await several(nothing, WARM_UP)
+        await warm_up(nothing, WARM_UP, count=payments)
         await world.checkpoint()
         report(f"{payments:,} payments and as many workflows with {steps} activities, one after the other")
         sequential = await in_turn(pay, nothing, payments, callers=1)

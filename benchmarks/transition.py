@@ -14,7 +14,7 @@ from activities.account_messages import CommandIdentity, Done, Transition
 from activities.messages import AccountRef
 from benchmarks.bare import QUEUE, BareEntity
 from benchmarks.placed import place
-from benchmarks.turns import AT_ONCE, RoundTrips, Work, in_turn, several
+from benchmarks.turns import AT_ONCE, RoundTrips, Work, in_turn, warm_up
 from domain.accounts import AccountStatus
 from services.lifecycle_start import lifecycle_input, start_options
 from workflows.accounts import AccountLifecycle
@@ -42,7 +42,7 @@ async def measure(world: "World", updates: int, report: Callable[[str], None]) -
         bare = await stack.enter_async_context(world.child("bare", "benchmarks.bare_worker"))
         await world.until_polled(bare, QUEUE)
         transition, nothing = await _transition(shop), _nothing(world)
-        await asyncio.gather(*(several(way, WARM_UP) for way in (transition, nothing)))
+        await asyncio.gather(*(warm_up(way, WARM_UP, count=updates) for way in (transition, nothing)))
         await world.checkpoint()
         report(f"{updates:,} updates of each kind, one after the other")
         sequential = await in_turn(transition, nothing, updates, callers=1)

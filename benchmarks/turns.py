@@ -58,9 +58,9 @@ async def in_turn(ours: Work, floor: Work, count: int, *, callers: int) -> Round
     )
 
 
-async def several(work: Work, times: int) -> None:
-    """Some of it by ``AT_ONCE`` callers, to warm up."""
-    for _ in range(times):
+async def warm_up(work: Work, times: int, *, count: int) -> None:
+    """Some of it by ``AT_ONCE`` callers; no more than is measured afterwards, ``count``."""
+    for _ in range(min(times, -(-count // AT_ONCE))):
         await asyncio.gather(*(work(number) for number in range(AT_ONCE)))
 
 

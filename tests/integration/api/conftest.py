@@ -1,7 +1,8 @@
 """The application over a real database, called in process, with two agencies and every role."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from json import dumps
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import asyncssh
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from temporalio.client import Client
 
@@ -17,6 +19,7 @@ from api.composition import Services, build_services, open_database
 from db.session import Database
 from domain.tenancy import Actor, Role
 from runtime.settings import Settings
+from services import passwords
 from services.access import Principal
 from services.commands import CommandKey
 from services.onboarding.agencies import NewAgency
@@ -84,9 +87,20 @@ async def _people(world: World) -> None:
         world.tokens[name] = pair.access
 
 
+@pytest.fixture(scope="session")
+def quick_passwords() -> Iterator[None]:
+    """Cheap parameters for the passwords of the people whom every module makes and logs in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64))
+        yield
+
+
 @pytest.fixture(scope="module")
 async def world(
-    module_database: Any, temporal_client: Client, tmp_path_factory: pytest.TempPathFactory
+    module_database: Any,
+    temporal_client: Client,
+    tmp_path_factory: pytest.TempPathFactory,
+    quick_passwords: None,
 ) -> AsyncIterator[World]:
     """An application that the tests of one module share."""
     settings = Settings(
