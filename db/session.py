@@ -23,6 +23,7 @@ from db.commands import CommandStore
 from db.compliance_log import ComplianceLog
 from db.contacts import ContactStore
 from db.creditors import CreditorStore
+from db.credits import CreditStore
 from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
 from db.disputes import DisputeStore
@@ -36,6 +37,7 @@ from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
 from db.partner_reports import PartnerReportStore
 from db.partner_runs import PartnerRunStore
+from db.partner_statements import StatementStore
 from db.partners import PartnerStore
 from db.payment_audit import PaymentAuditStore
 from db.payment_reconciliations import BreakStore, ReconciliationStore
@@ -135,12 +137,14 @@ class Transaction:
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
     inbox = cached_property(lambda tx: InboxStore(tx.session, tx.tenant))
+    credits = cached_property(lambda tx: CreditStore(tx.session, tx.tenant))
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
     processor_breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
     partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
+    statements = cached_property(lambda tx: StatementStore(tx.session, tx.tenant))
     partners = cached_property(lambda tx: PartnerStore(tx.session, tx.tenant, tx.cipher))
     payment_audit = cached_property(lambda tx: PaymentAuditStore(tx.session, tx.tenant))
     processor_items = cached_property(lambda tx: ProcessorItemStore(tx.session, tx.tenant))

@@ -191,7 +191,9 @@ class Statement(Base):
     """What a partner says, staged: a file, or the messages since the last one was closed.
 
     ``state``: open (lines are still coming), staged (a file, read to its end), closed by ``run_id``, or
-    refused for ``reason``. ``cursor`` is committed with the lines that it counts.
+    refused for ``reason``. ``cursor`` is committed with the lines that it counts. ``oldest_at`` and
+    ``newest_at`` span its readable lines: ``processed_at``, or the day of payment. ``put_away_at``: when its
+    file left the partner's folder.
     """
 
     __tablename__ = "statement"
@@ -236,15 +238,22 @@ class Statement(Base):
     reason: Mapped[str | None]
     created_at: Mapped[Now]
     closed_at: Mapped[Instant | None]
+    put_away_at: Mapped[Instant | None]
 
 
 class StatementLine(Base):
     """One line of a statement: an account's balance and status, or a payment, or why it could not be read.
 
-    ``digest`` of a message's content: the same message again changes nothing.
+    ``digest`` of a message's partner and content: the same message again changes nothing.
     """
 
     __tablename__ = "statement_line"
+    __table_args__ = (
+        Index("uq_statement_line_digest", "digest", unique=True, postgresql_where=text("digest IS NOT NULL")),
+        Index(
+            "ix_statement_line_problem", "statement_id", "line", postgresql_where=text("problem IS NOT NULL")
+        ),
+    )
 
     statement_id: Mapped[UUID] = mapped_column(
         ForeignKey("statement.id", ondelete="CASCADE"), primary_key=True

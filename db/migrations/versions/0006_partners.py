@@ -192,6 +192,7 @@ CREATE TABLE statement (
     reason TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     closed_at TIMESTAMP WITH TIME ZONE,
+    put_away_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_statement PRIMARY KEY (id),
     CONSTRAINT uq_statement_agency_id_id UNIQUE (agency_id, id),
     CONSTRAINT fk_statement_agency_id_partner_id_partner
@@ -227,6 +228,9 @@ CREATE TABLE statement_line (
     CONSTRAINT fk_statement_line_statement_id_statement
         FOREIGN KEY (statement_id) REFERENCES statement (id) ON DELETE CASCADE
 );
+CREATE UNIQUE INDEX uq_statement_line_digest ON statement_line (digest) WHERE digest IS NOT NULL;
+CREATE INDEX ix_statement_line_problem ON statement_line (statement_id, line) WHERE problem IS NOT NULL;
+
 CREATE TABLE partner_account (
     partner_id UUID NOT NULL,
     account_id UUID NOT NULL,

@@ -1,0 +1,45 @@
+"""What a partner says of one account or one payment."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from domain.money import CENT
+
+PARTNER_STATUSES = ("UNPAID", "PARTIAL", "PAID")
+"""What partners say of an account; how these compare with ours is in ``domain.reconciliation``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedLine:
+    """One message of a partner that was found acceptable.
+
+    ``balance`` and ``amount`` are as the partner states them, below zero too. ``status`` is one of
+    ``PARTNER_STATUSES``. ``processed_at`` is the time at which it was so in the partner's books.
+    """
+
+    account_ref: str | None = None
+    debtor_ref: str | None = None
+    balance: Decimal | None = None
+    status: str | None = None
+    currency: str | None = None
+    processed_at: datetime | None = None
+    payment_ref: str | None = None
+    amount: Decimal | None = None
+    paid_on: date | None = None
+    payer: str | None = None
+
+    def digest(self, partner_id: UUID) -> bytes:
+        """SHA-256 that is the same for the same content of the same partner, and for nothing else."""
+        at = self.processed_at.astimezone(UTC).isoformat() if self.processed_at else None
+        paid_on = self.paid_on.isoformat() if self.paid_on else None
+        parts = [str(partner_id), self.account_ref, self.debtor_ref, _amount(self.balance), self.status]
+        parts += [self.currency, at, self.payment_ref, _amount(self.amount), paid_on, self.payer]
+        return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+def _amount(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount.quantize(CENT), "f")
