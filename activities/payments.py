@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.account_change import AccountChange
 from activities.heartbeats import heartbeating
 from activities.payment_books import ACTOR, view
 from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
+from activities.plan_following import is_still_wanted
 from domain.errors import DomainError
-from domain.payments import PaymentRefused, PaymentStatus, check_takes_payments
+from domain.payments import (
+    NO_LONGER_TAKEN,
+    NOT_ATTEMPTED,
+    PaymentRefused,
+    PaymentStatus,
+    check_takes_payments,
+)
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
@@ -24,8 +32,6 @@ that is not taken from them out of the blue."""
 AT_ONCE = timedelta(minutes=1)
 """A payment that is not asked for within this time is judged again before it is."""
 
-NOT_ATTEMPTED = "not_attempted"
-NO_LONGER_TAKEN = "no_longer_taken"
 ACTION_EXPIRED = "action_expired"
 
 
@@ -112,24 +118,34 @@ class PaymentActivities:
     async def _past(self, payment: "Payment") -> str | None:
         """Why a payment that waited is not to be asked for any more, as a code: it is too old, or its account
         takes no payments now, disputed or held meanwhile. None where it still is.
+
+        One of a plan is judged however short it waited: a plan may be cancelled at any time (12 CFR
+        1005.10(c)).
         """
         age = datetime.now(UTC) - payment.created_at
-        if age < AT_ONCE:
-            return None
         if age > GOOD_FOR:
             return NOT_ATTEMPTED
+        of_plan = payment.instalment_id is not None
+        if age < AT_ONCE and not of_plan:
+            return None
         async with self._db.transaction(Tenant.system(payment.agency_id, ACTOR)) as tx:
-            account = await tx.account_changes.lock(payment.account_id)
-            holds = [hold.kind for hold in await tx.holds.in_force(account)]
-        try:
-            check_takes_payments(account.status, holds)
-        except PaymentRefused:
-            return NO_LONGER_TAKEN
-        return None
+            account = await AccountChange.begin(tx, payment.account_id, {})
+            wanted = await (is_still_wanted if of_plan else _is_taken)(account, payment)
+        return None if wanted else NO_LONGER_TAKEN
 
     async def _read(self, ref: PaymentRef) -> "Payment":
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             return await tx.payments.get(ref.payment_id)
+
+
+async def _is_taken(account: AccountChange, payment: "Payment") -> bool:
+    """Whether the account of a payment takes one now."""
+    holds = [hold.kind for hold in await account.tx.holds.in_force(account.account)]
+    try:
+        check_takes_payments(account.account.status, holds)
+    except PaymentRefused:
+        return False
+    return True
 
 
 def _refused(payment: "Payment", why: DomainError) -> PaymentFailure:
@@ -149,5 +165,5 @@ def _not_asked_for(payment: "Payment", why: str) -> PaymentFailure:
 
 _IN_WORDS = {
     NOT_ATTEMPTED: f"it could not be asked for within {GOOD_FOR.days} days",
-    NO_LONGER_TAKEN: "before it could be asked for, the account had ceased to take payments",
+    NO_LONGER_TAKEN: "before it could be asked for, the account or its plan had ceased to take payments",
 }

@@ -1,31 +1,35 @@
 """One payment plan inside one transaction: paused, resumed, moved, asked for; under its account's lock."""
 
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from activities.account_change import AccountChange
-from activities.plan_ends import ASKED, PlanEnd, check_may_be_asked, end_plan, is_left, pause_plan
+from activities.plan_ends import PlanEnd, check_may_be_asked, end_plan, is_left, pause_plan
+from activities.plan_fit import owed
 from domain.accounts import AccountStatus
-from domain.business_days import business_day_from
-from domain.deadlines import start_of_day
+from domain.business_days import DAY, business_day_from
 from domain.errors import Conflict, Invalid
 from domain.payments import PaymentMethod, check_amount
+from domain.plan_agreements import check_agreement
 from domain.plan_schedule import (
+    ASKED,
+    MOST_TRIES,
     Frequency,
     check_first_due,
     due_dates,
     last_day_of_grace,
-    next_in_rhythm,
-    reduced,
+    next_try_after,
+    rest_of_rhythm,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from decimal import Decimal
 
-    from db.models import Payment, PaymentPlan, PlanInstalment, SettlementOffer
+    from db.models import Payment, PaymentPlan, PlanInstalment
     from db.session import Transaction
     from domain.scoring import Scorer
 
@@ -142,36 +146,53 @@ class PlanChange:
     async def go_on(self, words: str) -> None:
         """``resume`` of a plan that may go on."""
         await self.tx.plans.change(self.plan, status="active", paused_because=None)
-        moved_to = await self._move_on_what_has_passed()
-        await self.account.record("plan.resumed", "payment_plan", self.plan.id, {"next_due": moved_to})
-        more = {"next_due": moved_to.isoformat()} if moved_to else {}
-        await self.account.event("plan", words, old="paused", new="active", plan_id=str(self.plan.id), **more)
+        await self.account.record("plan.resumed", "payment_plan", self.plan.id, {})
+        await self.event(words, old="paused", new="active")
+        await self.move_on("After the pause")
         if self.account.account.status in WORKED_BY_PLAN:
             await self.account.move(S.PAYMENT_PLAN, words, plan_id=str(self.plan.id))
         await self.account.note_plan()
 
-    async def change_date(self, next_due: date) -> None:
-        """Move what was not asked for yet: the next one is due then, the others after it in their rhythm.
+    async def change_date(
+        self, next_due: date, *, agreed_on: date | None = None, copy_sent_on: date | None = None
+    ) -> None:
+        """Move what was not asked for as agreed yet: the next one is due then, the others after it in their
+        rhythm. One that was declined keeps the day on which it is asked for again.
 
-        One that was declined keeps the day on which it is asked for again.
+        Nothing is due before tomorrow by it, and nothing before the day agreed on unless the debtor agreed
+        to that, too (12 CFR 1005.10(b)).
         """
         self.check_open()
         check_first_due(next_due, self.today, field="next_due")
-        untried = self._untried
+        if next_due == self.today:
+            raise Invalid(f"{self.today + DAY} at the earliest", field="next_due")
+        untried = self.untried
         if not untried:
             raise Conflict("no instalment is left that was not asked for yet", plan_status=self.plan.status)
         before = untried[0].due_on
-        await self._date_from(next_due, untried)
-        await self.account.record(
-            "plan.moved", "payment_plan", self.plan.id, {"next_due": next_due, "was_due": before}
-        )
-        await self.account.event(
-            "plan",
-            f"The next instalment is due on {next_due} instead of {before}",
-            plan_id=str(self.plan.id),
-            next_due=next_due.isoformat(),
+        dates = list(islice(due_dates(next_due, Frequency(self.plan.frequency)), len(untried)))
+        earlier = any(day < one.due_on for one, day in zip(untried, dates, strict=True))
+        facts = {"next_due": next_due, "was_due": before}
+        if earlier or agreed_on is not None:
+            facts |= await self._agree_anew(agreed_on, copy_sent_on)
+        await self._date(untried, dates)
+        await self.tx.plans.change(self.plan, counted_from=next_due)
+        await self.account.record("plan.moved", "payment_plan", self.plan.id, facts)
+        await self.event(
+            f"The next instalment is due on {next_due} instead of {before}", next_due=next_due.isoformat()
         )
         await self.account.note_plan()
+
+    async def _agree_anew(self, agreed_on: date | None, copy_sent_on: date | None) -> dict[str, date]:
+        day = check_agreement(
+            agreed_on,
+            copy_sent_on,
+            today=self.today,
+            charged=self.by_provider,
+            not_before=self.plan.agreed_on,
+        )
+        await self.tx.plans.change(self.plan, agreed_on=day, copy_sent_on=copy_sent_on)
+        return {"agreed_on": day} | ({"copy_sent_on": copy_sent_on} if copy_sent_on else {})
 
     async def cancel(self, reason: str | None) -> None:
         """End it because the debtor, or somebody, wants no more of it (12 CFR 1005.10(c)).
@@ -189,57 +210,85 @@ class PlanChange:
         if self.under_way is not None:
             number = self.under_way.number
             raise Conflict(f"instalment {number} is being asked for already", instalment=number)
-        if payment_method is None and not self.by_provider:
-            raise Invalid("the plan has no payment method; give one (pm_…)", field="payment_method")
-        if payment_method is None and self.plan.customer_ref is None:
-            raise Conflict("the plan's payment method is not kept at the provider yet; try again soon")
         if not self.left:
             raise Conflict("no instalment is left", plan_status=self.plan.status)
-        left = self.account.account.balance - await self.tx.payments.reserved(self.plan.account_id)
-        check_amount(self.left[0].amount, left, credit_taken=False)
-        return await self.ask(self.left[0], payment_method=payment_method, method=method)
+        await check_may_be_asked(self.account)
+        first = self.left[0]
+        if payment_method is None:
+            await self._check_method(first)
+        amount = await self.amount_of(first)
+        reserved = await self.tx.payments.reserved(self.plan.account_id)
+        check_amount(amount, await owed(self) - reserved, credit_taken=False)
+        return await self.ask(
+            first, amount, authorised_at=self.now, payment_method=payment_method, method=method
+        )
+
+    async def _check_method(self, instalment: "PlanInstalment") -> None:
+        """``Conflict`` where the plan's method may not be asked for an instalment by hand now.
+
+        It is asked three times at most, days apart, as where the plan asks by itself.
+        """
+        other = "the debtor may give another payment method (pm_…)"
+        if not self.by_provider:
+            raise Invalid("the plan has no payment method; give one (pm_…)", field="payment_method")
+        if self.plan.customer_ref is None:
+            raise Conflict("the plan's payment method is not kept at the provider yet; try again soon")
+        if self.plan.status == "paused":
+            raise Conflict(f"the plan is paused; resume it, or {other}", plan_status="paused")
+        declines = await self.tx.plans.declines(instalment.id)
+        if declines >= MOST_TRIES:
+            raise Conflict(f"the plan's method was declined {declines} times for it; {other}")
+        if declines and instalment.asked_on is not None:
+            again = next_try_after(instalment.asked_on)
+            if self.today < again:
+                raise Conflict(f"declined; it may be asked again on {again}, or {other}", again_on=again)
+
+    async def amount_of(self, instalment: "PlanInstalment") -> "Decimal":
+        """What is asked for an instalment: not more than is owed, where the last one was paid in part."""
+        return min(instalment.amount, await owed(self))
 
     async def ask(
         self,
         instalment: "PlanInstalment",
+        amount: "Decimal",
         *,
+        authorised_at: datetime | None = None,
         payment_method: str | None = None,
         method: PaymentMethod | None = None,
     ) -> "Payment":
         """Record the payment of an instalment, which its process then asks the provider for.
 
         By the plan's method, which is kept for it, without the debtor being there; or by another one that the
-        debtor gives now. ``PaymentRefused`` where the account takes no payments.
+        debtor gives now. ``authorised_at``: when they did, unless it was by agreeing to the plan.
+        ``PaymentRefused`` where the account takes no payments.
         """
         await check_may_be_asked(self.account)
         number, tries = instalment.number, instalment.tries + 1
         if payment_method is not None:
-            way = {"payment_method": payment_method, "authorised_at": self.now}
+            way: dict[str, Any] = {"payment_method": payment_method}
         else:
             way = {
                 "payment_method": self.plan.payment_method,
                 "customer_ref": self.plan.customer_ref,
                 "off_session": True,
-                "authorised_at": self._agreed_at,
             }
         payment = await self.tx.payments.add(
             self.plan.account_id,
             origin="plan",
             key=f"plan/{self.plan.id}/{number}/{tries}",
-            amount=instalment.amount,
+            amount=amount,
             currency=self.plan.currency,
             method=method.value if method else self.plan.method or PaymentMethod.CARD.value,
             instalment_id=instalment.id,
+            authorised_at=authorised_at or self._agreed_at,
             **way,
         )
-        await self.tx.plans.change_instalment(
-            instalment,
-            status="collecting",
-            tries=tries,
-            asked_on=self.today,
-            next_try_on=None,
-            payment_id=payment.id,
-        )
+        written: dict[str, Any] = {"status": "collecting", "tries": tries, "payment_id": payment.id}
+        if payment_method is None:
+            written |= {"asked_on": self.today, "next_try_on": None}
+            if instalment.asked_at is None and self.today >= instalment.collect_on:
+                written["asked_at"] = self.now
+        await self.tx.plans.change_instalment(instalment, **written)
         await self.account.record(
             "payment.requested",
             "payment",
@@ -248,124 +297,49 @@ class PlanChange:
         )
         return payment
 
-    async def fit(self) -> None:
-        """Bring what is left in line with what is owed and what came in; end a plan of which nothing is left.
-
-        What a debtor pays by themselves counts for the instalment that is late, or, where nothing is asked
-        for at the provider, for one after the other; what is owed no more is taken off the last ones.
+    async def move_on(self, words: str) -> date | None:
+        """Give what came due while nothing was asked for new dates, in the rhythm of the plan from today on;
+        the next due date where that was needed. ``words``: what is said of it then.
         """
-        if not self.is_open:
-            return
-        offer = await self._offer()
-        if self.plan.offer_id is not None and offer is None:
-            await self.end("cancelled", "its settlement stands no more")
-            return
-        if self.by_provider:
-            await self._make_good_what_is_late()
-        else:
-            await self._count_what_came()
-        await self._take_off(await self._owed(offer))
-        if not self.left and self.under_way is None:
-            await self._complete()
-
-    async def _complete(self) -> None:
-        if any(one.status == "missed" for one in self.instalments):
-            await self.end("broken", "what was paid on it went back")
-        else:
-            await self.end("completed", "all instalments are paid")
-
-    async def _make_good_what_is_late(self) -> None:
-        """One that was declined is paid by other money, when so much has come since it was asked for."""
-        late, received = await self._received_for_what_is_late()
-        if late is not None and received >= late.amount:
-            await self.tx.plans.mark_paid(late)
-
-    async def _received_for_what_is_late(self) -> "tuple[PlanInstalment | None, Decimal]":
-        """The instalment that was declined, and what came in otherwise since it was asked for."""
-        late = next((one for one in self.left if one.tries), None)
-        if late is None or late.asked_on is None:
-            return None, Decimal(0)
-        since = start_of_day(late.asked_on, self.zone)
-        return late, max(await self.tx.plans.received_otherwise(self.plan, since), Decimal(0))
-
-    async def _count_what_came(self) -> None:
-        received = await self.tx.payments.received_since(self.plan.account_id, self.plan.created_at)
-        needed = sum(self._amounts(one for one in self.instalments if one.status == "paid"), Decimal(0))
         for one in self.left:
-            needed += one.amount
-            if received < needed:
-                return
-            await self.tx.plans.mark_paid(one)
-
-    async def _owed(self, offer: "SettlementOffer | None") -> Decimal:
-        """What may be asked for yet beside what is under way; and what has come in for an instalment in part,
-        of one that is late or of a debtor who pays by themselves, which counts for that one."""
-        owed = self.account.account.balance
-        if offer is not None:
-            since = offer.resolved_at or offer.made_at
-            received = await self.tx.payments.received_since(self.plan.account_id, since)
-            owed = min(owed, offer.amount - received)
-        if self.under_way is not None:
-            owed -= self.under_way.amount
-        if self.by_provider:
-            _, received = await self._received_for_what_is_late()
-            owed += received
-        else:
-            received = await self.tx.payments.received_since(self.plan.account_id, self.plan.created_at)
-            paid = sum(self._amounts(one for one in self.instalments if one.status == "paid"), Decimal(0))
-            owed += max(received - paid, Decimal(0))
-        return owed
-
-    async def _take_off(self, owed: Decimal) -> None:
-        late = [one for one in self.left if one.tries]
-        owed -= await self._shrink(late, [min(one.amount, max(owed, Decimal(0))) for one in late])
-        untried = self._untried
-        await self._shrink(untried, reduced(list(self._amounts(untried)), owed))
-
-    async def _shrink(self, instalments: "list[PlanInstalment]", amounts: list[Decimal]) -> Decimal:
-        for one, amount in zip(instalments, amounts, strict=True):
-            if amount == 0:
-                await self.tx.plans.change_instalment(one, status="cancelled", next_try_on=None)
-            elif amount != one.amount:
-                await self.tx.plans.change_instalment(one, amount=amount)
-        return sum(amounts, Decimal(0))
-
-    async def _offer(self) -> "SettlementOffer | None":
-        """The settlement that the plan pays, as long as it stands."""
-        offer = await self.tx.offers.accepted_on(self.plan.account_id)
-        return offer if offer is not None and offer.id == self.plan.offer_id else None
-
-    async def _move_on_what_has_passed(self) -> date | None:
-        """Give what came due during a pause new dates; the next due date where that was needed."""
-        for one in self.left:
-            if one.tries and one.next_try_on is not None and one.next_try_on < self.today:
+            if one.declines and one.next_try_on is not None and one.next_try_on < self.today:
                 again = self.today if one.status == "scheduled" else last_day_of_grace(self.today)
                 await self.tx.plans.change_instalment(one, next_try_on=again)
-        untried = self._untried
-        if not untried or untried[0].due_on >= self.today:
+        untried = self.untried
+        if not untried or untried[0].collect_on >= self.today:
             return None
-        next_due = next_in_rhythm(self.plan.counted_from, Frequency(self.plan.frequency), self.today)
-        await self._date_from(next_due, untried)
+        before = untried[0].due_on
+        rest = rest_of_rhythm(self.plan.counted_from, Frequency(self.plan.frequency), self.today)
+        await self._date(untried, rest)
+        next_due = untried[0].due_on
+        await self.account.record(
+            "plan.moved", "payment_plan", self.plan.id, {"next_due": next_due, "was_due": before}
+        )
+        await self.event(
+            f"{words}: the next instalment is due on {next_due} instead of {before}",
+            next_due=next_due.isoformat(),
+        )
         return next_due
 
-    async def _date_from(self, next_due: date, instalments: "Sequence[PlanInstalment]") -> None:
-        dates = due_dates(next_due, Frequency(self.plan.frequency))
+    async def _date(self, instalments: "Sequence[PlanInstalment]", dates: "Iterable[date]") -> None:
         for one, due_on in zip(instalments, dates, strict=False):
             await self.tx.plans.change_instalment(
                 one, due_on=due_on, collect_on=business_day_from(due_on), next_try_on=None
             )
-        await self.tx.plans.change(self.plan, counted_from=next_due)
+
+    async def event(self, words: str, **details: Any) -> None:
+        """Put an event of the plan on the account's timeline."""
+        await self.account.event("plan", words, plan_id=str(self.plan.id), **details)
 
     @property
-    def _untried(self) -> "list[PlanInstalment]":
-        return [one for one in self.left if not one.tries]
+    def untried(self) -> "list[PlanInstalment]":
+        """What is left and was not asked for in vain since it was due."""
+        return [one for one in self.left if not one.declines]
 
     @property
     def _agreed_at(self) -> datetime:
         """Noon of the day of the agreement, where the agency is; never later than it was put on record."""
-        noon = datetime.combine(self.plan.agreed_on, time(12), ZoneInfo(self.zone)).astimezone(UTC)
-        return min(noon, self.plan.created_at)
-
-    @staticmethod
-    def _amounts(instalments: "Iterable[PlanInstalment]") -> "list[Decimal]":
-        return [one.amount for one in instalments]
+        zone = ZoneInfo(self.zone)
+        noon = datetime.combine(self.plan.agreed_on, time(12), zone).astimezone(UTC)
+        made_at = self.plan.created_at
+        return min(noon, made_at if self.plan.agreed_on <= made_at.astimezone(zone).date() else self.now)

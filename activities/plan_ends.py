@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.accounts import AccountStatus
 from domain.payments import PaymentRefused, check_takes_payments
+from domain.plan_schedule import ASKED
 
 if TYPE_CHECKING:
     from activities.account_change import AccountChange
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
 
 PlanEnd = Literal["completed", "broken", "cancelled"]
 
-ASKED = "asked"
 DISPUTED = "disputed"
 HELD = "held"
-"""Why a plan is paused: somebody asked for it, or the account takes no payments for a while."""
+"""Why a plan is paused, unless somebody ``ASKED`` for it: the account takes no payments for a while."""
 
 _PAUSED_WORDS = {
     ASKED: "somebody asked for it",

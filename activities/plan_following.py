@@ -4,8 +4,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from activities.account_change import AccountChange
-from activities.plan_change import PlanChange
-from domain.payments import UNFINISHED, PaymentStatus
+from activities.plan_change import OPEN, PlanChange
+from activities.plan_ends import check_may_be_asked
+from activities.plan_fit import fit
+from domain.payments import (
+    NEVER_ASKED,
+    UNFINISHED,
+    PaymentRefused,
+    PaymentStatus,
+)
 from domain.plan_schedule import MOST_TRIES, last_day_of_grace, next_try_after
 
 if TYPE_CHECKING:
@@ -13,6 +20,24 @@ if TYPE_CHECKING:
 
 P = PaymentStatus
 WENT_BACK = frozenset({P.REFUNDED, P.DISPUTED})
+
+
+async def is_still_wanted(account: AccountChange, payment: "Payment") -> bool:
+    """Whether a plan's payment that the provider was not asked for yet is to be asked for, now.
+
+    Not once its plan has ended, or its account takes none; nor, by the plan's method, while it is paused.
+    """
+    if payment.instalment_id is None:
+        return False
+    plan = await account.tx.plans.of_instalment(payment.instalment_id)
+    instalments = await account.tx.plans.instalments(plan.id)
+    if plan.status not in ({"active"} if payment.off_session else OPEN):
+        return False
+    try:
+        await check_may_be_asked(account)
+    except PaymentRefused:
+        return False
+    return any(one.payment_id == payment.id and one.status == "collecting" for one in instalments)
 
 
 async def plan_follows(account: AccountChange, payment: "Payment") -> bool:
@@ -29,8 +54,9 @@ async def plan_follows(account: AccountChange, payment: "Payment") -> bool:
     elif (plan := await plans.open_on(account.account.id)) is not None:
         change = await PlanChange.of(account, plan, now)
     else:
+        await _tell_of_money_in_time(account, payment)
         return account.plan_noted
-    await change.fit()
+    await fit(change)
     await account.note_plan()
     return True
 
@@ -42,7 +68,7 @@ async def settle_instalment(change: PlanChange, instalment: "PlanInstalment", pa
     plans, status = change.tx.plans, P(payment.status)
     if status is P.FAILED:
         if instalment.status == "collecting":
-            await _declined(change, instalment)
+            await _failed(change, instalment, payment)
     elif status not in WENT_BACK:
         if instalment.status != "paid":
             await plans.mark_paid(instalment)
@@ -51,23 +77,47 @@ async def settle_instalment(change: PlanChange, instalment: "PlanInstalment", pa
         await plans.change_instalment(instalment, status="missed", paid_at=None, next_try_on=None)
 
 
+async def _failed(change: PlanChange, instalment: "PlanInstalment", payment: "Payment") -> None:
+    """Only what was asked for as agreed counts: by the plan's own method, on the day agreed on or later.
+
+    Any other payment that fails, early, by another method or before Stripe was asked, leaves the instalment
+    as it was.
+    """
+    if not change.is_open:
+        await change.tx.plans.change_instalment(instalment, status="cancelled")
+        return
+    asked_on = instalment.asked_on
+    as_agreed = payment.off_session and asked_on is not None and asked_on >= instalment.collect_on
+    if as_agreed and payment.failure_code not in NEVER_ASKED:
+        await _declined(change, instalment)
+    else:
+        as_it_was = "missed" if instalment.declines >= MOST_TRIES else "scheduled"
+        await change.tx.plans.change_instalment(instalment, status=as_it_was)
+
+
 async def _declined(change: PlanChange, instalment: "PlanInstalment") -> None:
     """Asked for again after some days, as often as the rule has it; after that there are days of grace."""
-    plans = change.tx.plans
-    if not change.is_open:
-        await plans.change_instalment(instalment, status="cancelled")
-        return
     # Never before the day on which it was asked for: whoever asks may have another clock.
     day = max(change.today, instalment.asked_on or change.today)
+    declines = instalment.declines + 1
     words = f"Instalment {instalment.number} of {len(change.instalments)} was declined"
-    if await plans.declines(instalment.id) < MOST_TRIES:
-        again = next_try_after(day)
-        await plans.change_instalment(instalment, status="scheduled", next_try_on=again)
+    if declines < MOST_TRIES:
+        status, again = "scheduled", next_try_after(day)
         words += f"; it is asked for again on {again}"
     else:
-        again = last_day_of_grace(day)
-        await plans.change_instalment(instalment, status="missed", next_try_on=again)
+        status, again = "missed", last_day_of_grace(day)
         words += f" for the last time; unless it is paid by {again} the plan is broken"
-    await change.account.event(
-        "plan", words, plan_id=str(change.plan.id), instalment=instalment.number, again_on=again.isoformat()
-    )
+    await change.tx.plans.change_instalment(instalment, status=status, declines=declines, next_try_on=again)
+    await change.event(words, instalment=instalment.number, again_on=again.isoformat())
+
+
+async def _tell_of_money_in_time(account: AccountChange, payment: "Payment") -> None:
+    """Tell people of a check or cash that is entered when its plan is broken, though it had come in time."""
+    day, plans = payment.received_on, account.tx.plans
+    plan = await plans.latest_on(account.account.id) if day and payment.status == P.SUCCEEDED else None
+    if day is None or plan is None or plan.status != "broken" or day < plan.agreed_on:
+        return
+    missed = next(one for one in await plans.instalments(plan.id) if one.status == "missed")
+    if day <= last_day_of_grace(missed.asked_on or missed.due_on):
+        words = f"What came on {day} was in time for instalment {missed.number} of the plan that is broken"
+        await account.event("plan", f"{words}: is it to be made anew?", plan_id=str(plan.id))

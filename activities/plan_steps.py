@@ -1,27 +1,36 @@
 """What is due on a payment plan now, done in one transaction; and what is next."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from activities.plan_change import PlanChange
-from activities.plan_ends import ASKED, forbidden, pause_plan
+from activities.plan_ends import forbidden, pause_plan
+from activities.plan_fit import fit, owed
 from activities.plan_following import settle_instalment
 from activities.plan_messages import PaymentUnderWay, PlanStanding
-from domain.business_days import business_day_from
+from domain.business_days import DAY, business_day_from
 from domain.deadlines import end_of_day
-from domain.plan_schedule import collected_from, grace_ends
+from domain.plan_schedule import ASKED, collected_from, judging_day, last_day_of_grace
 
-DAY = timedelta(days=1)
+if TYPE_CHECKING:
+    from db.models import PlanInstalment
+
 GRACE_IS_OVER = "an instalment was not paid within its days of grace"
 
 
 async def catch_up(change: PlanChange) -> PlanStanding:
-    """Do what is due, if anything is; nothing that was done before, and at most one payment in a day."""
+    """Do what is due, if anything is; nothing that was done before, and at most one payment in a day.
+
+    When it is to be looked at again is written down, so that a plan is found that nobody works.
+    """
     await _heed_what_ended(change)
     await _keep_in_line_with_account(change)
-    await change.fit()
+    await fit(change)
     if change.plan.status == "active" and change.under_way is None and not _needs_method(change):
         await _take_step(change)
-    return await _standing(change)
+    standing = await _standing(change)
+    await change.tx.plans.note_look(change.plan, standing.look_at)
+    return standing
 
 
 async def _heed_what_ended(change: PlanChange) -> None:
@@ -47,8 +56,11 @@ async def _take_step(change: PlanChange) -> None:
     first = change.left[0]
     if first.status == "missed" or not change.by_provider:
         if change.now >= _judged_at(change):
-            await change.end("broken", GRACE_IS_OVER)
+            await _judge(change, first)
         return
+    if _was_away(change):
+        await change.move_on("What could not be asked for when it was due is due later")
+        first = change.left[0]
     asked_for = _next_day(change)
     if asked_for > change.today:
         if asked_for not in {first.next_try_on, first.collect_on}:
@@ -56,30 +68,63 @@ async def _take_step(change: PlanChange) -> None:
         return
     if change.now < collected_from(asked_for, change.zone):
         return
+    amount = await change.amount_of(first)
     others = await change.tx.payments.reserved(change.plan.account_id)
-    if first.amount > change.account.account.balance - others:
+    if amount > await owed(change) - others:
         # Some of what is owed may just be coming: whether it does is known soon.
         tomorrow = business_day_from(change.today + DAY)
         await change.tx.plans.change_instalment(first, next_try_on=tomorrow)
         return
-    await change.ask(first)
+    await change.ask(first, amount)
+
+
+def _was_away(change: PlanChange) -> bool:
+    """Whether the day of the next but one has come and the next was not asked for: as after a pause, what is
+    left is asked for in the rhythm that was agreed on, and nobody pays for two periods in one.
+    """
+    first_two = change.untried[:2]
+    return first_two[:1] == change.left[:1] and len(first_two) > 1 and first_two[1].collect_on <= change.today
 
 
 def _next_day(change: PlanChange) -> date:
-    """The business day on which what is left is asked for next: of several that are late, one a day."""
+    """The business day on which what is left is asked for: not before the day agreed on, and one a day."""
     first = change.left[0]
-    day = max(first.next_try_on or first.collect_on, change.today)
+    day = max(first.next_try_on or first.collect_on, first.collect_on, change.today)
     if day == change.today and any(one.asked_on == day for one in change.instalments):
         day += DAY
     return business_day_from(day)
 
 
+async def _judge(change: PlanChange, instalment: "PlanInstalment") -> None:
+    """Break the plan, unless people have not had a business day since to enter what came within grace."""
+    if _judged_on(instalment) > _grace(instalment):
+        await change.end("broken", GRACE_IS_OVER)
+        return
+    day = judging_day(change.now, change.zone)
+    await change.tx.plans.change_instalment(instalment, judged_on=day)
+    words = (
+        f"Instalment {instalment.number} of {len(change.instalments)} was not paid within its days of grace"
+    )
+    await change.event(
+        f"{words}; the plan is broken unless what came by {_grace(instalment)} is entered by the end of {day}",
+        instalment=instalment.number,
+    )
+
+
 def _judged_at(change: PlanChange) -> datetime:
-    """When the grace of the first of what is left is over."""
-    first = change.left[0]
-    if first.status == "missed" and first.next_try_on is not None:
-        return end_of_day(first.next_try_on, change.zone)
-    return grace_ends(first.due_on, change.zone)
+    """When the first of what is left is judged."""
+    return end_of_day(_judged_on(change.left[0]), change.zone)
+
+
+def _judged_on(instalment: "PlanInstalment") -> date:
+    """The last day of grace; when that was looked at, the business day after, unless it was moved since."""
+    return max(_grace(instalment), instalment.judged_on or date.min)
+
+
+def _grace(instalment: "PlanInstalment") -> date:
+    if instalment.status == "missed" and instalment.next_try_on is not None:
+        return instalment.next_try_on
+    return last_day_of_grace(instalment.due_on)
 
 
 def _needs_method(change: PlanChange) -> bool:

@@ -1,21 +1,20 @@
 """Payment plans of one agency, and their instalments."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Select, and_, cast, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, text, tuple_
 
 from db.account_changes import LockedAccount
 from db.keyset import Position, newest_first
 from db.models import Account, Payment, PaymentPlan, PlanInstalment
 from db.store import Store
-from domain.deadlines import LAST_ZONE
 from domain.errors import NotFound
-from domain.payments import PaymentStatus
-from domain.plan_schedule import GRACE_DAYS, ScheduledInstalment
+from domain.payments import NEVER_ASKED, PaymentStatus
+from domain.plan_schedule import ASKED, ScheduledInstalment
 
 Columns = TypeVarTuple("Columns")
 
@@ -23,8 +22,6 @@ OPEN = ("active", "paused")
 """Plans that go on; at most one of them is on an account."""
 
 NOT_DONE = ("scheduled", "collecting")
-NEVER_ATTEMPTED = "not_attempted"
-"""Why a payment failed that the provider was never asked for: it counts as no try."""
 
 
 class PlanStore(Store):
@@ -76,6 +73,11 @@ class PlanStore(Store):
         )
         return (await self._session.scalars(query)).all()
 
+    async def latest_on(self, account_id: UUID) -> PaymentPlan | None:
+        """The plan that was made last on an account, whatever became of it."""
+        query = self._plans(PaymentPlan.account_id == account_id).order_by(PaymentPlan.id.desc()).limit(1)
+        return await self._session.scalar(_fresh(query))
+
     async def of_instalment(self, instalment_id: UUID) -> PaymentPlan:
         """The plan that an instalment is of."""
         plan_id = select(PlanInstalment.plan_id).where(
@@ -114,6 +116,11 @@ class PlanStore(Store):
             setattr(plan, name, value)
         plan.version += 1
         plan.updated_at = await self._now()
+        await self._session.flush()
+
+    async def note_look(self, plan: PaymentPlan, at: datetime | None) -> None:
+        """Write when a plan is to be looked at next; that changes nothing of it."""
+        plan.next_look_at = at
         await self._session.flush()
 
     async def end(self, plan: PaymentPlan, status: str, because: str) -> None:
@@ -155,13 +162,14 @@ class PlanStore(Store):
         return (await self._session.scalars(newest_first(query, (PaymentPlan.id,), position, limit))).all()
 
     async def declines(self, instalment_id: UUID) -> int:
-        """How often an instalment was asked for in vain."""
+        """How often an instalment was asked for in vain by its plan's method, early tries as well."""
         found = await self._session.scalar(
             select(func.count()).where(
                 Payment.agency_id == self._agency_id,
                 Payment.instalment_id == instalment_id,
+                Payment.off_session,
                 Payment.status == PaymentStatus.FAILED.value,
-                Payment.failure_code.is_distinct_from(NEVER_ATTEMPTED),
+                func.coalesce(Payment.failure_code, "").not_in(sorted(NEVER_ASKED)),
             )
         )
         return found or 0
@@ -175,36 +183,24 @@ class PlanStore(Store):
         return Decimal(found)
 
     async def left_alone(self, limit: int) -> Sequence[UUID]:
-        """Accounts with a plan on which something should have happened a day ago or more.
+        """Accounts with a plan that was to be looked at a day ago or more, and was not.
 
-        Nobody works such a plan: its workflow was lost, or never started.
+        Nobody works such a plan: its workflow was lost, or never started. One without a time to be looked at
+        waits for its payment, or for whoever paused it; else it was never looked at.
         """
-        # In the zone in which each day ends last, so that it is over everywhere.
-        yesterday = cast(func.timezone(LAST_ZONE, func.now()), Date) - 1
-        asked_for = func.coalesce(PlanInstalment.next_try_on, PlanInstalment.collect_on) < yesterday
-        overdue = or_(
-            and_(PaymentPlan.payment_method.is_not(None), asked_for),
-            PlanInstalment.due_on < yesterday - GRACE_DAYS,
+        being_paid = exists().where(
+            PlanInstalment.agency_id == PaymentPlan.agency_id,
+            PlanInstalment.plan_id == PaymentPlan.id,
+            PlanInstalment.status == "collecting",
         )
-        query = (
-            select(PaymentPlan.account_id)
-            .join(
-                PlanInstalment,
-                and_(
-                    PlanInstalment.agency_id == PaymentPlan.agency_id,
-                    PlanInstalment.plan_id == PaymentPlan.id,
-                ),
-            )
-            .where(
-                PaymentPlan.agency_id == self._agency_id,
-                PaymentPlan.status == "active",
-                PlanInstalment.status == "scheduled",
-                overdue,
-            )
-            .distinct()
-            .limit(limit)
+        waits = PaymentPlan.paused_because.is_not_distinct_from(ASKED) | being_paid
+        since = func.coalesce(PaymentPlan.next_look_at, case((~waits, PaymentPlan.updated_at)))
+        query = select(PaymentPlan.account_id).where(
+            PaymentPlan.agency_id == self._agency_id,
+            PaymentPlan.status.in_(OPEN),
+            since < func.now() - timedelta(days=1),
         )
-        return (await self._session.scalars(query)).all()
+        return (await self._session.scalars(query.limit(limit))).all()
 
     def _plans(self, condition: ColumnElement[bool]) -> "Select[PaymentPlan]":
         return select(PaymentPlan).where(PaymentPlan.agency_id == self._agency_id, condition)

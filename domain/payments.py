@@ -49,8 +49,8 @@ TAKEN = frozenset({P.SUCCEEDED, P.PARTIALLY_REFUNDED, P.REFUNDED, P.DISPUTED})
 NOT_ATTEMPTED = "not_attempted"
 NO_LONGER_TAKEN = "no_longer_taken"
 NEVER_ASKED = frozenset({NOT_ATTEMPTED, NO_LONGER_TAKEN})
-"""Why a payment failed that the provider was never asked for, as codes: it could not be for too long, or it was
-not to be asked for any more."""
+"""Why a payment failed that the provider was never asked for, as codes: it could not be for too long, or it
+was not to be any more."""
 
 FORBIDS_PAYMENTS = frozenset({HoldKind.BANKRUPTCY, HoldKind.DECEASED, HoldKind.CHARGEBACK})
 """Holds under which nobody asks for money: the stay of a bankruptcy (11 U.S.C. 362), an estate that nobody

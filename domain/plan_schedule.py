@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from itertools import count
+from itertools import accumulate, count, dropwhile
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from domain.business_days import business_day_from, business_days_after
-from domain.deadlines import end_of_day
+from domain.business_days import DAY, business_day_from, business_days_after
 from domain.errors import Invalid
 from domain.money import CENT, Money, split_exact
 
@@ -35,7 +34,10 @@ DAYS_BETWEEN_TRIES = 3
 """Business days between two tries: an answer of the bank to the first one is here by then."""
 
 GRACE_DAYS = 5
-"""Days, after the last try or the due date of what a debtor pays by themselves, before a plan is broken."""
+"""Days, after the last try or the due date of what a debtor pays by themselves, to make it good."""
+
+ASKED = "asked"
+"""Why a plan is paused: somebody asked for it. It goes on when somebody says so."""
 
 MONTHS = 12
 
@@ -101,9 +103,9 @@ def due_dates(first: date, frequency: Frequency) -> Iterator[date]:
             yield first + index * _DAYS[frequency]
 
 
-def next_in_rhythm(counted_from: date, frequency: Frequency, not_before: date) -> date:
-    """The first date of the rhythm that is not before a day."""
-    return next(day for day in due_dates(counted_from, frequency) if day >= not_before)
+def rest_of_rhythm(counted_from: date, frequency: Frequency, not_before: date) -> Iterator[date]:
+    """The dates of the rhythm that ``counted_from`` began whose day of collection is not before a day."""
+    return dropwhile(lambda day: business_day_from(day) < not_before, due_dates(counted_from, frequency))
 
 
 def check_first_due(day: date, today: date, *, field: str = "first_due") -> None:
@@ -133,6 +135,12 @@ def reduced(amounts: Sequence[Decimal], at_most: Decimal) -> list[Decimal]:
     return kept
 
 
+def in_full(amounts: Sequence[Decimal], at_most: Decimal) -> list[Decimal]:
+    """As ``reduced``, where these amounts and no others were agreed on: the first so many in full, then 0."""
+    totals = accumulate(amounts)
+    return [amount if total <= at_most else Decimal(0) for amount, total in zip(amounts, totals, strict=True)]
+
+
 def collected_from(day: date, zone: str) -> datetime:
     """When what is asked for on ``day`` is asked for, in an IANA time zone."""
     return datetime.combine(day, COLLECTED_AT, ZoneInfo(zone))
@@ -148,9 +156,13 @@ def last_day_of_grace(day: date) -> date:
     return day + timedelta(days=GRACE_DAYS)
 
 
-def grace_ends(day: date, zone: str) -> datetime:
-    """When ``last_day_of_grace`` is over, in an IANA time zone."""
-    return end_of_day(last_day_of_grace(day), zone)
+def judging_day(now: datetime, zone: str) -> date:
+    """The business day that people have yet to enter what came within grace that is over ``now``.
+
+    Today, where they have not begun to work; a check may have come on the Friday before.
+    """
+    here = now.astimezone(ZoneInfo(zone))
+    return business_day_from(here.date() if here.time() < COLLECTED_AT else here.date() + DAY)
 
 
 def _so_many(total: Decimal, number: int) -> list[Decimal]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StrictBool, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.money import PositiveMoney
@@ -22,7 +22,8 @@ class PlanForm(Form):
     ``total`` is what is paid in all: the balance, or with ``offer_id`` what that accepted offer settles for,
     unless it is given. ``payment_method`` (pm_…) is charged for each instalment; without one the debtor pays
     by themselves. ``agreed_on`` is when the debtor agreed, and ``copy_sent_on`` when a copy was sent to them,
-    which is needed with a payment method (12 CFR 1005.10(b)); a preview needs neither.
+    which is needed with a payment method (12 CFR 1005.10(b)); a preview needs neither. ``varies_down``: they
+    agreed that other payments make single instalments smaller; otherwise only these amounts are charged.
     """
 
     total: PositiveMoney | None = None
@@ -33,6 +34,7 @@ class PlanForm(Form):
     payment_method: PaymentMethodId | None = None
     agreed_on: NearDay | None = None
     copy_sent_on: NearDay | None = None
+    varies_down: StrictBool = True
     offer_id: UUID | None = None
 
     @model_validator(mode="after")
@@ -49,9 +51,15 @@ class PlanEndForm(Form):
 
 
 class PlanDateForm(Form):
-    """When the next instalment is to be due; the others follow in their rhythm."""
+    """When the next instalment is to be due; the others follow in their rhythm.
+
+    Where one is due earlier by it than was agreed, ``agreed_on`` is needed, and where a payment method is
+    charged ``copy_sent_on``, too (12 CFR 1005.10(b)).
+    """
 
     next_due: NearDay
+    agreed_on: NearDay | None = None
+    copy_sent_on: NearDay | None = None
 
 
 class PayEarlyForm(Form):

@@ -1,6 +1,6 @@
 """What a payment plan needs to be made: an account that takes one, terms that hold, an agreement."""
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from activities.stripe_accounts import NoStripeCredentials
 from domain.accounts import AccountStatus, check_move
 from domain.errors import Conflict, Invalid
 from domain.payments import check_currency
+from domain.plan_agreements import check_agreement
 from domain.plan_schedule import ScheduledInstalment, check_first_due, schedule
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from services.plan_forms import PlanForm
 
 S = AccountStatus
-MOST_DAYS_BACK = 366
-"""How long ago a debtor may have agreed to a plan that is made now."""
 
 
 async def terms_of(change: AccountChange, form: "PlanForm") -> list[ScheduledInstalment]:
@@ -64,6 +63,7 @@ async def make_plan(change: AccountChange, form: "PlanForm") -> "PaymentPlan":
         payment_method=form.payment_method,
         agreed_on=agreed_on,
         copy_sent_on=form.copy_sent_on,
+        varies_down=form.varies_down,
     )
     facts: dict[str, Any] = {
         "total": format(total, "f"),
@@ -71,7 +71,12 @@ async def make_plan(change: AccountChange, form: "PlanForm") -> "PaymentPlan":
         "frequency": plan.frequency,
         "next_due": plan.first_due.isoformat(),
     }
-    agreement = {"agreed_on": agreed_on, "copy_sent_on": form.copy_sent_on, "offer_id": form.offer_id}
+    agreement = {
+        "agreed_on": agreed_on,
+        "copy_sent_on": form.copy_sent_on,
+        "varies_down": form.varies_down,
+        "offer_id": form.offer_id,
+    }
     await change.record("plan.made", "payment_plan", plan.id, {**facts, **agreement})
     words = f"Payment plan: {total:,.2f} {plan.currency} in {len(instalments)} {plan.frequency} instalments"
     await change.event(
@@ -122,23 +127,10 @@ async def _offer(change: AccountChange, form: "PlanForm") -> "SettlementOffer":
 
 
 async def _agreement(change: AccountChange, form: "PlanForm") -> date:
-    """The day of the debtor's agreement, with a copy sent of it where their account will be charged."""
+    """The day of the debtor's agreement, where what is needed to charge them is there."""
+    charged = form.payment_method is not None
     today = await change.tx.account_changes.today()
-    if form.agreed_on is None:
-        raise Invalid("say when the debtor agreed to the plan", field="agreed_on")
-    if not today - timedelta(days=MOST_DAYS_BACK) <= form.agreed_on <= today:
-        raise Invalid(
-            f"must not lie in the future, nor more than {MOST_DAYS_BACK} days back", field="agreed_on"
-        )
-    if form.payment_method is not None:
-        if form.copy_sent_on is None:
-            raise Invalid(
-                "the debtor must have been sent a copy of what they agreed to before their account is"
-                " charged (12 CFR 1005.10(b)); say when",
-                field="copy_sent_on",
-            )
-        if await change.tx.stripe_credentials.find() is None:
-            raise NoStripeCredentials
-    if form.copy_sent_on is not None and not form.agreed_on <= form.copy_sent_on <= today:
-        raise Invalid("a copy is sent after the agreement, and not in the future", field="copy_sent_on")
-    return form.agreed_on
+    agreed_on = check_agreement(form.agreed_on, form.copy_sent_on, today=today, charged=charged)
+    if charged and await change.tx.stripe_credentials.find() is None:
+        raise NoStripeCredentials
+    return agreed_on

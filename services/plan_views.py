@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class InstalmentView(View):
     """One instalment: ``due_on`` as agreed, ``collect_on`` the first business day from then on.
 
-    ``status`` is scheduled, collecting, paid, missed or cancelled. ``next_try_on`` is when it is asked for
+    ``status`` is scheduled, collecting, paid, missed or cancelled. ``tries`` counts its payments,
+    ``declines`` those by which it was asked for as agreed, in vain. ``next_try_on`` is when it is asked for
     again, or, of a missed one, until when it can be made good.
     """
 
@@ -30,6 +31,7 @@ class InstalmentView(View):
     collect_on: date
     status: str
     tries: int
+    declines: int
     next_try_on: date | None
     payment_id: UUID | None
     paid_at: datetime | None
@@ -56,6 +58,7 @@ class PlanSummary(View):
     payment_method: str | None
     agreed_on: date
     copy_sent_on: date | None
+    varies_down: bool
     paused_because: str | None
     ended_because: str | None
     made_by: str

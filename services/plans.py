@@ -129,7 +129,11 @@ class PlanService:
         self, who: Principal, command: CommandKey, plan_id: UUID, form: PlanDateForm
     ) -> Answer:
         """Move what was not asked for yet."""
-        return await self._change(who, command, plan_id, lambda change: change.change_date(form.next_due))
+
+        async def move(change: PlanChange) -> None:
+            await change.change_date(form.next_due, agreed_on=form.agreed_on, copy_sent_on=form.copy_sent_on)
+
+        return await self._change(who, command, plan_id, move)
 
     async def pay_early(
         self, who: Principal, command: CommandKey, plan_id: UUID, form: PayEarlyForm

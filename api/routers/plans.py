@@ -104,7 +104,11 @@ async def cancel_plan(
 async def change_date(
     plan_id: UUID, body: PlanDateForm, who: TakesPayments, command: Command, services: ServicesDep
 ) -> JSONResponse:
-    """Have the next instalment due on another day, at most 90 ahead; the others follow in their rhythm."""
+    """Have the next instalment due on another day, tomorrow to 90 ahead; the others follow in their rhythm.
+
+    Where one is due earlier by it than was agreed, the debtor must have agreed to that, too, and where they
+    are charged have been sent a copy (12 CFR 1005.10(b)).
+    """
     return respond(await services.plans.change_date(who, command, plan_id, body))
 
 
@@ -116,5 +120,9 @@ async def pay_early(
     services: ServicesDep,
     body: PayEarlyForm | None = None,
 ) -> JSONResponse:
-    """Ask for the next instalment now, by the plan's method or by another one that the debtor gives."""
+    """Ask for the next instalment now, by the plan's method or by another one that the debtor gives.
+
+    The plan's method may be declined three times for it, days apart (409 with `again_on`). A decline before
+    the day agreed on changes nothing: it is due then, as before.
+    """
     return respond(await services.plans.pay_early(who, command, plan_id, body or PayEarlyForm()))

@@ -217,10 +217,10 @@ class PaymentPlan(Base):
 class PlanInstalment(Base):
     """One instalment of a plan: due on ``due_on``, asked for on ``collect_on``, a day on which banks work.
 
-    ``tries`` counts its payments, the last of which is ``payment_id``. Of what was asked for by the plan's own
-    method: ``asked_on`` is the last day; from the agreed day on, ``asked_at`` is the first time and
-    ``declines`` how often in vain. ``next_try_on``: when it is asked for next; of a missed one the last day of
-    grace. ``judged_on``: the business day after grace by whose end what had come in is to be entered.
+    ``tries`` counts its payments, the last of which is ``payment_id``. Of those by the plan's own method
+    ``asked_on`` is the last day; since the day agreed on, ``asked_at`` is the first time, ``declines`` how
+    often it was in vain. ``next_try_on``: when it is asked for next; of a missed one the last day of grace.
+    ``judged_on``: the business day after grace by whose end what had come in is to be entered.
     """
 
     __tablename__ = "plan_instalment"

@@ -111,11 +111,29 @@ class Plans:
         payment = await self.asked(ref, day)
         await self.till.intent(payment, "requires_payment_method", failure_code=code)
 
+    async def broken(self, ref: PlanRef, over: date) -> None:
+        """Grace is over with the day before: people have a business day, and then the plan is broken."""
+        judged_on = business_day_from(over)
+        ends = datetime.combine(judged_on + DAY, time(), tzinfo=UTC)
+        standing = await self.look(ref, over, hour=0)
+        assert (standing.status, standing.look_at) == ("active", ends)
+        assert (await self.look(ref, judged_on, hour=23)).status == "active"
+        assert (await self.look(ref, judged_on + DAY, hour=0)).status == "broken"
+
     async def asked(self, ref: PlanRef, day: date | None = None) -> PaymentRef:
         """The instalment that is due is asked for."""
         standing = await self.look(ref, day)
         assert standing.payment is not None, standing
         return PaymentRef(agency_id=self.desk.agency_id, payment_id=standing.payment.payment_id)
+
+    async def ends(self, account: UUID, code: str | None = None) -> None:
+        """The payment that was asked for last on an account is taken, or with a ``code`` it is not."""
+        row = (await self.payments(account))[-1]
+        payment = PaymentRef(agency_id=self.desk.agency_id, payment_id=row["id"])
+        if code is None:
+            await self.till.intent(payment, "succeeded", str(row["amount"]))
+        else:
+            await self.till.intent(payment, "requires_payment_method", failure_code=code)
 
     async def plan(self, ref: PlanRef) -> dict[str, Any]:
         [row] = await self.desk.query("SELECT * FROM payment_plan WHERE id = %s", ref.plan_id)

@@ -1,6 +1,6 @@
 """What becomes of a payment plan when its account is disputed, held, closed, or its money goes back."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -24,7 +24,7 @@ from domain.business_days import business_day_from
 from domain.errors import Conflict, Invalid
 from domain.holds import HoldKind
 from domain.payments import PaymentMethod, PaymentRefused
-from domain.plan_schedule import Frequency, due_dates, next_in_rhythm
+from domain.plan_schedule import Frequency, due_dates, next_try_after, rest_of_rhythm
 from tests.integration.accounts.desk import Desk
 from tests.integration.accounts.plan_books import DAY, Plans
 from tests.integration.accounts.test_payment_books import Till
@@ -35,6 +35,12 @@ async def plans(desk: Desk) -> Plans:
     made = Plans(desk, Till(desk))
     await made.open()
     return made
+
+
+def tries(first: date) -> list[date]:
+    """When an instalment is asked for that is declined every time."""
+    day = business_day_from(first)
+    return [day, next_try_after(day), next_try_after(next_try_after(day))]
 
 
 async def disputed(plans: Plans, account: Any) -> str:
@@ -63,8 +69,7 @@ async def test_a_dispute_pauses_it_and_its_answer_lets_it_go_on(plans: Plans) ->
 
     assert (standing.status, standing.payment) == ("active", None)
     assert await plans.stands(account) == ("payment_plan", Decimal("300.00"))
-    again = next_in_rhythm(first, Frequency.MONTHLY, back)
-    expected = list(islice(due_dates(again, Frequency.MONTHLY), 3))
+    expected = list(islice(rest_of_rhythm(first, Frequency.MONTHLY, back), 3))
     assert [one["due_on"] for one in await plans.instalments(ref)] == expected
     assert await plans.payments(account) == []
 
@@ -204,10 +209,37 @@ async def test_the_date_is_changed_for_all_that_was_not_asked_for(plans: Plans) 
     one, two, three = await plans.instalments(ref)
     assert one["next_try_on"] == again
     assert [two["due_on"], three["due_on"]] == list(islice(due_dates(next_due, Frequency.MONTHLY), 2))
-    for day in (plans.today - DAY, plans.today + 91 * DAY):
+    for day in (plans.today - DAY, plans.today, plans.today + 91 * DAY):
         with pytest.raises(Invalid) as refused:
             await plans.change(ref, "change_date", day)
         assert refused.value.field == "next_due"
+
+
+async def test_an_earlier_date_is_another_agreement(plans: Plans) -> None:
+    account = await plans.desk.place(amount="300.00", status="negotiating")
+    ref = await plans.make(account, first_due=plans.today + 40 * DAY)
+    before = await plans.instalments(ref)
+    plans.now += 10 * DAY
+    tomorrow, today = plans.today + DAY, plans.today
+    for given, field in (
+        ({}, "agreed_on"),
+        ({"agreed_on": today + DAY, "copy_sent_on": today}, "agreed_on"),
+        ({"agreed_on": today - 20 * DAY, "copy_sent_on": today}, "agreed_on"),
+        ({"agreed_on": today}, "copy_sent_on"),
+        ({"agreed_on": today, "copy_sent_on": today - DAY}, "copy_sent_on"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await plans.change(ref, "change_date", tomorrow, **given)
+        assert refused.value.field == field
+    assert await plans.instalments(ref) == before
+    await plans.change(ref, "change_date", tomorrow, agreed_on=today, copy_sent_on=today)
+    payment = await plans.asked(ref, business_day_from(tomorrow))
+    [row] = await plans.desk.query("SELECT authorised_at FROM payment WHERE id = %s", payment.payment_id)
+    assert row["authorised_at"] == datetime.combine(today, time(12), tzinfo=UTC), "the later agreement"
+    plan = await plans.plan(ref)
+    assert (plan["agreed_on"], plan["copy_sent_on"]) == (today, today)
+    [moved] = [one for one in await plans.desk.audit(account) if one["action"] == "plan.moved"]
+    assert moved["new"]["agreed_on"] == moved["new"]["copy_sent_on"] == today.isoformat()
 
 
 async def test_the_next_one_is_paid_early_by_another_card(plans: Plans) -> None:
@@ -268,25 +300,43 @@ async def test_a_plan_is_made_while_it_is_negotiated_only(plans: Plans, status: 
 
 
 async def test_plans_that_nobody_works_are_found(plans: Plans) -> None:
-    account = await plans.desk.place(amount="300.00", status="negotiating")
-    ref = await plans.make(account)
-    by_hand = await plans.desk.place(amount="300.00", status="negotiating")
-    manual = await plans.make(by_hand, by_hand=True)
+    """However they stand: a time at which a plan is to be looked at has passed a day ago, and nobody has."""
+    made = {}
+    for state in ("asked for", "by hand", "missed", "held", "paused", "collecting", "never looked at"):
+        account = await plans.desk.place(amount="300.00", status="negotiating")
+        # Without its method on record, nobody has looked at a plan before.
+        given = "pm_given" if state == "never looked at" else None
+        made[state] = await plans.make(
+            account, by_hand=state == "by hand", first_due=plans.today + DAY, given=given
+        )
+        if state == "held":
+            await plans.desk.tell(PlaceHold, account, kind=HoldKind.DECEASED, reason="told us")
+        if state == "paused":
+            await plans.change(made[state], "pause")
+        if state == "collecting":
+            await plans.change(made[state], "pay_early")
+        if state != "never looked at":
+            await plans.look(made[state])
+    for try_on in tries(plans.today + DAY):
+        await plans.declined(made["missed"], try_on)
+    await plans.look(made["missed"])
 
-    async def found() -> set[Any]:
+    async def found() -> set[str]:
         async with plans.desk.db.transaction(plans.desk.tenant) as tx:
-            return set(await tx.plans.left_alone(10))
+            accounts = set(await tx.plans.left_alone(20))
+        return {state for state, ref in made.items() if (await plans.plan(ref))["account_id"] in accounts}
 
     assert await found() == set()
-    for days, expected in ((6, {account}), (6, {account, by_hand})):
-        for plan in (ref, manual):
-            await plans.desk.query(
-                "UPDATE plan_instalment SET due_on = due_on - %s, collect_on = collect_on - %s"
-                " WHERE plan_id = %s",
-                days,
-                days,
-                plan.plan_id,
-            )
+    for days, expected in (
+        (2, {"never looked at"}),
+        (10, {"never looked at", "asked for", "held", "by hand"}),
+        (60, {"never looked at", "asked for", "held", "by hand", "missed"}),
+    ):
+        await plans.desk.query(
+            "UPDATE payment_plan SET next_look_at = next_look_at - make_interval(days => %s),"
+            " updated_at = updated_at - make_interval(days => %s) WHERE agency_id = %s",
+            days,
+            days,
+            plans.desk.agency_id,
+        )
         assert await found() == expected
-    await plans.change(ref, "pause")
-    assert await found() == {by_hand}

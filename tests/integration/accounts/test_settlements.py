@@ -203,7 +203,7 @@ async def test_a_broken_plan_takes_the_settlement_with_it_and_the_rest_is_owed(p
     for _ in range(3):
         await plans.declined(ref, day)
         day = next_try_after(day)
-    await plans.look(ref, plans.today + 6 * DAY)
+    await plans.broken(ref, plans.today + 6 * DAY)
     assert await plans.statuses(ref) == "broken: paid missed cancelled"
     assert await plans.stands(account) == ("negotiating", Decimal("800.00"))
     assert await offer_of(plans, offer) == ("cancelled", False)

@@ -12,9 +12,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.payment_messages import IntentFacts
-from activities.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
 from activities.stripe_till import StripeAccountReplaced, StripeNotReady, StripeTill
 from domain.errors import Unavailable
+from domain.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
 from domain.tenancy import Role, Tenant
 from gateways.stripe import PaymentDeclined, StripeAccount
 from sandbox.ports import free_port

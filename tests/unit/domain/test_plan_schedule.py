@@ -1,7 +1,7 @@
 """Schedules of payment plans: to the cent, in rhythm, on days on which banks work."""
 
 from calendar import monthrange
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice, pairwise
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.business_days import is_business_day
+from domain.business_days import business_day_from, is_business_day
 from domain.errors import Invalid
 from domain.plan_schedule import (
     LEAST_INSTALMENT,
@@ -21,10 +21,12 @@ from domain.plan_schedule import (
     check_first_due,
     collected_from,
     due_dates,
-    grace_ends,
-    next_in_rhythm,
+    in_full,
+    judging_day,
+    last_day_of_grace,
     next_try_after,
     reduced,
+    rest_of_rhythm,
     schedule,
 )
 
@@ -171,11 +173,42 @@ def test_what_is_left_after_a_pause_goes_on_in_its_rhythm(
     counted_from: date, frequency: Frequency, later: int
 ) -> None:
     not_before = counted_from + later * DAY
-    found = next_in_rhythm(counted_from, frequency, not_before)
-    assert found >= not_before
+    found = list(islice(rest_of_rhythm(counted_from, frequency, not_before), 3))
+    assert business_day_from(found[0]) >= not_before
     period = 31 if frequency is M else 14
-    assert found - not_before < period * DAY
-    assert found in list(islice(due_dates(counted_from, frequency), 140))
+    assert found[0] - not_before < period * DAY
+    planned = list(islice(due_dates(counted_from, frequency), 140))
+    assert planned[planned.index(found[0]) :][:3] == found, "month ends included"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "owed", "left"),
+    [
+        ("50 50 50", "149.99", "50 50 0"),
+        ("50 50 50", "100", "50 50 0"),
+        ("50 50", "49.99", "0 0"),
+        ("", "9", ""),
+    ],
+)
+def test_who_agreed_to_these_amounts_pays_these_or_none(amounts: str, owed: str, left: str) -> None:
+    found = in_full([Decimal(amount) for amount in amounts.split()], Decimal(owed))
+    assert found == [Decimal(amount) for amount in left.split()]
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        ("2026-03-02T00:00", "2026-03-02"),
+        ("2026-03-02T07:59", "2026-03-02"),
+        ("2026-03-02T08:00", "2026-03-03"),
+        ("2026-03-06T17:00", "2026-03-09"),
+        ("2026-03-07T00:00", "2026-03-09"),
+    ],
+)
+def test_people_have_a_business_day_to_enter_what_came(now: str, day: str) -> None:
+    zone = "America/New_York"
+    at = datetime.fromisoformat(now).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    assert judging_day(at, zone) == date.fromisoformat(day)
 
 
 @unhurried
@@ -221,6 +254,5 @@ def test_a_declined_instalment_is_asked_for_again_after_three_business_days() ->
     assert next_try_after(date(2026, 7, 1)) == date(2026, 7, 7)
 
 
-def test_grace_is_five_days_to_their_end() -> None:
-    zone = "America/New_York"
-    assert grace_ends(date(2026, 3, 2), zone) == datetime(2026, 3, 8, tzinfo=ZoneInfo(zone))
+def test_grace_is_five_days() -> None:
+    assert last_day_of_grace(date(2026, 3, 2)) == date(2026, 3, 7)
