@@ -23,7 +23,7 @@ class AdjustmentStore(LedgerStore):
     async def adjust(
         self, account_id: UUID, added: Decimal, currency: str, *, key: str, occurred_at: datetime
     ) -> UUID:
-        """Add to what is owed on an account, or take off it where ``added`` is below zero; the journal's id."""
+        """Add to what is owed on an account; below zero it is taken off. The journal's id."""
         sides = (_OWED, LedgerAccount.ADJUSTMENTS)
         return await self._adjust(account_id, sides, added, currency, key, occurred_at)
 

@@ -166,7 +166,7 @@ class ReconciliationStore(Store):
         return select(Run).where(Run.agency_id == self._agency_id)
 
 
-class BreakStore(Store):
+class ProcessorBreakStore(Store):
     """Differences from Stripe's books that no look has mended."""
 
     async def page(

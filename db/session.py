@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from db.account_changes import AccountChangeStore
 from db.accounts import AccountStore
+from db.adjustments import AdjustmentStore
 from db.admission import AdmissionStore
 from db.agencies import AgencyStore
 from db.assignment import AssignmentStore
 from db.assignment_runs import AssignmentRunStore
 from db.audit import AuditStore
+from db.breaks import BreakStore
 from db.collectors import CollectorStore
 from db.commands import CommandStore
 from db.compliance_log import ComplianceLog
@@ -40,7 +42,7 @@ from db.partner_runs import PartnerRunStore
 from db.partner_statements import StatementStore
 from db.partners import PartnerStore
 from db.payment_audit import PaymentAuditStore
-from db.payment_reconciliations import BreakStore, ReconciliationStore
+from db.payment_reconciliations import ProcessorBreakStore, ReconciliationStore
 from db.payments import PaymentStore
 from db.placements import PlacementStore
 from db.plans import PlanStore
@@ -121,8 +123,10 @@ class Transaction:
     offers = cached_property(lambda tx: OfferStore(tx.session, tx.tenant))
     promises = cached_property(lambda tx: PromiseStore(tx.session, tx.tenant))
     accounts = cached_property(lambda tx: AccountStore(tx.session, tx.tenant))
+    adjustments = cached_property(lambda tx: AdjustmentStore(tx.session, tx.tenant))
     admission = cached_property(lambda tx: AdmissionStore(tx.session, tx.tenant))
     agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
     assignment = cached_property(lambda tx: AssignmentStore(tx.session, tx.tenant))
     assignment_runs = cached_property(lambda tx: AssignmentRunStore(tx.session, tx.tenant))
     audit = cached_property(lambda tx: AuditStore(tx.session, tx.tenant))
@@ -141,7 +145,7 @@ class Transaction:
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
-    processor_breaks = cached_property(lambda tx: BreakStore(tx.session, tx.tenant))
+    processor_breaks = cached_property(lambda tx: ProcessorBreakStore(tx.session, tx.tenant))
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
     partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
     statements = cached_property(lambda tx: StatementStore(tx.session, tx.tenant))

@@ -109,8 +109,8 @@ class Difference:
 class Effect:
     """What a resolution does: at most one amount is not zero.
 
-    ``added``: to the account's balance, by an adjusting journal. ``forgiven``: of the balance. ``cash``: added
-    to the house's cash, by an adjusting journal. ``lost``: of the house's cash. ``told``: word is sent.
+    ``added``: to the account's balance, by an adjusting journal. ``forgiven``: of the balance. ``cash``:
+    added to the house's cash, by an adjusting journal. ``lost``: of the house's cash. ``told``: word is sent.
     ``settles``: an account on which nothing is owed is settled at last.
     """
 
