@@ -1,6 +1,7 @@
 """The application over a real database, called in process, with two agencies and every role."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from json import dumps
@@ -87,8 +88,8 @@ async def _people(world: World) -> None:
         world.tokens[name] = pair.access
 
 
-@pytest.fixture(scope="session")
-def quick_passwords() -> Iterator[None]:
+@contextmanager
+def _quick_passwords() -> Iterator[None]:
     """Cheap parameters for the passwords of the people whom every module makes and logs in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64))
@@ -97,10 +98,7 @@ def quick_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 async def world(
-    module_database: Any,
-    temporal_client: Client,
-    tmp_path_factory: pytest.TempPathFactory,
-    quick_passwords: None,
+    module_database: Any, temporal_client: Client, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
     """An application that the tests of one module share."""
     settings = Settings(
@@ -108,7 +106,8 @@ async def world(
     )
     await ensure_search_attributes(temporal_client)
     async with open_database(settings, "recoup-test") as database:
-        services = build_services(settings, database, temporal_client)
+        with _quick_passwords():
+            services = build_services(settings, database, temporal_client)
         world = World(create_app(settings, services=services), services, database, settings)
         await _people(world)
         yield world
