@@ -49,7 +49,7 @@ def read_rules(text: str, source: str = "rules") -> PartnerRuleBook:
         raise BadPartnerRules(f"{source}: longer than {MAX_LENGTH:,} characters", field="rules")
     if not text.strip():
         return PartnerRuleBook()
-    expected = "partner rules are a mapping, of statuses, matching, fees and resolve"
+    expected = "partner rules are a mapping, of matching, fees and resolve"
     root, data = read_mapping(text, source, _Loader, refusal=BadPartnerRules, expected=expected)
     book = _validate(data, root, source)
     if faults := [_at(root, path, message) for path, message in book.contradictions()]:

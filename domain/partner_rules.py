@@ -4,7 +4,7 @@ Parsing them is the business of ``db.partner_rule_files``, which refuses what co
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 from string import ascii_lowercase, ascii_uppercase
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from domain.reconciliation import BreakKind, Fee, PartnerStatus
+from domain.reconciliation import BreakKind, Fee
 
 Path = tuple[str | int, ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=366)]
@@ -124,15 +124,9 @@ class ResolveRule(_Rule):
 class PartnerRuleBook(_Rule):
     """All rules of one partner; without any, references are exact and nothing resolves itself."""
 
-    statuses: Mapping[Name, PartnerStatus] = {}
     matching: Matching = Matching()
     fees: tuple[FeeRule, ...] = ()
     resolve: tuple[ResolveRule, ...] = ()
-
-    def status_words(self) -> dict[str, str]:
-        """A partner's words, in capitals, and what they mean; ours mean themselves."""
-        own = {status.value: status.value for status in PartnerStatus}
-        return own | {word.upper(): meaning.value for word, meaning in self.statuses.items()}
 
     def known_fees(self) -> tuple[Fee, ...]:
         """The fees as a difference is judged by them."""
@@ -144,7 +138,6 @@ class PartnerRuleBook(_Rule):
 
     def contradictions(self) -> Iterator[tuple[Path, str]]:
         """Where the rules contradict themselves or can never apply: the place, and what to do."""
-        yield from self._statuses()
         variants = self.matching.variants
         if variants is not None:
             yield from _variants(variants)
@@ -156,16 +149,6 @@ class PartnerRuleBook(_Rule):
             if not fee.fixed and not fee.percent:
                 yield ("fees", i), f"the fee {fee.name} is nothing; give it fixed or percent"
         yield from self._resolving(seen)
-
-    def _statuses(self) -> Iterator[tuple[Path, str]]:
-        known: dict[str, PartnerStatus] = {}
-        for word, meaning in self.statuses.items():
-            upper = word.upper()
-            if upper in PartnerStatus.__members__ and upper != meaning:
-                yield ("statuses", word), f"{upper} is our own word and cannot mean {meaning.value}"
-            if known.get(upper, meaning) is not meaning:
-                yield ("statuses", word), f"{word} means {known[upper].value} already; capitals do not count"
-            known.setdefault(upper, meaning)
 
     def _resolving(self, fees: set[str]) -> Iterator[tuple[Path, str]]:
         seen: set[tuple[ResolvableKind, str | None]] = set()

@@ -83,7 +83,7 @@ _WORDS = {
     Cause.KNOWN_FEE: "the difference is a fee that the partner's rules name",
     Cause.OTHER_CURRENCY: "the two sides keep it in different currencies",
     Cause.TOO_OLD: "the partner's record is too old to be compared",
-    Cause.NEGATIVE_THERE: "the partner states less than nothing: more was taken than owed, or the sign is wrong",
+    Cause.NEGATIVE_THERE: "the partner states less than nothing: too much was taken, or the sign is wrong",
     Cause.DECIMAL_SHIFT: "the decimal point has moved: one amount is a hundred times the other",
     Cause.PAID_ONLY_THERE: "the partner has it as paid: its payment has not reached us",
     Cause.PAID_ONLY_HERE: "it is paid here: the partner has not heard of it",
@@ -92,7 +92,7 @@ _WORDS = {
     Cause.MORE_THERE: "the partner probably misses a payment, or has added a charge",
     Cause.OPEN_THERE: "the partner still works what is paid here",
     Cause.CLOSED_HERE: "the account was closed here without being paid; the partner has not heard of it",
-    Cause.UNKNOWN_STATUS: "the partner's status is none that its rules know",
+    Cause.UNKNOWN_STATUS: "the partner's status is none of UNPAID, PARTIAL and PAID",
     Cause.UNKNOWN_REFERENCE: "nothing here has this reference",
     Cause.RESEMBLES_ANOTHER: "the reference resembles one that another line has already",
     Cause.SEVERAL_ACCOUNTS: "the reference is that of several accounts here",
@@ -175,7 +175,7 @@ class TheirAccount:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what an account is judged: the partner's and its rules'. ``statuses``: its words for ours."""
+    """By what an account is judged: the partner's own terms, and the fees that its rules know."""
 
     now: datetime
     tolerance: Tolerance = Tolerance()
