@@ -22,7 +22,7 @@ from services.lifecycle_start import lifecycle_input, start_options
 from tests.integration.accounts.desk import Desk
 from tests.integration.accounts.door import Door
 from tests.integration.accounts.test_rest_story import Life, life, live
-from tests.integration.api.conftest import quick_passwords, world
+from tests.integration.api.conftest import world
 from tests.integration.imports.record_histories import HISTORIES, without_machine
 from tests.unit.workflows.conftest import serving
 from tests.unit.workflows.test_account_story import (
@@ -35,7 +35,7 @@ from tests.unit.workflows.test_account_story import (
 )
 from workflows.accounts import AccountLifecycle
 
-__all__ = ["life", "quick_passwords", "serving", "story", "world"]
+__all__ = ["life", "serving", "story", "world"]
 
 S = AccountStatus
 DAY = timedelta(days=1)

@@ -21,12 +21,12 @@ from domain.compliance import validation
 from domain.tenancy import Tenant
 from sandbox.processes import until
 from tests.integration.api.commanding import collectors, working
-from tests.integration.api.conftest import quick_passwords, world
+from tests.integration.api.conftest import world
 from tests.integration.api.contacting import CALL, days_ago, logged
 from tests.integration.api.people import make, place, read
 from workflows.queues import account_workflow_id
 
-__all__ = ["quick_passwords", "world"]
+__all__ = ["world"]
 
 DAY = timedelta(days=1)
 SCORERS = builtin_scorecards()

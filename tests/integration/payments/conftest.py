@@ -7,10 +7,10 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.stripe.server import StripeServer
-from tests.integration.api.conftest import quick_passwords, world
+from tests.integration.api.conftest import world
 from tests.integration.payments.till import Till, at_work, opened
 
-__all__ = ["quick_passwords", "world"]
+__all__ = ["world"]
 
 
 @pytest.fixture(scope="module")

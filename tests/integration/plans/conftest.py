@@ -7,11 +7,11 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.stripe.server import StripeServer
-from tests.integration.api.conftest import quick_passwords, world
+from tests.integration.api.conftest import world
 from tests.integration.payments.till import at_work, opened
 from tests.integration.plans.plan_desk import PlanDesk
 
-__all__ = ["quick_passwords", "world"]
+__all__ = ["world"]
 
 
 @pytest.fixture(scope="module")
