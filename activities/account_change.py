@@ -59,6 +59,10 @@ class AccountChange:
             raise NotFound("there is no such account")
         return cls(tx, account, scorers)
 
+    async def beside(self, account_id: UUID) -> "AccountChange":
+        """Another account of the same debtor, which this transaction has locked, too. ``NotFound``."""
+        return await AccountChange.begin(self.tx, account_id, self._scorers)
+
     async def move(
         self, to: AccountStatus, description: str, *, by_hand: bool = False, **details: Any
     ) -> None:
@@ -117,7 +121,7 @@ class AccountChange:
         journal_id = await self.tx.ledger.receive(
             self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
-        await self._balance(-parts.debt, journal_id)
+        await self.move_balance(-parts.debt, journal_id)
         await self._owe_back(parts)
         return journal_id
 
@@ -139,7 +143,7 @@ class AccountChange:
         journal_id, added = await self.tx.ledger.give_back(
             payment_id, self.account.id, amount, kind=kind, key=key, occurred_at=occurred_at, gone=gone
         )
-        await self._balance(added, journal_id)
+        await self.move_balance(added, journal_id)
         return journal_id
 
     async def post_again(
@@ -150,7 +154,7 @@ class AccountChange:
         journal_id = await self.tx.ledger.post_again(
             payment_id, self.account.id, parts, self.account.currency, key=key, occurred_at=occurred_at
         )
-        await self._balance(-parts.debt, journal_id)
+        await self.move_balance(-parts.debt, journal_id)
         await self._owe_back(parts)
         return journal_id
 
@@ -167,13 +171,13 @@ class AccountChange:
         journal_id = await self.tx.ledger.forgive(
             self.account.id, forgiven, self.account.currency, key=key, occurred_at=occurred_at
         )
-        await self._balance(-forgiven, journal_id)
+        await self.move_balance(-forgiven, journal_id)
         return journal_id
 
     async def owe_again(self, write_off_id: UUID, *, key: str, occurred_at: "datetime") -> None:
         """Take back what was forgiven: the settlement that it was forgiven for did not last."""
         added = await self.tx.ledger.owe_again(write_off_id, key=key, occurred_at=occurred_at)
-        await self._balance(added, write_off_id)
+        await self.move_balance(added, write_off_id)
 
     def _parts_of(self, amount: Decimal, losses: Decimal) -> Parts:
         takes = self.account.status is not S.CLOSED or self.account.closed_reason == PAID
@@ -189,7 +193,8 @@ class AccountChange:
                 words = f"{amount:,.2f} {self.account.currency} {why} is to be given back"
                 await self.event("payment", words, owed_back=format(amount, "f"))
 
-    async def _balance(self, added: Decimal, journal_id: UUID) -> None:
+    async def move_balance(self, added: Decimal, journal_id: UUID) -> None:
+        """Bring the balance in line with what a journal of this transaction has posted."""
         if added:
             old = {"balance": self.account.balance}
             balance = {"balance": self.account.balance + added}

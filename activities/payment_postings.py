@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from activities.account_change import AccountChange
 from activities.account_money import came_in, went_back
+from activities.credits import take_back_applied
 from activities.plan_following import plan_follows
 from domain.errors import Conflict
 from domain.holds import HoldKind
@@ -141,6 +142,9 @@ class PaymentChange:
     async def pay_back(self, refund: "Refund") -> None:
         """Post a refund that was paid out."""
         occurred_at = self.tx.began_at
+        await take_back_applied(
+            self.account, self._journal(), refund.amount, key=str(refund.id), occurred_at=occurred_at
+        )
         journal_id = await self.account.give_back(
             self._journal(),
             refund.amount,
@@ -227,6 +231,9 @@ class PaymentChange:
 
     async def _withdraw(self, chargeback: "Chargeback", now: datetime) -> None:
         """The bank has taken the money back: off the ledger."""
+        await take_back_applied(
+            self.account, self._journal(), chargeback.amount, key=str(chargeback.id), occurred_at=now
+        )
         chargeback.journal_id = await self.account.give_back(
             self._journal(),
             chargeback.amount,

@@ -24,6 +24,7 @@ from services.assignment import AssignmentService
 from services.authentication import AuthenticationService
 from services.compliance import ComplianceService, Judge
 from services.contacts import ContactService
+from services.credits import CreditService
 from services.debtors import DebtorService
 from services.fairness import FairnessService
 from services.health import HealthService
@@ -89,6 +90,7 @@ class Services:
     payments: PaymentService
     plans: PlanService
     refunds: RefundService
+    credits: CreditService
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
@@ -157,6 +159,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         payments=PaymentService(database, starter, payment_patience),
         plans=PlanService(database, scorecards, PlanStarter(client), signaller.tell, payment_patience),
         refunds=RefundService(database, starter, payment_patience),
+        credits=CreditService(database, scorecards, starter, signaller.tell, payment_patience),
         worklist=WorklistService(database),
         score_history=ScoreHistoryService(database),
         imports=ImportService(

@@ -17,6 +17,9 @@ from domain.ledger import LedgerAccount, Parts, parts_given_back
 PAYMENT = "payment"
 """The kind of a journal that has taken money in: the only one that goes back."""
 
+APPLICATION = "application"
+"""The kind of a journal that puts money of a payment, which is owed back, on a debt."""
+
 GivenBack = Literal["reversal", "refund", "chargeback"]
 
 _WORDS: Mapping[GivenBack, str] = {
@@ -127,6 +130,52 @@ class LedgerStore(Store):
         """What of the money that is here for an account is to be given back."""
         values = {"agency": self._agency_id, "account": account_id}
         return OwedBack(*(await self._session.execute(_OWED_BACK, values)).one())
+
+    async def left(self, payment_id: UUID, account_id: UUID) -> Parts:
+        """What is left of a payment (its journal) on its own account. As ``give_back``."""
+        return (await self._left(payment_id, account_id))[0]
+
+    async def apply(
+        self,
+        payment_id: UUID,
+        parts: Parts,
+        between: tuple[UUID, UUID],
+        currency: str,
+        *,
+        key: str,
+        occurred_at: datetime,
+    ) -> UUID:
+        """Put money of a payment (its journal) that is owed back on a debt: from the first account's credit
+        and unapplied money to what is owed on the second. The journal's id; ``key`` as ``place``.
+
+        The caller lowers the second account's balance by it.
+        """
+        owner, debt = between
+        journal_id = await self._journal(
+            APPLICATION, key, "Applied to a debt", occurred_at, reverses_id=payment_id
+        )
+        await self._post_parts(journal_id, owner, parts, currency, back=True)
+        await self._post(journal_id, debt, LedgerAccount.CASH, _OWED, parts.held, currency)
+        return journal_id
+
+    async def take_back_applied(
+        self,
+        application_id: UUID,
+        parts: Parts,
+        between: tuple[UUID, UUID],
+        currency: str,
+        *,
+        key: str,
+        occurred_at: datetime,
+    ) -> UUID:
+        """Undo a part or all of ``apply``: the caller raises the second account's balance by it."""
+        owner, debt = between
+        journal_id = await self._journal(
+            "application_reversal", key, "Applied no more", occurred_at, reverses_id=application_id
+        )
+        await self._post(journal_id, debt, _OWED, LedgerAccount.CASH, parts.held, currency)
+        await self._post_parts(journal_id, owner, parts, currency)
+        return journal_id
 
     async def forgive(
         self, account_id: UUID, amount: Decimal, currency: str, *, key: str, occurred_at: datetime
@@ -244,8 +293,12 @@ _LEFT = text("""
            CASE WHEN p.debit = 'cash' THEN p.credit ELSE p.debit END AS ledger_account,
            sum(CASE WHEN p.debit = 'cash' THEN p.amount ELSE -p.amount END) AS amount
       FROM journal j JOIN posting p ON p.agency_id = j.agency_id AND p.journal_id = j.id
-     WHERE j.agency_id = :agency AND (j.id = :payment OR j.reverses_id = :payment)
+     WHERE j.agency_id = :agency
+       AND (j.id = :payment OR j.reverses_id = :payment OR j.reverses_id IN (
+            SELECT id FROM journal a
+             WHERE a.agency_id = :agency AND a.reverses_id = :payment AND a.kind = 'application'))
        AND 'cash' IN (p.debit, p.credit)
+       AND NOT (j.kind IN ('application', 'application_reversal') AND 'receivable' IN (p.debit, p.credit))
      GROUP BY 1, 2, 3
 """)
 

@@ -140,4 +140,14 @@ _ORPHANS = text("""
      ORDER BY j.id
 """)
 
-_PROMISES = (_PAYMENTS, _REFUNDED, _REFUNDS, _CHARGEBACKS, _STATUSES, _ORPHANS)
+_OWED_BACK = text("""
+    SELECT 'account', p.account_id, s.side || ' of it are below zero: ' || sum(s.sign * p.amount)
+      FROM posting p CROSS JOIN LATERAL (VALUES (p.credit, 1), (p.debit, -1)) AS s (side, sign)
+     WHERE p.agency_id = :agency AND p.account_id IS NOT NULL
+       AND s.side IN ('credit_balances', 'unapplied')
+     GROUP BY p.account_id, s.side
+    HAVING sum(s.sign * p.amount) < 0
+     ORDER BY p.account_id
+""")
+
+_PROMISES = (_OWED_BACK, _PAYMENTS, _REFUNDED, _REFUNDS, _CHARGEBACKS, _STATUSES, _ORPHANS)

@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, text, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 
 from db.keyset import Position, newest_first
 from db.models import Account, Payment, PlanInstalment
+from db.received import received
 from db.store import Store
 from domain.errors import NotFound
 from domain.payments import UNFINISHED
@@ -156,10 +157,7 @@ class PaymentStore(Store):
 
     async def received_since(self, account_id: UUID, since: datetime) -> Decimal:
         """What was paid on an account since a moment, less what of that went back: its part of the debt."""
-        found = await self._session.scalar(
-            _RECEIVED, {"agency": self._agency_id, "account": account_id, "since": since}
-        )
-        return Decimal(found)
+        return await received(self._session, self._agency_id, account_id, since)
 
     def _one(self, condition: ColumnElement[bool]) -> "Select[Payment]":
         return select(Payment).where(Payment.agency_id == self._agency_id, condition)
@@ -169,14 +167,3 @@ def _there(payment: Payment | None) -> Payment:
     if payment is None:
         raise NotFound("there is no such payment")
     return payment
-
-
-_RECEIVED = text("""
-    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
-      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
-      LEFT JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
-     WHERE p.agency_id = :agency AND p.account_id = :account
-       AND 'receivable' IN (p.credit, p.debit)
-       AND COALESCE(paid.kind, j.kind) = 'payment'
-       AND COALESCE(paid.occurred_at, j.occurred_at) >= :since
-""")

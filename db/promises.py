@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from db.account_changes import LockedAccount
 from db.keyset import Position, newest_first
 from db.models import Promise, SettlementOffer
+from db.received import received
 from db.store import Store
 from domain.errors import Conflict, NotFound
 
@@ -53,16 +54,9 @@ class PromiseStore(Store):
 
     async def received(self, promise: Promise, until: datetime) -> Decimal:
         """What was paid on the account since the promise was made and before ``until``, less reversals."""
-        found = await self._session.scalar(
-            _RECEIVED,
-            {
-                "agency": self._agency_id,
-                "account": promise.account_id,
-                "since": promise.made_at,
-                "until": until,
-            },
+        return await received(
+            self._session, self._agency_id, promise.account_id, promise.made_at, until=until
         )
-        return Decimal(found)
 
     async def page(self, account_id: UUID, position: Position | None, limit: int) -> Sequence[Promise]:
         """Promises of one account, newest first, keyed by ``(id,)``."""
@@ -170,17 +164,6 @@ class OfferStore(Store):
         ).all()
 
 
-_RECEIVED = text("""
-    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
-      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
-      LEFT JOIN journal reversed ON reversed.agency_id = :agency AND reversed.id = j.reverses_id
-     WHERE p.agency_id = :agency AND p.account_id = :account
-       AND 'receivable' IN (p.credit, p.debit)
-       AND COALESCE(reversed.kind, j.kind) = 'payment'
-       AND COALESCE(reversed.occurred_at, j.occurred_at) >= :since
-       AND COALESCE(reversed.occurred_at, j.occurred_at) < :until
-""")
-
 _GIVEN_BACK = text("""
     SELECT COALESCE(sum(CASE WHEN p.debit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
       FROM posting p
@@ -188,7 +171,8 @@ _GIVEN_BACK = text("""
       JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
       JOIN journal w ON w.agency_id = :agency AND w.id = :write_off
      WHERE p.agency_id = :agency AND p.account_id = :account AND 'receivable' IN (p.credit, p.debit)
-       AND paid.kind = 'payment' AND paid.occurred_at >= :since AND j.id > w.id
+       AND j.kind <> 'application' AND paid.kind IN ('payment', 'application')
+       AND paid.occurred_at >= :since AND j.id > w.id
 """)
 # Ids of journals are in the order in which they were made, under the account's lock; ``created_at`` is when
 # their transactions began.

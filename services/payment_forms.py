@@ -119,5 +119,29 @@ class RefundForm(Form):
     reason: Words | None = None
 
 
+class ApplyCreditForm(Form):
+    """Money that is owed back is put on a debt, as the debtor has directed (``reason`` says how).
+
+    ``to_account_id`` is that debt, an open account of the same debtor; the account itself unless it is given.
+    All that is owed back, as far as the debt reaches, unless an ``amount`` is given.
+    """
+
+    amount: PositiveMoney | None = None
+    to_account_id: UUID | None = None
+    reason: Words
+
+
+class HandBackForm(Form):
+    """Money that is owed back goes back to the debtor: all of it, unless an ``amount`` is given.
+
+    ``reference`` (a check's number, a receipt's) is needed for what came as a check or cash, and was handed
+    back by hand.
+    """
+
+    amount: PositiveMoney | None = None
+    reference: Line | None = None
+    reason: Words | None = None
+
+
 def _error(name: str, words: str) -> InitErrorDetails:
     return InitErrorDetails(type=PydanticCustomError("payment", words), loc=(name,), input=None)

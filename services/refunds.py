@@ -47,7 +47,7 @@ class RefundService:
             await visible_payment(tx, who, payment_id)
 
         async def effect(tx: "Transaction") -> Made:
-            made_now.append(await _promise(tx, payment_id, form))
+            made_now.append(await promise_refund(tx, payment_id, form))
             return Made(id=made_now[0][1].id)
 
         kept = await carry_out(self._database, who.tenant, command, effect, first=visible)
@@ -66,8 +66,10 @@ class RefundService:
         return Answer(status, shown.model_dump(mode="json"))
 
 
-async def _promise(tx: "Transaction", payment_id: UUID, form: RefundForm) -> "tuple[Payment, Refund]":
-    """Record a refund, pending, under the locks of the account and then of its payment."""
+async def promise_refund(tx: "Transaction", payment_id: UUID, form: RefundForm) -> "tuple[Payment, Refund]":
+    """Record a refund, pending, under the locks of the account and then of its payment. ``Conflict`` as
+    ``RefundService.refund``.
+    """
     await tx.account_changes.lock((await tx.payments.get(payment_id)).account_id)
     payment = await tx.payments.lock(payment_id)
     status = PaymentStatus(payment.status)

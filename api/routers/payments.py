@@ -10,7 +10,8 @@ from api.deps import Command, ReadsPayments, RefundsPayments, ServicesDep, Takes
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.payments import AccountQuery, StatusQuery
-from services.payment_forms import LinkForm, PaymentForm, RefundForm
+from services.credits import CreditApplied, CreditHandedBack
+from services.payment_forms import ApplyCreditForm, HandBackForm, LinkForm, PaymentForm, RefundForm
 from services.payment_views import PaymentDetail, PaymentSummary
 
 router = APIRouter(tags=["payments"])
@@ -78,6 +79,43 @@ async def refund_payment(
     409 with what is `left` for more than that, and where the provider does not pay it out.
     """
     return respond(await services.refunds.refund(who, command, payment_id, body or RefundForm()))
+
+
+@router.post(
+    "/accounts/{account_id}/credit-balance/apply", response_model=CreditApplied, responses=WRITE_ERRORS
+)
+async def apply_credit_balance(
+    account_id: UUID, body: ApplyCreditForm, who: RefundsPayments, command: Command, services: ServicesDep
+) -> JSONResponse:
+    """Put money that is owed back to the debtor (`credit_balance`, `unapplied`) on a debt of theirs.
+
+    409 with what is `left` for more than is owed back, and where that debt takes no payments or not as much.
+    """
+    return respond(await services.credits.apply(who, command, account_id, body))
+
+
+@router.post(
+    "/accounts/{account_id}/credit-balance/refund",
+    status_code=201,
+    response_model=CreditHandedBack,
+    responses={
+        **WRITE_ERRORS,
+        202: {"model": CreditHandedBack, "description": "a refund is not paid out yet"},
+    },
+)
+async def refund_credit_balance(
+    account_id: UUID,
+    who: RefundsPayments,
+    command: Command,
+    services: ServicesDep,
+    body: HandBackForm | None = None,
+) -> JSONResponse:
+    """Give money that is owed back to the debtor, by refunds of the payments that brought it.
+
+    What came as a check or cash is handed back by hand and recorded with its `reference`. 409 with what is
+    `left` for more than is owed back.
+    """
+    return respond(await services.credits.hand_back(who, command, account_id, body or HandBackForm()))
 
 
 @router.post(

@@ -124,6 +124,7 @@ MATRIX = {
     "PATCH /partners/{partner_id}": {"acme.admin"},
     "GET /partners/{partner_id}/rules": {"acme.admin", "acme.auditor"},
     "PUT /partners/{partner_id}/rules": {"acme.admin"},
+    "POST /partners/{partner_id}/messages": {"acme.admin"},
     "GET /schedules": {"acme.admin", "acme.auditor"},
     "POST /schedules/{schedule_id}/trigger": {"acme.admin"},
     "POST /schedules/{schedule_id}/pause": {"acme.admin"},
@@ -267,7 +268,8 @@ async def test_another_agency_s_things_are_not_there(world: Any, host_key: str) 
 
 
 async def test_lists_show_one_s_own_only(world: Any) -> None:
-    for path in ("/agencies", "/users", "/collectors", "/creditors", "/sftp-sources", "/debtors", "/partners"):
+    lists = ("/agencies", "/users", "/collectors", "/creditors", "/sftp-sources", "/debtors", "/partners")
+    for path in lists:
         mine = (await world.call("acme.admin", "GET", path)).json()["results"]
         theirs = (await world.call("rival.admin", "GET", path)).json()["results"]
         assert not {row["id"] for row in mine} & {row["id"] for row in theirs}, path
