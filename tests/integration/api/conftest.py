@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from json import dumps
 from typing import Any
 from uuid import UUID
@@ -88,11 +87,15 @@ async def _people(world: World) -> None:
         world.tokens[name] = pair.access
 
 
+def quick_hasher() -> PasswordHasher:
+    """Of cheap parameters, for the passwords of the people whom every module makes and logs in."""
+    return PasswordHasher(time_cost=1, memory_cost=64)
+
+
 @contextmanager
 def _quick_passwords() -> Iterator[None]:
-    """Cheap parameters for the passwords of the people whom every module makes and logs in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=64))
+        patch.setattr(passwords, "PasswordHasher", quick_hasher)
         yield
 
 
