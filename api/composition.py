@@ -43,6 +43,7 @@ from services.onboarding.partners import PartnerService
 from services.onboarding.sources import SourceService
 from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
+from services.partner_messages import PartnerMessageService
 from services.passwords import Passwords
 from services.payment_reconciliations import PaymentReconciliationService
 from services.payment_starts import PaymentStarter
@@ -79,6 +80,7 @@ class Services:
     creditors: CreditorService
     sources: SourceService
     partners: PartnerService
+    partner_messages: PartnerMessageService
     stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
@@ -143,6 +145,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         collectors=CollectorService(database),
         creditors=CreditorService(database),
         sources=SourceService(database),
+        partner_messages=PartnerMessageService(database),
         partners=PartnerService(database, schedules.ensure, plain_http=not settings.is_production),
         stripe_credentials=StripeCredentialsService(
             database, stripe, settings.public_url, (stripe_accounts.forget, webhooks.forget)

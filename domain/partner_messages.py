@@ -1,7 +1,6 @@
-"""What a partner says of an account in a message: judged alone, so that one bad message stops no other."""
+"""What a partner says in a message: each is judged alone, so that a bad one stops no other."""
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
@@ -16,11 +15,15 @@ from pydantic import (
 )
 
 from domain.money import Money
+from domain.statement_lines import PARTNER_STATUSES, StatedLine
 
-PARTNER_STATUSES = ("UNPAID", "PARTIAL", "PAID")
 MAX_REFERENCE_LENGTH = 100
+MAX_PAYER_LENGTH = 200
 CLOCKS_APART = timedelta(minutes=1)
 """How much a partner's clock may be ahead of ours."""
+
+ZONES_APART = timedelta(hours=14)
+"""How much earlier than in UTC a day begins where it begins first."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,25 +34,30 @@ def _status(value: object) -> object:
     raise ValueError(f"must be one of {', '.join(PARTNER_STATUSES)}")
 
 
-def _instant(value: object) -> object:
-    """Text only, for a number might be seconds or milliseconds; without an offset it is UTC."""
-    if isinstance(value, str) and "T" in value.upper().strip().replace(" ", "T"):
-        try:
+def _instant(value: object) -> datetime:
+    """Of text only, for a number might be seconds or milliseconds; without an offset it is UTC."""
+    try:
+        # A day alone does not say which of two messages of that day is the newer one.
+        if isinstance(value, str) and ":" in value:
             stated = datetime.fromisoformat(value.strip())
-        except ValueError:
-            stated = None
-        if stated is not None:
-            return stated if stated.tzinfo else stated.replace(tzinfo=UTC)
-    raise ValueError("must be an instant such as 2026-03-31T14:05:00Z")
+            stated = stated if stated.tzinfo else stated.replace(tzinfo=UTC)
+            if stated >= EARLIEST:
+                return stated.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be an instant since 1970 such as 2026-03-31T14:05:00Z")
 
 
-def _not_before_computers(value: datetime) -> datetime:
-    if value < EARLIEST:
-        raise ValueError("must not be before 1970")
-    return value
+def _day(value: object) -> date:
+    try:
+        if isinstance(value, str) and (day := date.fromisoformat(value.strip())) >= EARLIEST.date():
+            return day
+    except ValueError:
+        pass
+    raise ValueError("must be a day since 1970 such as 2026-03-31")
 
 
-def _readable(value: str) -> str:
+def _printable(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must not contain line breaks or control characters")
     return value
@@ -58,15 +66,21 @@ def _readable(value: str) -> str:
 Reference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REFERENCE_LENGTH),
-    AfterValidator(_readable),
+    AfterValidator(_printable),
 ]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PAYER_LENGTH),
+    AfterValidator(_printable),
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
-class PartnerMessage(BaseModel):
+class AccountMessage(BaseModel):
     """An account's balance and status as a partner has them, as of ``processed_at``.
 
-    The account is named by the reference that we sent, or by the debtor's id or reference, if they have one
-    account only. A negative ``balance`` is taken as it is stated: what it means is for the reconciliation.
+    The account is named by the reference that we sent, or by the debtor's id or reference. A negative
+    ``balance`` is taken as it is stated: what it means is for the reconciliation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -75,8 +89,8 @@ class PartnerMessage(BaseModel):
     debtor_id: Reference | None = None
     balance: Money
     status: Annotated[str, BeforeValidator(_status)]
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
-    processed_at: Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_not_before_computers)]
+    currency: Currency | None = None
+    processed_at: Annotated[AwareDatetime, BeforeValidator(_instant)]
 
     @model_validator(mode="after")
     def _names_an_account(self) -> Self:
@@ -84,38 +98,85 @@ class PartnerMessage(BaseModel):
             raise ValueError("must name the account by account_ref or debtor_id")
         return self
 
+    def line(self) -> StatedLine:
+        """As it is staged."""
+        return StatedLine(
+            account_ref=self.account_ref,
+            debtor_ref=self.debtor_id,
+            balance=self.balance,
+            status=self.status,
+            currency=self.currency,
+            processed_at=self.processed_at,
+        )
+
+
+class PaymentMessage(BaseModel):
+    """A payment as a bank has it: money in, or, below zero, out again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    payment_ref: Reference | None = None
+    account_ref: Reference | None = None
+    amount: Money
+    currency: Currency | None = None
+    paid_on: Annotated[date, BeforeValidator(_day)]
+    payer: Name | None = None
+
+    @model_validator(mode="after")
+    def _names_a_payment(self) -> Self:
+        if not self.amount:
+            raise ValueError("amount: must not be zero")
+        if self.payment_ref is None and self.account_ref is None and self.payer is None:
+            raise ValueError("must say what was paid, by payment_ref, account_ref or payer")
+        return self
+
+    def line(self) -> StatedLine:
+        """As it is staged."""
+        return StatedLine(**dict(self))
+
 
 class Judged(NamedTuple):
     """A message that can be taken, or what is wrong with it and in which field."""
 
-    message: PartnerMessage | None
+    line: StatedLine | None
     error: str | None = None
     field: str | None = None
 
 
-def judge(item: object, now: datetime) -> Judged:
-    """Read one message of a delivery that came in at ``now``; nothing is raised for a bad one."""
+def judge_account(item: object, now: datetime) -> Judged:
+    """Read a message about an account that came in at ``now``; nothing is raised for a bad one."""
     if not isinstance(item, dict):
         return Judged(None, "must be an object with account_ref or debtor_id, balance, status, processed_at")
     try:
-        message = PartnerMessage.model_validate(item)
+        message = AccountMessage.model_validate(item)
     except ValidationError as error:
         return _refused(error)
     if message.processed_at > now + CLOCKS_APART:
         return Judged(None, "must not be later than now", "processed_at")
-    return Judged(message)
+    return Judged(message.line())
+
+
+def judge_payment(item: object, now: datetime) -> Judged:
+    """Read a message about a payment that came in at ``now``; nothing is raised for a bad one."""
+    if not isinstance(item, dict):
+        return Judged(None, "must be an object with payment_ref, account_ref or payer, amount, paid_on")
+    try:
+        message = PaymentMessage.model_validate(item)
+    except ValidationError as error:
+        return _refused(error)
+    if message.paid_on > (now + ZONES_APART).date():
+        return Judged(None, "must not be later than today", "paid_on")
+    return Judged(message.line())
+
+
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such field",
+    "string_pattern_mismatch": "must be three capital letters such as USD",
+}
 
 
 def _refused(error: ValidationError) -> Judged:
     first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or None
     said = _IN_OUR_WORDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
-    return Judged(None, said, field)
-
-
-_IN_OUR_WORDS = {"missing": "is missing", "extra_forbidden": "there is no such field"}
-
-
-def amount_of(text: str) -> Decimal:
-    """A JSON number with decimals as the amount that it says: read as a float it would be another."""
-    return Decimal(text)
+    return Judged(None, said, ".".join(map(str, first["loc"])) or None)

@@ -1,19 +1,40 @@
 """Partners: who else keeps records of our accounts, what they say, and what they are sent."""
 
-from typing import Annotated
+import json
+from decimal import Decimal
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 
-from api.deps import Command, ManagesSettings, ReadsReconciliations, ServicesDep, respond
+from api.deps import Command, ManagesSettings, ReadsReconciliations, RunsReconciliations, ServicesDep, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from services.onboarding.partners import NewPartner, PartnerChange, PartnerView, RulesForm, RulesView
+from services.partner_messages import MOST_MESSAGES, MessagesTaken
 
 router = APIRouter(prefix="/partners", tags=["partners"])
 
 VersionQuery = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="by default the newest")]
+
+Messages = Annotated[
+    list[Any],
+    Body(
+        min_length=1,
+        max_length=MOST_MESSAGES,
+        examples=[
+            [
+                {
+                    "account_ref": "A-1001",
+                    "balance": "750.00",
+                    "status": "PARTIAL",
+                    "processed_at": "2026-03-31T14:05:00Z",
+                }
+            ]
+        ],
+    ),
+]
 
 
 @router.get("", responses=READ_ERRORS)
@@ -61,3 +82,23 @@ async def put_rules(
 ) -> JSONResponse:
     """Set the partner's rules as a new version; what is wrong or contradicts itself is told with its line."""
     return respond(await services.partners.put_rules(who, command, partner_id, body))
+
+
+@router.post("/{partner_id}/messages", response_model=MessagesTaken, responses=WRITE_ERRORS)
+async def take_messages(
+    partner_id: UUID,
+    body: Messages,
+    request: Request,
+    who: RunsReconciliations,
+    command: Command,
+    services: ServicesDep,
+) -> JSONResponse:
+    """Take in what the partner says: each message is judged alone, and what is accepted is on record.
+
+    An agency's message names an account by `account_ref` or `debtor_id` and says `balance`, `status`
+    (`UNPAID`, `PARTIAL`, `PAID`) and `processed_at`; a bank's says `amount` and `paid_on` of a payment, with
+    `payment_ref`, `account_ref` or `payer`. The same message again is a `duplicate` and changes nothing.
+    """
+    # Amounts that are JSON numbers are read again as what they say: as floats they would be others.
+    exact = json.loads(await request.body(), parse_float=Decimal)
+    return respond(await services.partner_messages.take(who, command, partner_id, exact))

@@ -6,11 +6,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from uuid import UUID
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, StringConstraints
 
 from db.commands import Answer
-from db.yaml_files import read_mapping
+from db.partner_rule_files import MAX_LENGTH, read_rules
 from domain.errors import Invalid, NotFound
 from domain.money import MAX_AMOUNT, Money
 from domain.partners import (
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from db.models import Partner
     from db.session import Database, Transaction
 
-MAX_RULES_LENGTH = 100_000
 MOST_HOURS = 24 * 365
 MOST_DAYS = 3650
 _SECRET = "signing_secret"  # noqa: S105 - the name of a field
@@ -162,7 +160,7 @@ class PartnerView(View):
 class RulesForm(Form):
     """A partner's rules for matching and resolving, as YAML."""
 
-    rules: Annotated[str, StringConstraints(min_length=1, max_length=MAX_RULES_LENGTH)]
+    rules: Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 
 
 class RulesView(View):
@@ -257,7 +255,7 @@ class PartnerService:
 
         async def effect(tx: "Transaction") -> RulesView:
             await tx.partners.get(partner_id)
-            _check_rules(form.rules)
+            read_rules(form.rules)
             rules, new = await tx.partners.add_rules(partner_id, form.rules)
             if new:
                 values = {"version": rules.version, "sha256": rules.sha256}
@@ -292,12 +290,6 @@ class PartnerService:
 
 def _plain(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-def _check_rules(text: str) -> None:
-    read_mapping(
-        text, "the rules", yaml.SafeLoader, refusal=Invalid, expected="must be a mapping of rules in YAML"
-    )
 
 
 async def _check_source(tx: "Transaction", source_id: UUID | None) -> None:
