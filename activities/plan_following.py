@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from activities.account_change import AccountChange
 from activities.plan_change import OPEN, PlanChange
-from activities.plan_ends import check_may_be_asked
-from activities.plan_fit import fit
+from activities.plan_ends import forbidden
+from activities.plan_fit import fit, owed
 from domain.payments import (
     NEVER_ASKED,
     UNFINISHED,
-    PaymentRefused,
     PaymentStatus,
 )
 from domain.plan_schedule import MOST_TRIES, last_day_of_grace, next_try_after
@@ -25,19 +24,17 @@ WENT_BACK = frozenset({P.REFUNDED, P.DISPUTED})
 async def is_still_wanted(account: AccountChange, payment: "Payment") -> bool:
     """Whether a plan's payment that the provider was not asked for yet is to be asked for, now.
 
-    Not once its plan has ended, or its account takes none; nor, by the plan's method, while it is paused.
+    Not once its plan has ended, its account takes none or owes less; nor, by the plan's method, while the
+    plan is paused.
     """
     if payment.instalment_id is None:
         return False
     plan = await account.tx.plans.of_instalment(payment.instalment_id)
-    instalments = await account.tx.plans.instalments(plan.id)
-    if plan.status not in ({"active"} if payment.off_session else OPEN):
+    change = await PlanChange.of(account, plan, datetime.now(UTC))
+    going_on = {"active"} if payment.off_session else OPEN
+    if plan.status not in going_on or change.under_way is None or change.under_way.payment_id != payment.id:
         return False
-    try:
-        await check_may_be_asked(account)
-    except PaymentRefused:
-        return False
-    return any(one.payment_id == payment.id and one.status == "collecting" for one in instalments)
+    return await forbidden(account) is None and payment.amount <= await owed(change)
 
 
 async def plan_follows(account: AccountChange, payment: "Payment") -> bool:

@@ -12,6 +12,7 @@ from activities.account_change import AccountChange
 from activities.messages import AgencyRef
 from domain.plan_schedule import Frequency
 from domain.tenancy import Tenant
+from sandbox.processes import until
 from services.plan_forms import PlanForm
 from services.plan_making import make_plan
 from tests.integration.accounts.desk import SCORERS
@@ -189,6 +190,26 @@ async def test_a_method_that_stripe_refuses_makes_no_plan_and_says_so_again(desk
     await desk.charged(account)
 
 
+@pytest.mark.parametrize("word", ["cancel", "pause"])
+async def test_what_waits_for_stripe_is_not_taken_after_a_word(desk: PlanDesk, word: str) -> None:
+    account = await desk.debt("300.00")
+    plan = await desk.charged(account, first_due=(today() + DAY).isoformat())
+    away = desk.till.breaks("unavailable", "/v1/payment_intents*", count=None)
+    plan = await desk.tell(plan, "pay-early", status=202)
+
+    async def asked_in_vain() -> bool:
+        return away.hits > 0
+
+    await until(asked_in_vain, within_s=10, what="Stripe to be asked")
+    await desk.tell(plan, word)
+    desk.till.stripe.faults.clear()
+    ended = await desk.till.ends({"id": plan["instalments"][0]["payment_id"]}, "failed")
+    assert ended["failure_code"] == "no_longer_taken"
+    status, left = ("cancelled", "cancelled") if word == "cancel" else ("paused", "scheduled")
+    await desk.stands(plan, status=status, instalments=[left] * 3)
+    assert await desk.till.charges(account) == []
+
+
 async def test_one_key_makes_one_plan_and_of_many_at_once_one_is_made(desk: PlanDesk) -> None:
     account = await desk.debt("300.00")
     one = key()
@@ -243,6 +264,8 @@ async def test_it_is_listed_shown_with_its_account_moved_paused_and_cancelled(de
     assert waits[0]["what"] == "instalment 1 of 3"
     assert waits[0]["at"] is not None
 
+    sooner = {"next_due": (today() + 2 * DAY).isoformat()}
+    assert (await desk.tell(plan, "change-date", sooner, status=422))["field"] == "agreed_on"
     moved = await desk.tell(plan, "change-date", {"next_due": (today() + 30 * DAY).isoformat()})
     assert moved["next_due"] == (today() + 30 * DAY).isoformat()
     assert moved["instalments"][2]["due_on"] == (today() + 58 * DAY).isoformat()
