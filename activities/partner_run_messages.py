@@ -4,6 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from activities.messages import Message
+from activities.partner_messages import MatchFigures
 
 ACTOR = "partner-reconciliation"
 
@@ -38,6 +39,21 @@ class PartnerRunRef(Message):
     over: bool = False
 
 
+class ClosedStatements(Message):
+    """What a run was given: statements, all their lines, and those of them that could not be read."""
+
+    statements: int
+    lines: int
+    problems: int
+
+
+class PartnerRunConclusion(Message):
+    """A run that has been matched, and what that came to."""
+
+    run: PartnerRunRef
+    figures: MatchFigures
+
+
 class FailedPartnerRun(Message):
     """A run that cannot go on, and why."""
 
@@ -47,7 +63,7 @@ class FailedPartnerRun(Message):
 
 
 class PartnerReconciliationSummary(Message):
-    """What a run came to: see ``db.models.PartnerReconciliationRun`` for what the figures count."""
+    """What a run came to; ``MatchFigures`` says what the figures count."""
 
     run_id: UUID
     status: str

@@ -25,6 +25,7 @@ from api.routers import (
     fairness,
     health,
     imports,
+    partner_reconciliations,
     partners,
     payment_inbox,
     payment_reconciliations,
@@ -74,6 +75,7 @@ _ROUTERS = (
     creditors,
     sources,
     stripe_credentials,
+    partner_reconciliations,
     partners,
 )
 _root = APIRouter(include_in_schema=False)

@@ -44,6 +44,7 @@ from services.onboarding.sources import SourceService
 from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.partner_messages import PartnerMessageService
+from services.partner_reconciliations import PartnerReconciliationService
 from services.passwords import Passwords
 from services.payment_reconciliations import PaymentReconciliationService
 from services.payment_starts import PaymentStarter
@@ -106,6 +107,7 @@ class Services:
     inbox: InboxService
     inbox_dispatcher: InboxDispatcher
     payment_reconciliations: PaymentReconciliationService
+    partner_reconciliations: PartnerReconciliationService
     fingerprint_key: bytes
 
     async def close(self) -> None:
@@ -187,6 +189,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         inbox=InboxService(database, stripe_accounts, start_event),
         inbox_dispatcher=dispatcher,
         payment_reconciliations=PaymentReconciliationService(database, client, web_ui),
+        partner_reconciliations=PartnerReconciliationService(database, client, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 

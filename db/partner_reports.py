@@ -48,9 +48,9 @@ class PartnerReportStore(Store):
         were matched, and the statements that it closed. Amounts are texts with two decimals."""
         values = {"agency": self._agency_id, "partner": run.partner_id, "run": run.id}
         return {
-            "opened": await self._objects(_OPENED, values),
-            "resolved": await self._objects(_RESOLVED, values),
-            "open": await self._objects(_OPEN, values),
+            "opened_by": await self._objects(_OPENED, values),
+            "resolved_by": await self._objects(_RESOLVED, values),
+            "open_by": await self._objects(_OPEN, values),
             "matched_by": await self._objects(_MATCHED_BY, values),
             "statements": await self._objects(_STATEMENTS, values),
         }

@@ -111,21 +111,22 @@ class PartnerRunStore(Store):
             await self.going(run_id)
 
     async def complete(self, run_id: UUID, *, report: Mapping[str, Any], **counted: int) -> Run:
-        """End a run with its figures; ``counted``: ``matched``, ``breaks``, ``resolved``, ``cured``."""
+        """End a run with its report and what it has ``counted``, by column."""
         await self.note(
             run_id, status="completed", step=None, report=dict(report), completed_at=func.now(), **counted
         )
         return await self.get(run_id)
 
-    async def fail(self, run_id: UUID, reason: str) -> Run | None:
-        """End a run that cannot go on, so that the partner's next one may begin; None without such a run."""
-        await self._session.execute(
+    async def fail(self, run_id: UUID, reason: str) -> bool:
+        """End a run that cannot go on, so that the partner's next one may begin; whether it was going."""
+        ended = await self._session.scalar(
             update(Run)
             .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status.in_(_GOING))
             .values(status="failed", reason=reason, completed_at=func.now())
+            .returning(Run.id)
             .execution_options(synchronize_session=False)
         )
-        return await self._find(run_id)
+        return ended is not None
 
     async def get(self, run_id: UUID) -> Run:
         """One run. ``NotFound``."""
@@ -152,11 +153,9 @@ class PartnerRunStore(Store):
             await self._session.scalars(newest_first(query, (Run.created_at, Run.id), position, limit))
         ).all()
 
-    async def partners(self, partner_id: UUID | None = None) -> Sequence[Partner]:
-        """The agency's partners, or one of them: whose reconciliations are due at which time of day."""
+    async def partners(self) -> Sequence[Partner]:
+        """All partners of the agency: whose reconciliations are due at which time of day."""
         query = select(Partner).where(Partner.agency_id == self._agency_id).order_by(Partner.id)
-        if partner_id is not None:
-            query = query.where(Partner.id == partner_id)
         return (await self._session.scalars(query)).all()
 
     async def _give_up(self, partner_id: UUID, run_id: UUID) -> None:

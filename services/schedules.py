@@ -1,7 +1,7 @@
-"""The Temporal schedules of an agency: kept as declared, looked at, triggered and paused."""
+"""The Temporal schedules of an agency and its partners: kept as declared, looked at, triggered and paused."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -28,22 +28,31 @@ from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import Conflict, NotFound
+from domain.tenancy import Tenant
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form, View, readable
 from services.web_ui import WebUi
 from workflows import attributes
-from workflows.schedules import Daily, DeclaredSchedule, Every, declared
+from workflows.schedules import (
+    Daily,
+    DeclaredSchedule,
+    Every,
+    declared,
+    declared_for_partner,
+    partner_schedule_id,
+)
 
 if TYPE_CHECKING:
     from db.commands import Answer
-    from db.models import Agency
+    from db.models import Agency, Partner
     from db.session import Database, Transaction
 
 PATIENCE = timedelta(seconds=5)
 """How long Temporal may take to answer."""
 
 SHOWN_RUNS = 5
+ACTOR = "schedules"
 
 
 class PauseForm(Form):
@@ -93,10 +102,21 @@ class ScheduleService:
         They are there while the agency is active. What is paused stays paused, with its note. Raises
         ``RPCError`` while Temporal does not answer.
         """
-        async with self._database.platform() as tx:
+        async with self._database.transaction(Tenant.system(agency_id, ACTOR)) as tx:
             agency = await tx.agencies.get(agency_id)
-        change = self._apply if agency.active else self._remove
-        await asyncio.gather(*(change(schedule) for schedule in self._declared(agency)))
+            partners = await tx.partner_runs.partners()
+        every = self._of_agency(agency)
+        await asyncio.gather(
+            *(self._apply(wanted) if agency.active else self._remove(wanted.id) for wanted in every),
+            *(self._fit(agency, partner) for partner in partners),
+        )
+
+    async def _fit(self, agency: "Agency", partner: "Partner") -> None:
+        wanted = _of_partner(agency, partner)
+        if wanted is None or not agency.active:
+            await self._remove(partner_schedule_id(partner.id))
+        else:
+            await self._apply(wanted)
 
     async def _apply(self, wanted: DeclaredSchedule) -> None:
         schedule = _schedule(wanted)
@@ -115,9 +135,9 @@ class ScheduleService:
 
             await self._client.get_schedule_handle(wanted.id).update(keep_state, rpc_timeout=PATIENCE)
 
-    async def _remove(self, wanted: DeclaredSchedule) -> None:
+    async def _remove(self, schedule_id: str) -> None:
         try:
-            await self._client.get_schedule_handle(wanted.id).delete(rpc_timeout=PATIENCE)
+            await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=PATIENCE)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -125,8 +145,8 @@ class ScheduleService:
     async def list(self, who: Principal) -> list[ScheduleView]:
         """The schedules of the principal's agency that are there."""
         require(who, Right.READ_SCHEDULES)
-        async with self._database.platform() as tx:
-            wanted = self._declared(await tx.agencies.get(who.tenant.agency_id))
+        async with self._database.transaction(who.tenant) as tx:
+            wanted = await self._declared(tx, who.tenant.agency_id)
         found = await asyncio.gather(*(self._describe(schedule.id) for schedule in wanted))
         return [
             self._view(schedule, description)
@@ -179,8 +199,7 @@ class ScheduleService:
         require(who, Right.MANAGE_SCHEDULES)
 
         async def effect(tx: "Transaction") -> ScheduleView:
-            agency = await tx.agencies.get(who.tenant.agency_id)
-            own = {schedule.id: schedule for schedule in self._declared(agency)}
+            own = {schedule.id: schedule for schedule in await self._declared(tx, who.tenant.agency_id)}
             description = await self._describe(schedule_id) if schedule_id in own else None
             if description is None:
                 raise NotFound("there is no such schedule")
@@ -191,7 +210,12 @@ class ScheduleService:
 
         return await carry_out(self._database, who.tenant, command, effect, status=status)
 
-    def _declared(self, agency: "Agency") -> tuple[DeclaredSchedule, ...]:
+    async def _declared(self, tx: "Transaction", agency_id: UUID) -> Sequence[DeclaredSchedule]:
+        agency = await tx.agencies.get(agency_id)
+        of_partners = [_of_partner(agency, partner) for partner in await tx.partner_runs.partners()]
+        return [*self._of_agency(agency), *(found for found in of_partners if found is not None)]
+
+    def _of_agency(self, agency: "Agency") -> tuple[DeclaredSchedule, ...]:
         return declared(agency.id, time_zone=agency.time_zone, poll_every=self._poll_every)
 
     async def _describe(self, schedule_id: str) -> ScheduleDescription | None:
@@ -234,6 +258,13 @@ class ScheduleService:
             started_at=started_at,
             web_ui_url=self._web_ui.workflow(run.workflow_id, run.first_execution_run_id),
         )
+
+
+def _of_partner(agency: "Agency", partner: "Partner") -> DeclaredSchedule | None:
+    """The schedule that a partner has; None while it is not active or has no time of day."""
+    if not partner.active or partner.reconcile_at is None:
+        return None
+    return declared_for_partner(agency.id, partner.id, partner.reconcile_at, agency.time_zone)
 
 
 def _schedule(wanted: DeclaredSchedule) -> Schedule:

@@ -20,6 +20,7 @@ from activities.assignment import AssignmentActivities
 from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
+from activities.partner_runs import PartnerRunActivities
 from activities.payment_books import PaymentBooks
 from activities.payment_reconciliation import ReconciliationActivities
 from activities.payment_sweep import PaymentSweepActivities
@@ -54,6 +55,7 @@ from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
+from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.payments import PaymentProcess, RefundProcess
 from workflows.plans import PaymentPlan
@@ -98,6 +100,7 @@ WORKFLOWS: Sequence[type] = (
     InboxEvent,
     PaymentSweep,
     PaymentReconciliation,
+    PartnerReconciliation,
 )
 
 
@@ -172,6 +175,7 @@ def activities_of(
             *_methods(assignment),
             *_methods(sweep),
             *_methods(reconciliation),
+            *_methods(PartnerRunActivities(db)),
         ],
     }
 

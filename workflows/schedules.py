@@ -6,12 +6,14 @@ from uuid import UUID
 
 from activities.assignment import AssignmentRequest
 from activities.messages import AgencyRef
+from activities.partner_run_messages import PartnerReconciliationRequest
 from activities.reconciliation_messages import ReconciliationRequest, SweepRequest
 from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.notices import NoticeDelivery
+from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.portfolio import PortfolioPoll
 from workflows.scoring import PortfolioScoring
@@ -50,6 +52,9 @@ of the night."""
 ASSIGNMENT_CATCH_UP = timedelta(hours=12)
 """A morning that Temporal missed is made up for while people still work that day."""
 
+PARTNER_CATCH_UP = timedelta(hours=12)
+"""A partner's time of day that Temporal missed is made up for while its statement is still of that day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Every:
@@ -80,7 +85,14 @@ class DeclaredSchedule:
     id: str
     workflow: str
     workflow_id: str
-    argument: AgencyRef | ScoringRequest | AssignmentRequest | SweepRequest | ReconciliationRequest
+    argument: (
+        AgencyRef
+        | ScoringRequest
+        | AssignmentRequest
+        | SweepRequest
+        | ReconciliationRequest
+        | PartnerReconciliationRequest
+    )
     timing: Every | Daily
     task_queue: str
     summary: str
@@ -122,8 +134,13 @@ def assignment_schedule_id(agency_id: UUID) -> str:
     return f"auto-assignment/{agency_id}"
 
 
+def partner_schedule_id(partner_id: UUID) -> str:
+    """The schedule that compares a partner's records with ours each day."""
+    return f"partner-reconciliation/{partner_id}"
+
+
 def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
-    """The ids of all schedules of an agency."""
+    """The ids of all schedules that every agency has."""
     return (
         poll_schedule_id(agency_id),
         sweep_schedule_id(agency_id),
@@ -205,4 +222,18 @@ def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple
             summary="assignment of accounts to collectors",
             catch_up=ASSIGNMENT_CATCH_UP,
         ),
+    )
+
+
+def declared_for_partner(agency_id: UUID, partner_id: UUID, at: time, time_zone: str) -> DeclaredSchedule:
+    """The schedule of an active partner whose records are compared each day ``at`` a time of day."""
+    return DeclaredSchedule(
+        id=partner_schedule_id(partner_id),
+        workflow=PartnerReconciliation.__name__,
+        workflow_id=queues.daily_partner_reconciliation_workflow_id(partner_id),
+        argument=PartnerReconciliationRequest(agency_id=agency_id, partner_id=partner_id),
+        timing=Daily(at, time_zone),
+        task_queue=queues.LIFECYCLE,
+        summary="reconciliation with a partner",
+        catch_up=PARTNER_CATCH_UP,
     )

@@ -112,10 +112,10 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
 ) -> None:
     schedule_id = poll_schedule_id(agency)
     handle = temporal_client.get_schedule_handle(schedule_id)
-    await handle.pause(note="creditor moves house")
 
-    # The server takes a change at once and carries it out a little later.
+    # The server takes a change at once and carries it out a little later, over one that came in meanwhile.
     async def paused() -> bool:
+        await handle.pause(note="creditor moves house")
         return (await described(temporal_client, schedule_id)).state.paused
 
     await until(paused, within_s=20, what="the schedule to be paused")

@@ -1,0 +1,134 @@
+"""The frame of a reconciliation with a partner: its row is opened, counted in, and ended."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+import structlog
+from temporalio import activity
+
+from activities.heartbeats import heartbeating
+from activities.partner_run_messages import (
+    ACTOR,
+    ClosedStatements,
+    FailedPartnerRun,
+    PartnerReconciliationRequest,
+    PartnerReconciliationSummary,
+    PartnerRunConclusion,
+    PartnerRunRef,
+)
+from domain.errors import Conflict
+from domain.tenancy import Tenant
+
+if TYPE_CHECKING:
+    from db.models import PartnerReconciliationRun
+    from db.session import Database
+
+_RUN_IDS = UUID("f7b1a9c2-6f0e-5d1c-9a5e-3a1b7a0d5e21")
+
+_log = structlog.stdlib.get_logger("partner-reconciliation")
+
+
+class PartnerNotActive(Conflict):
+    """Nothing is exchanged with a partner that is not active."""
+
+    type = "partner-not-active"
+    title = "The partner is not active"
+
+
+class PartnerRunActivities:
+    """The first and the last steps of ``PartnerReconciliation``."""
+
+    def __init__(self, db: "Database") -> None:
+        self._db = db
+
+    @activity.defn(name="reconciliation.begin")
+    async def begin(self, request: PartnerReconciliationRequest) -> PartnerRunRef | None:
+        """Make the run, or find it, and set it to work by the partner's newest rules.
+
+        None for a scheduled one while another is going or the partner is not active: tomorrow is another
+        day. One that was asked for raises ``PartnerReconciliationGoing`` or ``PartnerNotActive``.
+        """
+        # The same for every attempt of this step, so that a repeated one finds what it has made.
+        run_id = request.run_id or uuid5(_RUN_IDS, str(activity.info().workflow_run_id))
+        try:
+            async with self._db.transaction(Tenant.system(request.agency_id, request.requested_by)) as tx:
+                partner = await tx.partners.get(request.partner_id)
+                if not partner.active:
+                    raise PartnerNotActive("the partner is not active; nothing is compared with it")
+                await tx.partner_runs.open(
+                    run_id,
+                    request.partner_id,
+                    origin=request.origin,
+                    requested_by=request.requested_by,
+                    scope=request.scope,
+                    dry_run=request.dry_run,
+                )
+                run = await tx.partner_runs.begin(run_id)
+        except Conflict as error:
+            if request.origin == "manual":
+                raise
+            _log.info("left out", partner_id=str(request.partner_id), reason=error.type)
+            return None
+        return PartnerRunRef(
+            agency_id=request.agency_id,
+            partner_id=run.partner_id,
+            run_id=run.id,
+            scope="messages" if run.scope == "messages" else "full",
+            dry_run=run.dry_run,
+            over=run.status != "running",
+        )
+
+    @activity.defn(name="reconciliation.close")
+    async def close(self, ref: PartnerRunRef) -> ClosedStatements:
+        """Give the run what was staged of the partner: every message acknowledged until now, and the files
+        where it takes them. A dry run is told what there is, and takes nothing."""
+        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            await tx.partner_runs.going(ref.run_id, lock=True)
+            closed = await tx.statements.close_for(ref.run_id, ref.scope, dry_run=ref.dry_run)
+            await tx.partner_runs.note(
+                ref.run_id, step="matching", lines=closed.lines, problems=closed.problems
+            )
+        return ClosedStatements(
+            statements=len(closed.statement_ids), lines=closed.lines, problems=closed.problems
+        )
+
+    @activity.defn(name="reconciliation.conclude")
+    async def conclude(self, concluded: PartnerRunConclusion) -> PartnerReconciliationSummary:
+        """Write the report of a run and end it; one that has ended stays as it is."""
+        ref, figures = concluded.run, concluded.figures
+        async with heartbeating(), self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+            run = await tx.partner_runs.get(ref.run_id)
+            if run.status == "running":
+                report = await tx.partner_reports.figures(run)
+                run = await tx.partner_runs.complete(
+                    run.id,
+                    report={**figures.report, "older": figures.older, "opened": figures.opened, **report},
+                    lines=figures.lines,
+                    problems=figures.problems,
+                    matched=figures.matched,
+                    breaks=figures.breaks,
+                    resolved=figures.resolved,
+                    cured=figures.cured,
+                )
+            return summary_of(run)
+
+    @activity.defn(name="reconciliation.fail")
+    async def fail(self, failed: FailedPartnerRun) -> None:
+        """End a run that cannot go on, so that the partner's next one may begin, with its statements."""
+        async with self._db.transaction(Tenant.system(failed.agency_id, ACTOR)) as tx:
+            if await tx.partner_runs.fail(failed.run_id, failed.reason):
+                await tx.statements.reopen(failed.run_id)
+
+
+def summary_of(run: "PartnerReconciliationRun") -> PartnerReconciliationSummary:
+    """What a run came to, as its workflow answers it."""
+    return PartnerReconciliationSummary(
+        run_id=run.id,
+        status=run.status,
+        lines=run.lines,
+        problems=run.problems,
+        matched=run.matched,
+        breaks=run.breaks,
+        resolved=run.resolved,
+        cured=run.cured,
+    )
