@@ -87,6 +87,7 @@ def may(right: Right, *, agency: bool = True) -> Any:
 
 
 ManagesAgencies = Annotated[Principal, may(Right.MANAGE_AGENCIES, agency=False)]
+ChangesAgencies = Annotated[Principal, may(Right.MANAGE_SETTINGS, agency=False)]
 ReadsAgencies = Annotated[Principal, may(Right.READ_SETTINGS, agency=False)]
 ReadsSettings = Annotated[Principal, may(Right.READ_SETTINGS)]
 ManagesSettings = Annotated[Principal, may(Right.MANAGE_SETTINGS)]

@@ -1,4 +1,4 @@
-"""Agencies: made and changed by the platform, seen by themselves."""
+"""Agencies: made and changed by the platform, seen by themselves, who set what they take and settle for."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.deps import Command, ManagesAgencies, ReadsAgencies, ServicesDep, respond
+from api.deps import ChangesAgencies, Command, ManagesAgencies, ReadsAgencies, ServicesDep, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from services.onboarding.agencies import AgencyChange, AgencyView, NewAgency
@@ -37,9 +37,13 @@ async def get_agency(agency_id: UUID, who: ReadsAgencies, services: ServicesDep)
 
 @router.patch("/{agency_id}", response_model=AgencyView, responses=WRITE_ERRORS)
 async def change_agency(
-    agency_id: UUID, body: AgencyChange, who: ManagesAgencies, command: Command, services: ServicesDep
+    agency_id: UUID, body: AgencyChange, who: ChangesAgencies, command: Command, services: ServicesDep
 ) -> JSONResponse:
-    """Change an agency; an inactive one lets nobody in and is worked no more."""
+    """Change an agency; an inactive one lets nobody in and is worked no more.
+
+    An agency's administrators may change `overpayments` and `least_settlement_percent` of their own, else
+    403 with the `fields` that only the platform changes.
+    """
     return respond(await services.agencies.change(who, command, agency_id, body))
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from db.commands import Answer
-from domain.errors import Invalid, NotFound
+from domain.errors import Forbidden, Invalid, NotFound
 from domain.money import Money
 from domain.tenancy import Role, Tenant
+from services.access import Principal, Right
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, Slug, TimeZone, View
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from db.keyset import Position
     from db.models import Agency
     from db.session import Database, Transaction
-    from services.access import Principal
 
 EnsureSchedules = Callable[[UUID], Awaitable[None]]
 """Makes an agency's Temporal schedules fit its row: there while it is active. Safe to repeat."""
@@ -30,6 +30,9 @@ ScoreAll = Callable[[UUID, str], Awaitable[None]]
 
 _SCORED_BY = frozenset({"scorecard", "high_priority_threshold"})
 _MOVES_DEADLINES = frozenset({"time_zone", "rule_set"})
+
+OWN_TERMS = frozenset({"overpayments", "least_settlement_percent"})
+"""What an agency decides of itself; everything else of it is the platform's."""
 
 MAX_LIFECYCLE_CAPACITY = 1_000_000
 _IDS = uuid.UUID("6d8f6b62-5f0b-5b7e-9f0e-6a2a4f8f7c31")
@@ -116,7 +119,7 @@ class AgencyService:
         self._score_all = score_all
         self._known = {"scorecard": tuple(scorecards), "rule_set": tuple(rule_sets)}
 
-    async def create(self, principal: "Principal", command: CommandKey, form: NewAgency) -> Answer:
+    async def create(self, principal: Principal, command: CommandKey, form: NewAgency) -> Answer:
         """Make an agency with its default creditor, then its schedules.
 
         Sent again with the same key after ``Unavailable``, it makes the schedules that are missing.
@@ -140,14 +143,16 @@ class AgencyService:
         return answer
 
     async def change(
-        self, principal: "Principal", command: CommandKey, agency_id: UUID, form: AgencyChange
+        self, principal: Principal, command: CommandKey, agency_id: UUID, form: AgencyChange
     ) -> Answer:
         """Change an agency. A deactivated one lets nobody in and is worked no more.
 
         What its accounts are scored by is changed for all of them: they are scored anew at once. What moves
         deadlines is told to the lifecycles of all worked accounts. Sent again with the same key after
-        ``Unavailable``, it sees to the schedules and the scores again.
+        ``Unavailable``, it sees to the schedules and the scores again. An agency's administrators change
+        its ``OWN_TERMS`` alone: ``Forbidden`` with the other ``fields``, ``NotFound`` for another agency.
         """
+        _check_theirs(principal, agency_id, form)
         self._check_names(form)
 
         async def effect(tx: "Transaction") -> AgencyView:
@@ -164,16 +169,14 @@ class AgencyService:
             await self._score_all(agency_id, principal.username)
         return answer
 
-    async def get(self, principal: "Principal", agency_id: UUID) -> AgencyView:
+    async def get(self, principal: Principal, agency_id: UUID) -> AgencyView:
         """One agency; ``NotFound`` when it is not the principal's to see."""
         if principal.role is not Role.PLATFORM_ADMIN and principal.agency_id != agency_id:
             raise NotFound("there is no such agency")
         async with self._database.platform() as tx:
             return AgencyView.model_validate(await tx.agencies.get(agency_id))
 
-    async def page(
-        self, principal: "Principal", position: "Position | None", limit: int
-    ) -> "Sequence[Agency]":
+    async def page(self, principal: Principal, position: "Position | None", limit: int) -> "Sequence[Agency]":
         """The agencies that the principal may see, newest first; all of them for the platform."""
         async with self._database.platform() as tx:
             return await tx.agencies.page(position=position, limit=limit, only=principal.own_agency_id)
@@ -185,3 +188,12 @@ class AgencyService:
                 raise Invalid(
                     f"there is no such {field.replace('_', ' ')}; known are {', '.join(known)}", field=field
                 )
+
+
+def _check_theirs(principal: Principal, agency_id: UUID, form: AgencyChange) -> None:
+    if principal.may(Right.MANAGE_AGENCIES):
+        return
+    if principal.agency_id != agency_id:
+        raise NotFound("there is no such agency")
+    if beyond := sorted(form.given().keys() - OWN_TERMS):
+        raise Forbidden(f"only the platform changes {', '.join(beyond)} of an agency", fields=beyond)

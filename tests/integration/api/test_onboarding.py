@@ -144,6 +144,18 @@ async def test_what_an_agency_takes_and_settles_for_is_its_own(world: Any) -> No
     shown = await _ok(world, "platform", "PATCH", f"/agencies/{made['id']}", changed)
     assert {name: shown[name] for name in changed} == changed
 
+    own = f"/agencies/{world.agencies['rival']}"
+    theirs = await _ok(world, "rival.admin", "PATCH", own, changed)
+    assert {name: theirs[name] for name in changed} == changed
+    record = (await _records(world, "agency", str(world.agencies["rival"]), "rival"))[-1]
+    assert (record.actor, record.new) == ("rival.admin", changed)
+    more = await world.call("rival.admin", "PATCH", own, {**changed, "name": "Rival & Sons"})
+    assert (more.status_code, more.json()["fields"]) == (403, ["name"])
+    stranger = await world.call("rival.admin", "PATCH", f"/agencies/{made['id']}", changed)
+    assert stranger.status_code == 404
+    as_was = {"overpayments": "refuse", "least_settlement_percent": 60}
+    await _ok(world, "rival.admin", "PATCH", own, as_was)
+
 
 async def test_an_agency_scores_by_any_scorer_with_its_own_threshold_or_the_scorer_s(world: Any) -> None:
     path = f"/agencies/{world.agencies['rival']}"
