@@ -102,11 +102,10 @@ async def _judge(change: PlanChange, instalment: "PlanInstalment") -> None:
         return
     day = judging_day(change.now, change.zone)
     await change.tx.plans.change_instalment(instalment, judged_on=day)
-    words = (
-        f"Instalment {instalment.number} of {len(change.instalments)} was not paid within its days of grace"
-    )
+    grace = _grace(instalment)
+    words = f"Instalment {instalment.number} of {len(change.instalments)} was not paid by {grace}"
     await change.event(
-        f"{words}; the plan is broken unless what came by {_grace(instalment)} is entered by the end of {day}",
+        f"{words}: unless what came by then is entered by the end of {day} the plan is broken",
         instalment=instalment.number,
     )
 
