@@ -72,12 +72,16 @@ class PartnerRules(Base):
 
 
 class PartnerSyncRun(Base):
-    """One sending of high-priority accounts to a partner; ``delivered`` counts those in delivered batches."""
+    """One sending of high-priority accounts to a partner; ``delivered`` counts those in delivered batches.
+
+    ``delivery``: how it goes, decided with what is in it.
+    """
 
     __tablename__ = "partner_sync"
     __table_args__ = (
         same_agency("partner_id", "partner"),
         UniqueConstraint("partner_id", "scoring_run_id"),
+        CheckConstraint("delivery IN ('sftp', 'https')", "delivery"),
         CheckConstraint("origin IN ('manual', 'scoring')", "origin"),
         CheckConstraint("status IN ('pending', 'running', 'completed', 'failed')", "status"),
         Index(None, "agency_id", "id"),
@@ -89,6 +93,7 @@ class PartnerSyncRun(Base):
     scoring_run_id: Mapped[UUID | None]
     origin: Mapped[str]
     requested_by: Mapped[str]
+    delivery: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="pending")
     total: Mapped[int] = mapped_column(server_default=text("0"))
     delivered: Mapped[int] = mapped_column(server_default=text("0"))
@@ -278,7 +283,7 @@ class PartnerAccount(Base):
     """An account that was sent to a partner or ever named by it, and the newest that the partner said of it.
 
     Written by the hundred thousand, so without a foreign key to the account: what finds them is one statement
-    that reads both.
+    that reads both. ``sent_at``: when its delivery was confirmed; ``sent_as_of``: as of when it was as sent.
     """
 
     __tablename__ = "partner_account"
@@ -289,6 +294,7 @@ class PartnerAccount(Base):
     agency_id: Mapped[UUID]
     reference: Mapped[str | None]
     sent_at: Mapped[Instant | None]
+    sent_as_of: Mapped[Instant | None]
     balance: Mapped[Amount | None]
     status: Mapped[str | None]
     currency: Mapped[str | None]

@@ -83,6 +83,7 @@ CREATE TABLE partner_sync (
     scoring_run_id UUID,
     origin TEXT NOT NULL,
     requested_by TEXT NOT NULL,
+    delivery TEXT,
     status TEXT DEFAULT 'pending' NOT NULL,
     total INTEGER DEFAULT 0 NOT NULL,
     delivered INTEGER DEFAULT 0 NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE partner_sync (
     CONSTRAINT fk_partner_sync_agency_id_partner_id_partner
         FOREIGN KEY (agency_id, partner_id) REFERENCES partner (agency_id, id),
     CONSTRAINT uq_partner_sync_partner_id_scoring_run_id UNIQUE (partner_id, scoring_run_id),
+    CONSTRAINT ck_partner_sync_delivery CHECK (delivery IN ('sftp', 'https')),
     CONSTRAINT ck_partner_sync_origin CHECK (origin IN ('manual', 'scoring')),
     CONSTRAINT ck_partner_sync_status CHECK (status IN ('pending', 'running', 'completed', 'failed'))
 );
@@ -237,6 +239,7 @@ CREATE TABLE partner_account (
     agency_id UUID NOT NULL,
     reference TEXT,
     sent_at TIMESTAMP WITH TIME ZONE,
+    sent_as_of TIMESTAMP WITH TIME ZONE,
     balance NUMERIC(14, 2),
     status TEXT,
     currency TEXT,
