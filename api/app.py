@@ -17,6 +17,7 @@ from api.routers import (
     agencies,
     assignments,
     auth,
+    breaks,
     collectors,
     compliance,
     contacts,
@@ -76,6 +77,7 @@ _ROUTERS = (
     sources,
     stripe_credentials,
     partner_reconciliations,
+    breaks,
     partners,
 )
 _root = APIRouter(include_in_schema=False)

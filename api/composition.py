@@ -22,6 +22,8 @@ from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.assignment import AssignmentService
 from services.authentication import AuthenticationService
+from services.break_starts import BreakCaseStarter
+from services.breaks import BreakService
 from services.compliance import ComplianceService, Judge
 from services.contacts import ContactService
 from services.credits import CreditService
@@ -108,6 +110,7 @@ class Services:
     inbox_dispatcher: InboxDispatcher
     payment_reconciliations: PaymentReconciliationService
     partner_reconciliations: PartnerReconciliationService
+    breaks: BreakService
     fingerprint_key: bytes
 
     async def close(self) -> None:
@@ -190,6 +193,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         inbox_dispatcher=dispatcher,
         payment_reconciliations=PaymentReconciliationService(database, client, web_ui),
         partner_reconciliations=PartnerReconciliationService(database, client, web_ui),
+        breaks=BreakService(database, scorecards, BreakCaseStarter(client), signaller.tell, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
 

@@ -109,6 +109,7 @@ ReadsAssignments = Annotated[Principal, may(Right.READ_ASSIGNMENTS)]
 RunsAssignments = Annotated[Principal, may(Right.RUN_ASSIGNMENTS)]
 ReadsReconciliations = Annotated[Principal, may(Right.READ_RECONCILIATIONS)]
 RunsReconciliations = Annotated[Principal, may(Right.RUN_RECONCILIATIONS)]
+ResolvesBreaks = Annotated[Principal, may(Right.RESOLVE_BREAKS)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
 

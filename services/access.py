@@ -41,6 +41,7 @@ class Right(StrEnum):
     RUN_ASSIGNMENTS = auto()
     READ_RECONCILIATIONS = auto()
     RUN_RECONCILIATIONS = auto()
+    RESOLVE_BREAKS = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
 
@@ -71,6 +72,7 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.RUN_SCORING,
     Right.RUN_ASSIGNMENTS,
     Right.RUN_RECONCILIATIONS,
+    Right.RESOLVE_BREAKS,
     Right.MANAGE_SCHEDULES,
 }
 

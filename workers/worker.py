@@ -17,9 +17,11 @@ from activities.account_commands import AccountCommands
 from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
 from activities.assignment import AssignmentActivities
+from activities.break_cases import BreakCaseActivities
 from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
+from activities.partner_post import PartnerPost
 from activities.partner_runs import PartnerRunActivities
 from activities.payment_books import PaymentBooks
 from activities.payment_reconciliation import ReconciliationActivities
@@ -43,6 +45,7 @@ from db.scorecard_files import load_scorers
 from domain.errors import Invalid
 from gateways.sftp import SftpGateway
 from gateways.stripe import StripeGateway
+from services.break_starts import BreakCaseStarter
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.notices import Signaller
 from services.payment_starts import PaymentStarter
@@ -53,6 +56,7 @@ from workflows import queues
 from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
+from workflows.break_case import BreakCase
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
 from workflows.partner_reconciliation import PartnerReconciliation
@@ -100,6 +104,7 @@ WORKFLOWS: Sequence[type] = (
     InboxEvent,
     PaymentSweep,
     PaymentReconciliation,
+    BreakCase,
     PartnerReconciliation,
 )
 
@@ -157,6 +162,8 @@ def activities_of(
     starter = PaymentStarter(client)
     sweep = PaymentSweepActivities(db, starter.start, starter.start_refund, InboxStarter(client).start)
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
+    case_starter = BreakCaseStarter(client)
+    cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, PartnerPost(sources).send)
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
@@ -166,6 +173,7 @@ def activities_of(
             *_methods(books),
             *_methods(plans),
             *_methods(inbox),
+            *_methods(cases),
         ],
         queues.MONEY: [*_methods(payments), *_methods(refunds), *_methods(inbox), *_methods(plan_methods)],
         queues.BULK: [
@@ -175,6 +183,7 @@ def activities_of(
             *_methods(assignment),
             *_methods(sweep),
             *_methods(reconciliation),
+            *_methods(cases),
             *_methods(PartnerRunActivities(db)),
         ],
     }

@@ -99,3 +99,13 @@ RECONCILIATION_STEP: ActivityPolicy = {
     "retry_policy": _PATIENT,
 }
 """A walk through the provider's lists: given up before the next run is due, which looks back as far."""
+
+PARTNER_WORD: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "schedule_to_close_timeout": timedelta(days=3),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=2), backoff_coefficient=2, maximum_interval=timedelta(minutes=30)
+    ),
+}
+"""Word to a partner about one break: tried for three days, then it is people's turn."""

@@ -107,3 +107,8 @@ def partner_reconciliation_workflow_id(run_id: UUID) -> str:
 def daily_partner_reconciliation_workflow_id(partner_id: UUID) -> str:
     """``PartnerReconciliation`` as a partner's schedule starts it; Temporal appends the time."""
     return f"reconciliation/daily/{partner_id}"
+
+
+def break_workflow_id(break_id: UUID) -> str:
+    """``BreakCase`` of one break of a reconciliation."""
+    return f"break/{break_id}"

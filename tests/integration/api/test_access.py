@@ -116,6 +116,12 @@ MATRIX = {
     "POST /payments/reconciliations": {"acme.admin"},
     "GET /payments/reconciliations/{run_id}": {"acme.admin", "acme.auditor"},
     "GET /payments/breaks": {"acme.admin", "acme.auditor"},
+    "GET /breaks": {"acme.admin", "acme.auditor"},
+    "GET /breaks/{break_id}": {"acme.admin", "acme.auditor"},
+    **{
+        f"POST /breaks/{{break_id}}/{what}": {"acme.admin"}
+        for what in ("assign", "propose", "approve", "reject", "resolve")
+    },
     "GET /payments/inbox": {"acme.admin", "acme.auditor"},
     "POST /payments/inbox/{event_id}/match": {"acme.admin"},
     "GET /partners": {"acme.admin", "acme.auditor"},

@@ -36,6 +36,7 @@ WHO_MAY = {
     Right.RUN_ASSIGNMENTS: {PLATFORM, ADMIN},
     Right.READ_RECONCILIATIONS: {PLATFORM, ADMIN, AUDITOR},
     Right.RUN_RECONCILIATIONS: {PLATFORM, ADMIN},
+    Right.RESOLVE_BREAKS: {PLATFORM, ADMIN},
     Right.READ_SCHEDULES: {PLATFORM, ADMIN, AUDITOR},
     Right.MANAGE_SCHEDULES: {PLATFORM, ADMIN},
 }
@@ -57,7 +58,7 @@ def test_an_auditor_changes_nothing() -> None:
     assert not [
         right
         for right in Right
-        if right.startswith(("manage", "create", "run", "contact", "take", "refund"))
+        if right.startswith(("manage", "create", "run", "contact", "take", "refund", "resolve"))
         and AUDITOR in WHO_MAY[right]
     ]
 
