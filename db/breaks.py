@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, text, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, update
 
 from db.keyset import Position, newest_first
 from db.models import AppUser, BreakProposal, Partner, PartnerMessage, ReconciliationBreak
@@ -23,7 +23,8 @@ ProposalEnd = Literal["approved", "rejected", "withdrawn"]
 class BreakFilter:
     """Which breaks are wanted; what is not given does not matter.
 
-    ``owner_id`` of ``NOBODY``: those that nobody has taken. ``run_id``: those that this run has opened.
+    ``owner_id`` of ``NOBODY``: those that nobody has taken. ``run_id``: those that this run has
+    opened, or found to be there still.
     """
 
     states: Sequence[str] = ()
@@ -276,10 +277,11 @@ def _conditions(wanted: BreakFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [column.in_(values) for column, values in among if values]
     same = (
         (Break.partner_id, wanted.partner_id),
-        (Break.run_id, wanted.run_id),
         (Break.account_id, wanted.account_id),
     )
     found += [column == value for column, value in same if value is not None]
+    if wanted.run_id is not None:
+        found.append(or_(Break.run_id == wanted.run_id, Break.seen_run_id == wanted.run_id))
     if wanted.owner_id is not None:
         mine = Break.owner_id == wanted.owner_id
         found.append(Break.owner_id.is_(None) if wanted.owner_id == NOBODY else mine)
