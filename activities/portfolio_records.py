@@ -10,12 +10,12 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import polars as pl
 
 from activities.portfolio_layout import Layout, wrong_encoding
 from domain.csv_text import parse_record
-from domain.import_profiles import ImportProfile
 from domain.placements import RowProblem, shown
 
 _KEPT_CHARS = 1_000
@@ -71,10 +71,30 @@ class Records:
         self.refused.append(RefusedRecord(line, text))
 
 
+class Marked(Protocol):
+    """What ends a file: a record whose first cell is the marker."""
+
+    @property
+    def marker(self) -> str: ...
+
+
+class RecordForm(Protocol):
+    """What a profile says about the records of a file, whatever these are about."""
+
+    @property
+    def delimiter(self) -> str: ...
+
+    @property
+    def max_record_bytes(self) -> int: ...
+
+    @property
+    def control(self) -> Marked | None: ...
+
+
 class RecordSplitter:
     """Splits blocks of whole lines by a profile and the layout of the file's header."""
 
-    def __init__(self, profile: ImportProfile, layout: Layout) -> None:
+    def __init__(self, profile: RecordForm, layout: Layout) -> None:
         self._delimiter = profile.delimiter
         self._max_bytes = profile.max_record_bytes
         self._marker = profile.control.marker if profile.control else None

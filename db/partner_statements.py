@@ -114,6 +114,9 @@ class StatementStore(Store):
         found = await self._session.scalar(self._files().where(*where, Statement.state != "refused"))
         if found is None:
             raise Unavailable("the same file was refused while it was looked at; it is taken up again")
+        if found.state == "open":
+            # The same content as somebody began to read: what lies here now is what is read to its end.
+            found.name, found.location, found.file_mtime = name, location, mtime
         return OpenedStatement(found, created=False)
 
     async def _forget_refused_at(self, statement: Statement) -> None:

@@ -34,6 +34,7 @@ from activities.portfolio_staging import PortfolioStager
 from activities.provider_follower import ProviderFollower
 from activities.refunds import RefundActivities
 from activities.scoring import ScoringActivities
+from activities.statement_files import StatementActivities
 from activities.stripe_accounts import StripeAccounts
 from activities.stripe_lists import StripeLists
 from activities.stripe_news import StripeNews
@@ -185,6 +186,7 @@ def activities_of(
             *_methods(reconciliation),
             *_methods(cases),
             *_methods(PartnerRunActivities(db)),
+            *_methods(StatementActivities(db, sources, settle_s=settings.poll_settle_seconds)),
         ],
     }
 
