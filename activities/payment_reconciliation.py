@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from db.payment_reconciliations import Unfinished
     from db.processor_items import Item
     from db.session import Database
+    from gateways.stripe import Unreadable
 
 WINDOW = timedelta(days=3)
 """How far back a run looks by default: runs overlap, so that one that failed is made up for by the next."""
@@ -104,7 +105,8 @@ class ReconciliationActivities:
             await tx.processor_items.clear(ref.run_id)
         async with heartbeating():
             chunk: list[Item] = []
-            async for item in self._lists.items(ref.agency_id, run.since, run.until + CLOCKS_DIFFER):
+            odd, until = partial(self._note_unreadable, ref.agency_id), run.until + CLOCKS_DIFFER
+            async for item in self._lists.items(ref.agency_id, run.since, until, odd):
                 chunk.append(item)
                 if len(chunk) == CHUNK:
                     await self._stage(ref.agency_id, ref.run_id, chunk)
@@ -202,6 +204,13 @@ class ReconciliationActivities:
             refund = await self._lists.refund(ref.agency_id, broken_ref)
             return () if refund is None else (refund,)
         return ()
+
+    async def _note_unreadable(self, agency_id: "UUID", found: "Unreadable") -> None:
+        """Nobody can compare what cannot be read: it is kept as a break, for people to look at."""
+        cause = f"unreadable: what Stripe says of this {found.kind} is not understood here ({found.problem})"
+        _log.warning("not readable", ref=found.id, kind=found.kind, problem=found.problem)
+        async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:
+            await tx.processor_breaks.not_readable(found.id, cause)
 
     async def _stage(self, agency_id: "UUID", run_id: "UUID", items: "Sequence[Item]") -> None:
         async with self._db.transaction(Tenant.system(agency_id, ACTOR)) as tx:

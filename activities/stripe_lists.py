@@ -4,10 +4,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from db.processor_items import Item
-from gateways.stripe import ChargeState, DisputeState, RefundState, StripeObjectMissing
+from gateways.stripe import ChargeState, DisputeState, RefundState, StripeObjectMissing, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -25,16 +25,26 @@ class StripeLists:
         """``NoStripeCredentials`` for an agency that has no Stripe account."""
         await self._accounts.of(agency_id)
 
-    async def items(self, agency_id: "UUID", since: "datetime", until: "datetime") -> "AsyncIterator[Item]":
-        """Charges that took money, refunds and disputes that were made in ``[since, until)``."""
+    async def items(
+        self,
+        agency_id: "UUID",
+        since: "datetime",
+        until: "datetime",
+        odd: "Callable[[Unreadable], Awaitable[None]]",
+    ) -> "AsyncIterator[Item]":
+        """Charges that took money, refunds and disputes that were made in ``[since, until)``; ``odd`` is told
+        what of them cannot be read.
+        """
         account = await self._accounts.of(agency_id)
-        async for charge in account.charges(since, until):
-            if charge.status == "succeeded":
-                yield _charge(charge)
-        async for refund in account.refunds(since, until):
-            yield _refund(refund)
-        async for dispute in account.disputes(since, until):
-            yield _dispute(dispute)
+        async for found in account.listed(since, until):
+            if isinstance(found, Unreadable):
+                await odd(found)
+            elif isinstance(found, RefundState):
+                yield _refund(found)
+            elif isinstance(found, DisputeState):
+                yield _dispute(found)
+            elif found.status == "succeeded":
+                yield _charge(found)
 
     async def refund(self, agency_id: "UUID", refund_ref: str) -> Item | None:
         """A refund as it is now; None where there is none."""

@@ -12,7 +12,7 @@ from activities.stripe_lists import StripeLists
 from cli.audit_scores import chosen_agencies
 from cli.consoles import plain_console
 from domain.tenancy import Tenant
-from gateways.stripe import StripeGateway
+from gateways.stripe import StripeGateway, Unreadable
 from runtime.settings import load_settings
 
 if TYPE_CHECKING:
@@ -103,9 +103,13 @@ async def _beside_stripe(
     run = await tx.payment_reconciliations.open(
         uuid4(), origin="manual", requested_by="audit", since=_ALL_TIME, until=until
     )
+
+    async def odd(one: Unreadable) -> None:
+        found.add(Breached(agency.slug, one.kind, one.id, f"unreadable ({one.problem})"))
+
     chunk: list[Item] = []
     count = 0
-    async for item in lists.items(agency.id, _ALL_TIME, until):
+    async for item in lists.items(agency.id, _ALL_TIME, until, odd):
         chunk.append(item)
         if len(chunk) == CHUNK:
             await tx.processor_items.stage(run.id, chunk)

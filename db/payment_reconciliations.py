@@ -195,6 +195,11 @@ class ProcessorBreakStore(Store):
         values = {"agency": self._agency_id, "payment": payment_id, "ref": ref, "cause": cause}
         await self._session.execute(_NOT_LOOKED_UP, values)
 
+    async def not_readable(self, ref: str, cause: str) -> None:
+        """Keep as a break that something at Stripe cannot be read; it is over when a run has read it."""
+        values = {"agency": self._agency_id, "ref": ref, "cause": cause}
+        await self._session.execute(_NOT_READABLE, values)
+
     async def seen(self, ref: str) -> None:
         """Leave breaks about ``ref`` open: nobody can tell whether they are gone."""
         broken = (*self._not_resolved(), Break.subject == ref)
@@ -231,6 +236,13 @@ _NOT_LOOKED_UP = text("""
      WHERE p.agency_id = :agency AND p.id = :payment AND NOT EXISTS (SELECT FROM seen)
     ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
     DO UPDATE SET seen_at = now()
+""")
+
+_NOT_READABLE = text("""
+    INSERT INTO reconciliation_break (agency_id, kind, subject, currency, probable_cause)
+    SELECT g.id, 'status', :ref, g.currency, :cause FROM agency g WHERE g.id = :agency
+    ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
+    DO UPDATE SET probable_cause = EXCLUDED.probable_cause, seen_at = now()
 """)
 
 _OPEN_REFS = text("""

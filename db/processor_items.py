@@ -205,7 +205,8 @@ _KEEP = text(f"""
     SELECT count(*) FROM kept
 """)
 
-# A charge without an intent cannot be looked up by itself: while no run lists it, nothing is known of it.
+# A charge without an intent cannot be looked up by itself: while no run lists it, nothing is known of it,
+# nor of what could not be read, while no run reads it.
 # What was seen since the run began is not of what it has staged: another run has found it, or a look of its
 # own that failed. Of the latter the comparison, where it knows the thing, has the better name.
 _RESOLVE = text(f"""
@@ -215,7 +216,7 @@ _RESOLVE = text(f"""
          WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
            AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.subject)
            AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.subject))
-           AND (b.subject NOT LIKE 'ch\\_%' OR EXISTS (
+           AND (b.subject NOT LIKE 'ch\\_%' AND b.probable_cause NOT LIKE 'unreadable: %' OR EXISTS (
                 SELECT FROM processor_item i
                  WHERE i.agency_id = :agency AND i.run_id = :run AND i.ref = b.subject))
         RETURNING 1)

@@ -38,6 +38,8 @@ from gateways.stripe_results import (
     MethodState,
     RefundState,
     StripeEvent,
+    Unreadable,
+    attempt,
     read_charge,
     read_checkout,
     read_dispute,
@@ -73,6 +75,7 @@ __all__ = [
     "StripeOutage",
     "StripeOutcomeUnknown",
     "StripeWrongState",
+    "Unreadable",
     "check_header",
     "parse_event",
     "read_body",
@@ -363,6 +366,19 @@ class StripeAccount:
             page = await self._v1.disputes.list_async({"created": _window(since, until), "limit": PAGE})
             async for dispute in page.auto_paging_iter():
                 yield read_dispute(dispute.to_dict())
+
+    async def listed(
+        self, since: datetime, until: datetime
+    ) -> AsyncIterator[ChargeState | RefundState | DisputeState | Unreadable]:
+        """Every charge, then every refund, then every dispute created in ``[since, until)``, newest first."""
+        window: Any = {"created": _window(since, until), "limit": PAGE}
+        with _translated("list charges, refunds and disputes"):
+            async for charge in (await self._v1.charges.list_async(window)).auto_paging_iter():
+                yield attempt(read_charge, "charge", charge.to_dict())
+            async for refund in (await self._v1.refunds.list_async(window)).auto_paging_iter():
+                yield attempt(read_refund, "refund", refund.to_dict())
+            async for dispute in (await self._v1.disputes.list_async(window)).auto_paging_iter():
+                yield attempt(read_dispute, "dispute", dispute.to_dict())
 
     async def disputes_of(self, intent_id: str) -> list[DisputeState]:
         """Every dispute of an intent, newest first."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from domain.errors import Invalid
 from domain.money import CENT, cents
@@ -141,6 +141,15 @@ class MethodState:
     customer_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something in a list of Stripe's that is not what it should be: its kind (charge, …), id, and why."""
+
+    kind: str
+    id: str
+    problem: str
+
+
 Subject = IntentState | ChargeState | RefundState | DisputeState | CheckoutLink
 
 
@@ -178,7 +187,7 @@ def read_intent(body: Mapping[str, Any]) -> IntentState:
         status=IntentStatus(body["status"]),
         amount=_money(body["amount"]),
         amount_received=_money(body.get("amount_received") or 0),
-        currency=body["currency"],
+        currency=_code(body["currency"]),
         created=_moment(body["created"]),
         metadata=dict(body.get("metadata") or {}),
         customer_id=_id(body.get("customer")),
@@ -200,7 +209,7 @@ def read_charge(body: Mapping[str, Any]) -> ChargeState:
         status=body["status"],
         amount=_money(body["amount"]),
         refunded=_money(body.get("amount_refunded") or 0),
-        currency=body["currency"],
+        currency=_code(body["currency"]),
         created=_moment(body["created"]),
         disputed=bool(body.get("disputed")),
         method=(body.get("payment_method_details") or {}).get("type"),
@@ -217,7 +226,7 @@ def read_refund(body: Mapping[str, Any]) -> RefundState:
         intent_id=_id(body.get("payment_intent")),
         status=body.get("status") or "pending",
         amount=_money(body["amount"]),
-        currency=body["currency"],
+        currency=_code(body["currency"]),
         created=_moment(body["created"]),
         reason=body.get("reason"),
         failure_reason=body.get("failure_reason"),
@@ -235,10 +244,25 @@ def read_dispute(body: Mapping[str, Any]) -> DisputeState:
         status=body["status"],
         reason=body["reason"],
         amount=_money(body["amount"]),
-        currency=body["currency"],
+        currency=_code(body["currency"]),
         created=_moment(body["created"]),
         respond_by=_moment(due_by) if due_by else None,
     )
+
+
+_State = TypeVar("_State")
+ODD: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
+"""What reading something that is not what it should be may raise."""
+
+
+def attempt(
+    read: Callable[[Mapping[str, Any]], _State], kind: str, body: Mapping[str, Any]
+) -> _State | Unreadable:
+    """One of a list, read; what cannot be read keeps nobody from reading the others."""
+    try:
+        return read(body)
+    except ODD as error:
+        return Unreadable(kind, str(body.get("id") or f"a {kind} without an id"), type(error).__name__)
 
 
 def read_checkout(body: Mapping[str, Any]) -> CheckoutLink:
@@ -325,6 +349,13 @@ _SUBJECTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Subject]]] = {
 
 def _money(smallest_units: int) -> Decimal:
     return (Decimal(smallest_units) * CENT).quantize(CENT)
+
+
+def _code(currency: Any) -> str:
+    """A currency as Stripe has it, in small letters."""
+    if not isinstance(currency, str):
+        raise TypeError("a currency is a text")
+    return currency
 
 
 def _moment(seconds: int) -> datetime:

@@ -214,6 +214,34 @@ async def test_what_cannot_be_brought_in_line_is_a_break_and_stops_nothing(offic
     assert await office.differences(page["id"]) == []
 
 
+@pytest.mark.parametrize("part", ["amount", "currency"])
+async def test_what_cannot_be_read_is_a_break_until_it_can_and_stops_nothing(
+    office: Office, part: str
+) -> None:
+    debt = await office.debt("100.00")
+    await office.silence()
+    odd = await office.known_at_stripe_only(debt, "9.00")
+    fine = await office.known_at_stripe_only(debt, "20.00")
+    ref, store = await office.charge(odd["id"]), office.stripe.engine.store
+    whole = store.get(office.stripe_id, ref)
+    assert whole is not None
+    store.put(office.stripe_id, whole | {part: {"not": "this"}})
+    for _ in range(2):
+        assert (await office.reconciled())["status"] == "completed"
+        [found] = await office.differences(ref)
+        assert (found["kind"], found["payment_id"]) == ("status", None)
+        assert found["probable_cause"].startswith("unreadable: ")
+    assert (await office.payment_of(fine["id"]))["status"] == "succeeded"
+    window = await a_window_behind(odd)
+    await office.silence()
+    await reconciled_since(office, window)
+    assert len(await office.differences(ref)) == 1, "nobody has read it since"
+
+    store.put(office.stripe_id, whole)
+    assert (await office.reconciled())["status"] == "completed"
+    assert await office.differences(ref) == []
+
+
 async def test_what_others_write_into_metadata_stops_nothing(office: Office) -> None:
     debt = await office.debt("100.00")
     payment = await office.paid(debt, "40.00")
