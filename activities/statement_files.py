@@ -12,11 +12,10 @@ from activities.heartbeats import heartbeating
 from activities.partner_run_messages import ACTOR, PartnerRunRef
 from activities.statement_messages import PutAway, StagedStatement, StatementFile, StatementSighting
 from activities.statement_staging import FileChanged, Source, StatementStager
-from domain.errors import DomainError, Invalid
+from domain.errors import DomainError, Invalid, NotFound
 from domain.import_profiles import FileRefused
 from domain.statement_profiles import StatementProfile, profile_of
 from domain.tenancy import Tenant
-from gateways.sftp_errors import RemoteFileChanged, RemoteFileMissing
 
 if TYPE_CHECKING:
     from activities.portfolio_sources import PortfolioSources
@@ -31,6 +30,8 @@ MOST_FILES = 200
 
 PROCESSED, REJECTED = "processed", "rejected"
 _FOLDERS = {"closed": PROCESSED, "refused": REJECTED}
+_NOT_THERE = {"sftp-file-missing", "sftp-file-changed"}
+"""By their types: workflows import this module, and must not reach the SFTP library with it."""
 
 
 def partner_folder(name: str) -> str:
@@ -60,7 +61,7 @@ class StatementActivities:
         async with heartbeating(), await self._sources.connect(tenant, partner.source_id) as session:
             try:
                 listing = await session.list_files(folder, PATTERNS)
-            except RemoteFileMissing:
+            except NotFound:
                 problem = f"there is no folder {folder} on the server; make it, or rename the partner"
                 return StatementSighting(files=[], problems=[problem], settle_s=self._settle_s)
         files = [
@@ -244,10 +245,9 @@ async def _move(session: "SftpSession", statement: "Statement") -> str | None:
     target = posixpath.join(folder, _FOLDERS[statement.state], f"{statement.id}-{name}")
     try:
         await session.move(statement.location, target, size=statement.file_bytes, mtime=statement.file_mtime)
-    except (RemoteFileMissing, RemoteFileChanged):
-        return None  # gone, or another file by now: nothing of this one is left there
     except DomainError as error:
         if error.retryable:
             raise
-        return error.message
+        # Gone, or another file by now: nothing of this one is left there.
+        return None if error.type in _NOT_THERE else error.message
     return None
