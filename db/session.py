@@ -37,9 +37,11 @@ from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
+from db.partner_matching import MatchStore
 from db.partner_reports import PartnerReportStore
 from db.partner_runs import PartnerRunStore
 from db.partner_statements import StatementStore
+from db.partner_syncs import PartnerSyncStore
 from db.partners import PartnerStore
 from db.payment_audit import PaymentAuditStore
 from db.payment_reconciliations import ProcessorBreakStore, ReconciliationStore
@@ -146,9 +148,11 @@ class Transaction:
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
     processor_breaks = cached_property(lambda tx: ProcessorBreakStore(tx.session, tx.tenant))
+    partner_matching = cached_property(lambda tx: MatchStore(tx.session, tx.tenant))
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
     partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
     statements = cached_property(lambda tx: StatementStore(tx.session, tx.tenant))
+    partner_syncs = cached_property(lambda tx: PartnerSyncStore(tx.session, tx.tenant))
     partners = cached_property(lambda tx: PartnerStore(tx.session, tx.tenant, tx.cipher))
     payment_audit = cached_property(lambda tx: PaymentAuditStore(tx.session, tx.tenant))
     processor_items = cached_property(lambda tx: ProcessorItemStore(tx.session, tx.tenant))

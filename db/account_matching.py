@@ -1,0 +1,87 @@
+"""A partner's accounts against ours: paired, judged, and what became of earlier breaks."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from db import account_matching_sql as sql
+from db.matching_steps import Steps
+from domain.partner_rules import PartnerRuleBook, Variants
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Lines with their account or payment found, those behind what was said before, and by which rule."""
+
+    matched: int
+    older: int
+    report: dict[str, Any]
+
+
+async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
+    """Fill ``pair`` and ``found``: every line with its account, every difference between the two."""
+    await steps.run(sql.PAIR)
+    await steps.run("ANALYZE pair")
+    for statement in (*sql.TABLES, sql.FOUND, *sql.UNREAD):
+        await steps.run(statement)
+    await _fall_back(steps, rules.matching.variants)
+    await _dedupe(steps)
+    older = await steps.run(sql.OLDER)
+    if full:
+        await steps.run(sql.RESTATED)
+    matched = (await steps.rows(_COUNTED))[0]
+    by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
+    await steps.run(sql.DIFFERENCES)
+    await steps.run(sql.NOT_HERE)
+    if full and matched.named:
+        await steps.run(sql.NOT_THERE, newest=matched.newest)
+    await steps.run("ANALYZE found")
+    return Matched(matched.matched, older, {"matched_by": by_rule})
+
+
+async def keep(steps: Steps) -> None:
+    """Keep what the partner has said last of each account."""
+    await steps.run(sql.KEEP)
+
+
+async def gone(steps: Steps, *, full: bool) -> None:
+    """Fill ``gone``: open breaks that the statement shows to be no more."""
+    named = await steps.value("SELECT EXISTS (SELECT FROM pair)")
+    await steps.run(sql.GONE, full=full and named)
+
+
+async def _fall_back(steps: Steps, variants: Variants | None) -> None:
+    if await steps.value(_SEVERAL_CREDITORS):
+        await steps.run(sql.SEVERAL)
+    if not await steps.value("SELECT EXISTS (SELECT FROM pair WHERE account_id IS NULL)"):
+        return
+    await steps.run(sql.BY_DEBTOR)
+    await steps.run(sql.BY_ID)
+    if variants is not None:
+        prefixes = "|".join(map(re.escape, variants.prefixes))
+        await steps.run(sql.variants_sql(variants), prefixes=f"^(?:{prefixes})")
+        await steps.run(sql.TAKEN_VARIANTS)
+    await steps.run("ANALYZE candidate")
+    await steps.run(sql.CHOOSE)
+    for statement in sql.AMBIGUOUS:
+        await steps.run(statement)
+    await steps.run(sql.TAKE_CHOSEN)
+
+
+async def _dedupe(steps: Steps) -> None:
+    if await steps.run(sql.TWICE):
+        await steps.run(sql.NEWEST_COUNTS)
+        await steps.run(sql.DUPLICATES)
+
+
+_SEVERAL_CREDITORS = "SELECT count(*) > 1 FROM creditor c WHERE c.agency_id = %(agency)s"
+
+_COUNTED = """
+    SELECT count(*) AS named, count(p.account_id) FILTER (WHERE p.stated) AS matched, max(p.at) AS newest
+      FROM pair p
+"""
+
+_BY_RULE = """
+    SELECT p.rule, count(*) AS count FROM pair p
+     WHERE p.account_id IS NOT NULL AND p.stated GROUP BY p.rule ORDER BY p.rule
+"""
