@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio import activity
 
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     Start = Callable[[UUID, UUID], Awaitable[None]]
     Answer = Callable[[UUID], Awaitable[bool]]
-    Send = Callable[[Tenant, DeliveryWay, str, bytes], Awaitable[str]]
+
+    class Ways(Protocol):
+        """How bytes reach a partner: see ``activities.partner_ways``."""
+
+        def target(self, way: DeliveryWay, file_name: str) -> str: ...
+
+        async def deliver(
+            self, tenant: Tenant, way: DeliveryWay, *, key: str, file_name: str, body: bytes
+        ) -> str: ...
+
 
 ACTOR = "break-case"
 ENTITY = "reconciliation_break"
@@ -40,14 +49,14 @@ class BreakCaseActivities:
 
     ``start`` starts the case of a break of an agency, or tells one that runs to look again; ``answer`` tells
     a case that the partner's next statement is in, and whether one runs. Both raise ``Unavailable`` while
-    Temporal is away. ``send`` delivers bytes to a partner under a name, and answers where they went.
+    Temporal is away. ``ways`` are those to partners.
     """
 
-    def __init__(self, db: "Database", start: "Start", answer: "Answer", send: "Send") -> None:
+    def __init__(self, db: "Database", start: "Start", answer: "Answer", ways: "Ways") -> None:
         self._db = db
         self._start = start
         self._answer = answer
-        self._send = send
+        self._ways = ways
 
     @activity.defn(name="breaks.attend")
     async def attend(self, ref: BreakRef) -> BreakStanding:
@@ -78,12 +87,14 @@ class BreakCaseActivities:
                 return
             way = await tx.partners.delivery_way(message.partner_id)
         problem: DomainError | None = None
-        target = None
-        async with heartbeating():
-            try:
-                target = await self._send(tenant, way, f"break-{message.break_id}.json", word_of(message))
-            except DomainError as error:
-                problem = error
+        key = f"break-{message.break_id}"
+        file = {"key": key, "file_name": f"{key}.json"}
+        try:
+            target = self._ways.target(way, file["file_name"])
+            async with heartbeating():
+                await self._ways.deliver(tenant, way, body=word_of(message), **file)
+        except DomainError as error:
+            problem, target = error, None
         async with self._db.transaction(tenant) as tx:
             message = await tx.breaks.message(ref.break_id) or message
             tried: dict[str, Any] = {

@@ -28,15 +28,21 @@ class PartnerPost:
     def __init__(self, sources: "PortfolioSources") -> None:
         self._sources = sources
 
-    async def send(self, tenant: "Tenant", way: "DeliveryWay", name: str, body: bytes) -> str:
-        """Where the bytes went. ``NoWayToPartner``, and what the partner's server has against it."""
+    def target(self, way: "DeliveryWay", file_name: str) -> str:
+        """Where a file goes. ``NoWayToPartner``."""
         if way.delivery != "sftp" or way.source_id is None:
             raise NoWayToPartner(f"the partner {way.name} is sent nothing (delivery is {way.delivery})")
-        folder = posixpath.join(PARTNERS, way.name, TO_PARTNER)
-        target = posixpath.join(folder, name)
+        return posixpath.join(PARTNERS, way.name, TO_PARTNER, file_name)
+
+    async def deliver(
+        self, tenant: "Tenant", way: "DeliveryWay", *, key: str, file_name: str, body: bytes
+    ) -> str:
+        """Put the bytes there. ``NoWayToPartner``, and what the partner's server has against it."""
+        target = self.target(way, file_name)
+        folder = posixpath.dirname(target)
         async with await self._sources.connect(tenant, way.source_id) as session:
             try:
                 await session.upload(body, target)
             except RemoteFileMissing:
                 raise NoWayToPartner(f"the folder {folder} is not there on the partner's server") from None
-        return f"sftp:{target}"
+        return key

@@ -164,7 +164,7 @@ def activities_of(
     sweep = PaymentSweepActivities(db, starter.start, starter.start_refund, InboxStarter(client).start)
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
     case_starter = BreakCaseStarter(client)
-    cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, PartnerPost(sources).send)
+    cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, PartnerPost(sources))
     return {
         queues.LIFECYCLE: [
             *_methods(accounts),
