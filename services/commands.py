@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from db.commands import Answer
+from db.commands import Answer, body_hash
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -32,6 +32,25 @@ class Refused:
     """What an effect returns that refuses the command, when what it wrote is to stay."""
 
     error: "DomainError"
+
+
+async def answered(
+    database: "Database",
+    tenant: "Tenant",
+    command: CommandKey,
+    *,
+    first: "Callable[[Transaction], Awaitable[object]] | None" = None,
+) -> Answer | None:
+    """The answer that a command's key has already, for whoever asks others before ``carry_out``, outside of
+    any transaction. ``KeyReused`` and ``first`` as there.
+    """
+    async with database.transaction(tenant) as tx:
+        if first is not None:
+            await first(tx)
+        if command.key is None:
+            return None
+        digest = body_hash(command.body, tenant.actor)
+        return await tx.commands.known(command.operation, command.key, digest)
 
 
 async def carry_out(

@@ -12,7 +12,7 @@ from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.payments import PaymentMethod
 from gateways.stripe import IntentState, IntentStatus, StripeAccount, StripeObjectMissing
 from services.access import Principal, Right, require
-from services.commands import CommandKey, carry_out
+from services.commands import CommandKey, answered, carry_out
 from services.fields import Form, View
 
 if TYPE_CHECKING:
@@ -85,22 +85,26 @@ class InboxService:
         ``StripeOutage``.
         """
         require(who, Right.RUN_RECONCILIATIONS)
-        agency_id = who.tenant.agency_id
+        answer = await answered(self._database, who.tenant, command)
+        if answer is None:
+            answer = await self._match(who, command, event_id, form)
+        await self._handle(who, event_id)
+        return answer
+
+    async def _match(self, who: Principal, command: CommandKey, event_id: UUID, form: MatchForm) -> "Answer":
+        """Look the intent up while no transaction is open, then make its payment if that may still be."""
+        async with self._database.transaction(who.tenant) as tx:
+            intent_ref = _unmatched(await tx.inbox.get(event_id))
+        account = await self._accounts.of(who.tenant.agency_id)
+        intent = await _intent(account, intent_ref)
+        method = await _method(account, intent)
 
         async def effect(tx: "Transaction") -> MatchedView:
             event = await tx.inbox.get(event_id, lock=True)
-            if event.status != "unmatched" or event.intent_ref is None:
-                raise Conflict(
-                    f"only an unmatched event of a payment can be matched; this one is {event.status}",
-                    status_now=event.status,
-                )
-            account = await self._accounts.of(agency_id)
-            intent = await _intent(account, event.intent_ref)
-            return await _make_payment(tx, event, intent, form.account_id, await _method(account, intent))
+            _unmatched(event)
+            return await _make_payment(tx, event, intent, form.account_id, method)
 
-        answer = await carry_out(self._database, who.tenant, command, effect, status=202)
-        await self._handle(who, event_id)
-        return answer
+        return await carry_out(self._database, who.tenant, command, effect, status=202)
 
     async def _handle(self, who: Principal, event_id: UUID) -> None:
         """Have every event of the intent handled; what Temporal does not take now, a sweep starts."""
@@ -112,6 +116,16 @@ class InboxService:
                 await self._start(who.tenant.agency_id, waiting_id)
         except Unavailable as error:
             _log.warning("matched events wait for a sweep", error_type=error.type)
+
+
+def _unmatched(event: "InboxEvent") -> str:
+    """The intent that an unmatched event tells of. ``Conflict`` for any other event."""
+    if event.status != "unmatched" or event.intent_ref is None:
+        raise Conflict(
+            f"only an unmatched event of a payment can be matched; this one is {event.status}",
+            status_now=event.status,
+        )
+    return event.intent_ref
 
 
 async def _intent(account: StripeAccount, intent_ref: str) -> IntentState:

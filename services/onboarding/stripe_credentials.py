@@ -3,12 +3,12 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
+import structlog
 from pydantic import AfterValidator, Field, SecretStr
 
 from db.commands import Answer
@@ -21,10 +21,12 @@ from gateways.stripe import (
     StripeGateway,
     StripeMisused,
     StripeObjectMissing,
+    StripeOutage,
+    StripeOutcomeUnknown,
 )
 from services.access import Principal, Right, require
 from services.audit import record
-from services.commands import CommandKey, carry_out
+from services.commands import CommandKey, answered, carry_out
 from services.fields import Form, View
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 WEBHOOK_PATH = "/api/v1/payments/webhook/stripe"
 _SET = "(set)"
+_Shown = Mapping[str, str | None]
+_log = structlog.stdlib.get_logger("stripe-credentials")
 
 
 def _like(pattern: str, what: str) -> Callable[[SecretStr], SecretStr]:
@@ -119,20 +123,30 @@ class StripeCredentialsService:
         """Set the agency's credentials, once Stripe has accepted the key.
 
         ``Invalid`` (field ``secret_key``) when Stripe refuses it; ``StripeOutage`` (503) when Stripe does not
-        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks.
+        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks, and when
+        somebody else has set credentials while Stripe was asked. No transaction is open meanwhile.
         """
         require(who, Right.MANAGE_SETTINGS)
         key = form.secret_key.get_secret_value()
         account = self._gateway.account(key)
 
-        async def effect(tx: "Transaction") -> StripeCredentialsView:
-            account_ref = await _account_of(account)
+        if known := await answered(self._database, who.tenant, command):
+            return known
+        async with self._database.transaction(who.tenant) as tx:
             url = await self._url(tx)
+            found = await tx.stripe_credentials.find()
+            secrets = await tx.stripe_credentials.secrets()
+        account_ref = await _account_of(account)
+        endpoint = await _endpoint(account, account_ref, url, form, found, secrets)
+        replaced: list[tuple[_Shown, _Shown]] = []
+
+        async def effect(tx: "Transaction") -> StripeCredentialsView:
             before = await tx.stripe_credentials.find(lock=True)
             present = await tx.stripe_credentials.secrets()
-            endpoint = await _endpoint(account, account_ref, url, form, before, present)
             if before and present and (present.secret_key, present.webhook_secret) == (key, endpoint.secret):
                 return _view(before, url)
+            if _version(before) != _version(found):
+                raise Conflict("the credentials were changed by somebody else at the same moment; look again")
             old = None if before is None else _shown(before)
             row = await tx.stripe_credentials.put(
                 secret_key=key,
@@ -140,15 +154,17 @@ class StripeCredentialsService:
                 webhook_secret=endpoint.secret,
                 webhook=endpoint.webhook,
             )
-            await record(
-                tx, "stripe_credentials.set", "stripe_credentials", row.agency_id, old=old, new=_shown(row)
-            )
-            await _drop_endpoint(account, old, _shown(row))
+            new = _shown(row)
+            await record(tx, "stripe_credentials.set", "stripe_credentials", row.agency_id, old=old, new=new)
+            if old is not None:
+                replaced.append((old, new))
             return _view(row, url)
 
         answer = await carry_out(self._database, who.tenant, command, effect)
         for tell in self._changed:
             tell(who.tenant.agency_id)
+        for old, new in replaced:
+            await _drop_endpoint(account, old, new)
         return answer
 
     async def get(self, who: Principal) -> StripeCredentialsView:
@@ -202,18 +218,27 @@ async def _endpoint(
     return _Endpoint(secret, Webhook(ref, url))
 
 
-async def _drop_endpoint(
-    account: StripeAccount, old: Mapping[str, str | None] | None, new: Mapping[str, str | None]
-) -> None:
-    """Have events no longer sent to an endpoint that was registered from here and has been replaced."""
-    if old is None or old["account_ref"] != new["account_ref"]:
+async def _drop_endpoint(account: StripeAccount, old: _Shown, new: _Shown) -> None:
+    """Have events no longer sent to an endpoint that was registered from here and has been replaced.
+
+    The new one is in place already: one that cannot be removed now is left to people at Stripe.
+    """
+    if old["account_ref"] != new["account_ref"]:
         return
     if (replaced := old["webhook_ref"]) and replaced != new["webhook_ref"]:
-        with suppress(StripeObjectMissing):
+        try:
             await account.delete_webhook(replaced)
+        except StripeObjectMissing:
+            return
+        except (StripeOutage, StripeOutcomeUnknown) as error:
+            _log.warning("a webhook endpoint is to be removed at Stripe", ref=replaced, error_type=error.type)
 
 
-def _shown(row: "StripeCredentials") -> dict[str, str | None]:
+def _version(row: "StripeCredentials | None") -> datetime | None:
+    return None if row is None else row.updated_at
+
+
+def _shown(row: "StripeCredentials") -> _Shown:
     """What an audit record says of credentials."""
     return {
         "account_ref": row.account_ref,
