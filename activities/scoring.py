@@ -69,7 +69,10 @@ class FailedRun(Message):
 
 
 class ScoringSummary(Message):
-    """What a run came to, in accounts; ``levels`` counts them by risk level."""
+    """What a run came to, in accounts; ``levels`` counts them by risk level.
+
+    ``partners``: the ids of those who are to be sent the accounts of high priority.
+    """
 
     run_id: UUID
     status: str
@@ -78,6 +81,7 @@ class ScoringSummary(Message):
     errors: int = 0
     high_priority: int
     levels: dict[str, int]
+    partners: tuple[UUID, ...] = ()
 
 
 class ScoringActivities:
@@ -140,6 +144,8 @@ class ScoringActivities:
             run = await tx.scoring_runs.finish(ref.run_id)
             if run.changed >= _MANY_CHANGES:
                 await tx.scores.refresh_statistics()
+            # An import that brought none of high priority is no news to a partner.
+            served = await tx.partners.served() if run.high_priority or run.import_id is None else ()
             return ScoringSummary(
                 run_id=run.id,
                 status=run.status,
@@ -148,6 +154,7 @@ class ScoringActivities:
                 errors=run.errors,
                 high_priority=run.high_priority,
                 levels=run.levels,
+                partners=tuple(served),
             )
 
     @activity.defn(name="scoring.fail")

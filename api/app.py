@@ -27,6 +27,7 @@ from api.routers import (
     health,
     imports,
     partner_reconciliations,
+    partner_syncs,
     partners,
     payment_inbox,
     payment_reconciliations,
@@ -79,6 +80,7 @@ _ROUTERS = (
     partner_reconciliations,
     breaks,
     partners,
+    partner_syncs,
 )
 _root = APIRouter(include_in_schema=False)
 

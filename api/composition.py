@@ -47,6 +47,7 @@ from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.partner_messages import PartnerMessageService
 from services.partner_reconciliations import PartnerReconciliationService
+from services.partner_syncs import PartnerSyncService
 from services.passwords import Passwords
 from services.payment_reconciliations import PaymentReconciliationService
 from services.payment_starts import PaymentStarter
@@ -84,6 +85,7 @@ class Services:
     sources: SourceService
     partners: PartnerService
     partner_messages: PartnerMessageService
+    partner_syncs: PartnerSyncService
     stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
@@ -151,6 +153,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         creditors=CreditorService(database),
         sources=SourceService(database),
         partner_messages=PartnerMessageService(database),
+        partner_syncs=PartnerSyncService(database, client, web_ui),
         partners=PartnerService(database, schedules.ensure, plain_http=not settings.is_production),
         stripe_credentials=StripeCredentialsService(
             database, stripe, settings.public_url, (stripe_accounts.forget, webhooks.forget)

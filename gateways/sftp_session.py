@@ -177,6 +177,13 @@ class SftpSession:
         async with self._asking(dst):
             await self._client.rename(src, dst)
 
+    async def make_folder(self, path: str) -> None:
+        """Make a folder, and those above it, unless it is there."""
+        check_path(path)
+        async with self._asking(path):
+            if not await self._client.isdir(path):
+                await self._client.makedirs(path, exist_ok=True)
+
     async def upload(self, source: Path | bytes, dst: str, on_progress: Progress | None = None) -> RemoteFile:
         """Write ``source`` (a local file or its bytes) to ``dst``, replacing what is there.
 

@@ -23,6 +23,8 @@ from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
 from activities.partner_post import PartnerPost
 from activities.partner_runs import PartnerRunActivities
+from activities.partner_sync import PartnerSyncActivities
+from activities.partner_ways import PartnerWays
 from activities.payment_books import PaymentBooks
 from activities.payment_reconciliation import ReconciliationActivities
 from activities.payment_sweep import PaymentSweepActivities
@@ -44,6 +46,7 @@ from activities.stripe_wallet import StripeWallet
 from db.rule_files import load_rule_sets
 from db.scorecard_files import load_scorers
 from domain.errors import Invalid
+from gateways.partner_https import PartnerHttps
 from gateways.sftp import SftpGateway
 from gateways.stripe import StripeGateway
 from services.break_starts import BreakCaseStarter
@@ -61,6 +64,7 @@ from workflows.break_case import BreakCase
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
 from workflows.partner_reconciliation import PartnerReconciliation
+from workflows.partner_sync import PartnerSync
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.payments import PaymentProcess, RefundProcess
 from workflows.plans import PaymentPlan
@@ -107,6 +111,7 @@ WORKFLOWS: Sequence[type] = (
     PaymentReconciliation,
     BreakCase,
     PartnerReconciliation,
+    PartnerSync,
 )
 
 
@@ -165,8 +170,10 @@ def activities_of(
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
     case_starter = BreakCaseStarter(client)
     cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, PartnerPost(sources))
+    syncs = PartnerSyncActivities(db, PartnerWays(sources, PartnerHttps()))
     return {
         queues.LIFECYCLE: [
+            *_methods(syncs),
             *_methods(accounts),
             *_methods(commands),
             *_methods(admission),
@@ -185,6 +192,7 @@ def activities_of(
             *_methods(sweep),
             *_methods(reconciliation),
             *_methods(cases),
+            *_methods(syncs),
             *_methods(PartnerRunActivities(db)),
             *_methods(StatementActivities(db, sources, settle_s=settings.poll_settle_seconds)),
         ],

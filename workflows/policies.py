@@ -109,3 +109,13 @@ PARTNER_WORD: ActivityPolicy = {
     ),
 }
 """Word to a partner about one break: tried for three days, then it is people's turn."""
+
+PARTNER_DELIVERY: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "schedule_to_close_timeout": timedelta(hours=12),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
+    ),
+}
+"""A batch for a partner, who may be away for a night: then it is given up, for all to see."""

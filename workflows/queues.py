@@ -112,3 +112,8 @@ def daily_partner_reconciliation_workflow_id(partner_id: UUID) -> str:
 def break_workflow_id(break_id: UUID) -> str:
     """``BreakCase`` of one break of a reconciliation."""
     return f"break/{break_id}"
+
+
+def partner_sync_workflow_id(sync_id: UUID) -> str:
+    """``PartnerSync`` of one sending to a partner."""
+    return f"partner-sync/{sync_id}"

@@ -18,7 +18,7 @@ from activities.scoring import (
     ScoringRequest,
     ScoringSummary,
 )
-from workflows import admitting, attributes, policies, queues
+from workflows import admitting, attributes, partner_sync, policies, queues
 from workflows.failures import cause_of
 
 CHUNKS_AT_ONCE = 2
@@ -48,6 +48,7 @@ class PortfolioScoring:
             raise await self._fail(ref, cause_of(error)) from error
         workflow.set_current_details(f"{summary.scored:,} accounts scored, {summary.changed:,} changed")
         await admitting.start(AgencyRef(agency_id=request.agency_id))
+        await partner_sync.start_all(request, summary)
         return summary
 
     async def _open(self, request: ScoringRequest) -> ScoringRef:
