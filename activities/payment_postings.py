@@ -11,7 +11,7 @@ from activities.credits import take_back_applied
 from activities.plan_following import plan_follows
 from domain.errors import Conflict
 from domain.holds import HoldKind
-from domain.payments import PaymentStatus, status_of_money
+from domain.payments import DISPUTE_LOST, DISPUTE_WON, PaymentStatus, status_of_money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from db.models import Chargeback, Hold, Payment, Refund
 
 P = PaymentStatus
-
-WON = frozenset({"won", "warning_closed"})
-"""What Stripe says last of a dispute that took nothing; what comes after it is older."""
-
-LOST = "lost"
-"""What Stripe says last of one that did, unless the bank reverses it: then it was won."""
 
 
 class CurrencyDiffers(Conflict):
@@ -189,7 +183,11 @@ class PaymentChange:
         self._journal()
         chargeback = await self.tx.chargebacks.by_processor_ref(facts.dispute_ref)
         known = chargeback.status if chargeback is not None else None
-        if known == facts.status or known in WON or (known == LOST and facts.status not in WON):
+        if (
+            known == facts.status
+            or known in DISPUTE_WON
+            or (known == DISPUTE_LOST and facts.status not in DISPUTE_WON)
+        ):
             return
         if chargeback is None:
             chargeback = await self._open_chargeback(facts)
@@ -199,10 +197,10 @@ class PaymentChange:
             return
         now = self.tx.began_at
         await self.tx.chargebacks.change(chargeback, status=facts.status, respond_by=facts.respond_by)
-        withdrawn = not facts.inquiry and facts.status not in WON and chargeback.journal_id is None
+        withdrawn = not facts.inquiry and facts.status not in DISPUTE_WON and chargeback.journal_id is None
         if withdrawn:
             await self._withdraw(chargeback, now)
-        if facts.status in WON:
+        if facts.status in DISPUTE_WON:
             await self._reinstate(chargeback, now)
         elif withdrawn or known is None:
             await self._hold(chargeback)
@@ -271,7 +269,7 @@ class PaymentChange:
         if hold is None or not any(one.hold_id == hold.id for one in known):
             return
         for one in known:
-            if one.status not in WON and (one.status != LOST or one.hold_id == hold.id):
+            if one.status not in DISPUTE_WON and (one.status != DISPUTE_LOST or one.hold_id == hold.id):
                 return
         await self.account.end_holds([hold], "The dispute is over")
 

@@ -12,7 +12,7 @@ from db.keyset import Position, newest_first
 from db.models import Payment, PaymentReconciliationRun, ReconciliationBreak, Refund
 from db.store import Store
 from domain.errors import Conflict, NotFound
-from domain.payments import UNFINISHED
+from domain.payments import DISPUTE_LOST, DISPUTE_WON, UNFINISHED
 
 Run = PaymentReconciliationRun
 Break = ReconciliationBreak
@@ -158,6 +158,7 @@ class ReconciliationStore(Store):
             "agency": self._agency_id,
             "after": after,
             "unfinished": sorted(UNFINISHED),
+            "over": [*sorted(DISPUTE_WON), DISPUTE_LOST],
             "limit": limit,
         }
         return [Unfinished(*row) for row in await self._session.execute(_UNFINISHED, values)]
@@ -219,7 +220,7 @@ _UNFINISHED = text("""
              WHERE r.agency_id = :agency AND r.status = 'pending' AND r.processor_ref IS NOT NULL
             UNION ALL
             SELECT c.payment_id FROM chargeback c
-             WHERE c.agency_id = :agency AND c.status NOT IN ('won', 'lost', 'warning_closed')))
+             WHERE c.agency_id = :agency AND c.status <> ALL (:over)))
      ORDER BY p.id LIMIT :limit
 """)
 

@@ -52,6 +52,12 @@ NEVER_ASKED = frozenset({NOT_ATTEMPTED, NO_LONGER_TAKEN})
 """Why a payment failed that the provider was never asked for, as codes: it could not be for too long, or it
 was not to be any more."""
 
+DISPUTE_WON = frozenset({"won", "warning_closed", "prevented"})
+"""What Stripe says last of a dispute that took nothing; what comes after it is older."""
+
+DISPUTE_LOST = "lost"
+"""What Stripe says last of one that did, unless the bank reverses it: then it was won."""
+
 FORBIDS_PAYMENTS = frozenset({HoldKind.BANKRUPTCY, HoldKind.DECEASED, HoldKind.CHARGEBACK})
 """Holds under which nobody asks for money: the stay of a bankruptcy (11 U.S.C. 362), an estate that nobody
 represents yet, a bank that has just taken a payment back. Under the others a debtor may pay, if they want."""

@@ -214,6 +214,18 @@ async def test_an_inquiry_holds_the_account_and_moves_no_money(till: Till, end: 
     await sound(till)
 
 
+async def test_a_dispute_that_is_prevented_takes_nothing_and_is_over(till: Till) -> None:
+    account = await till.desk.place(amount="100.00", status="negotiating")
+    ref = await till.paid(account, "40.00")
+    assert await till.dispute(ref, "40.00", "prevented") is P.SUCCEEDED
+    assert await till.dispute(ref, "40.00", "needs_response") is P.SUCCEEDED, "that is older"
+    assert await till.holds(account) == []
+    assert (await till.desk.account(account))["balance"] == 60
+    async with till.desk.db.transaction(till.desk.tenant) as tx:
+        assert await tx.payment_reconciliations.unfinished(None, 10) == []
+    await sound(till)
+
+
 async def test_a_change_that_is_noted_after_money_does_not_hide_it(till: Till) -> None:
     account = await till.desk.place(status="negotiating")
     noted = "SELECT signal FROM lifecycle_notice WHERE account_id = %s"
