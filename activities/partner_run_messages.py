@@ -4,7 +4,6 @@ from typing import Literal
 from uuid import UUID
 
 from activities.messages import Message
-from activities.partner_messages import MatchFigures
 
 ACTOR = "partner-reconciliation"
 
@@ -16,7 +15,8 @@ class PartnerReconciliationRequest(Message):
 
     ``scope`` ``full``: the files in the partner's folder and every message acknowledged until now, and
     accounts that the partner does not name are missed; ``messages``: the messages alone. A ``dry_run``
-    changes nothing but its own figures. ``run_id`` is that of a run that is announced already, if one is.
+    changes nothing but its own figures. ``run_id`` is that of a run that is announced already; the workflow
+    gives one to any other.
     """
 
     agency_id: UUID
@@ -48,17 +48,16 @@ class ClosedStatements(Message):
 
 
 class PartnerRunConclusion(Message):
-    """A run that has been matched, and what that came to."""
+    """A run that has been matched; ``problems`` are sentences about files that were not taken."""
 
     run: PartnerRunRef
-    figures: MatchFigures
+    problems: list[str]
 
 
 class FailedPartnerRun(Message):
     """A run that cannot go on, and why."""
 
-    agency_id: UUID
-    run_id: UUID
+    request: PartnerReconciliationRequest
     reason: str
 
 

@@ -1,12 +1,13 @@
 """The frame of a reconciliation with a partner: its row is opened, counted in, and ended."""
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 from temporalio import activity
 
 from activities.heartbeats import heartbeating
+from activities.partner_messages import MatchFigures
 from activities.partner_run_messages import (
     ACTOR,
     ClosedStatements,
@@ -16,14 +17,12 @@ from activities.partner_run_messages import (
     PartnerRunConclusion,
     PartnerRunRef,
 )
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
     from db.models import PartnerReconciliationRun
     from db.session import Database
-
-_RUN_IDS = UUID("f7b1a9c2-6f0e-5d1c-9a5e-3a1b7a0d5e21")
 
 _log = structlog.stdlib.get_logger("partner-reconciliation")
 
@@ -48,13 +47,12 @@ class PartnerRunActivities:
         None for a scheduled one while another is going or the partner is not active: tomorrow is another
         day. One that was asked for raises ``PartnerReconciliationGoing`` or ``PartnerNotActive``.
         """
-        # The same for every attempt of this step, so that a repeated one finds what it has made.
-        run_id = request.run_id or uuid5(_RUN_IDS, str(activity.info().workflow_run_id))
         try:
             async with self._db.transaction(Tenant.system(request.agency_id, request.requested_by)) as tx:
                 partner = await tx.partners.get(request.partner_id)
                 if not partner.active:
                     raise PartnerNotActive("the partner is not active; nothing is compared with it")
+                run_id = _id_of(request)
                 await tx.partner_runs.open(
                     run_id,
                     request.partner_id,
@@ -94,17 +92,16 @@ class PartnerRunActivities:
 
     @activity.defn(name="reconciliation.conclude")
     async def conclude(self, concluded: PartnerRunConclusion) -> PartnerReconciliationSummary:
-        """Write the report of a run and end it; one that has ended stays as it is."""
-        ref, figures = concluded.run, concluded.figures
+        """Write the report of a run that was matched and end it; one that has ended stays as it is."""
+        ref = concluded.run
         async with heartbeating(), self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             run = await tx.partner_runs.get(ref.run_id)
             if run.status == "running":
+                figures = MatchFigures.model_validate(run.report["matching"])
                 report = await tx.partner_reports.figures(run)
                 run = await tx.partner_runs.complete(
                     run.id,
-                    report={**figures.report, "older": figures.older, "opened": figures.opened, **report},
-                    lines=figures.lines,
-                    problems=figures.problems,
+                    {**run.report, **report, "problems": concluded.problems},
                     matched=figures.matched,
                     breaks=figures.breaks,
                     resolved=figures.resolved,
@@ -115,9 +112,16 @@ class PartnerRunActivities:
     @activity.defn(name="reconciliation.fail")
     async def fail(self, failed: FailedPartnerRun) -> None:
         """End a run that cannot go on, so that the partner's next one may begin, with its statements."""
-        async with self._db.transaction(Tenant.system(failed.agency_id, ACTOR)) as tx:
-            if await tx.partner_runs.fail(failed.run_id, failed.reason):
-                await tx.statements.reopen(failed.run_id)
+        run_id = _id_of(failed.request)
+        async with self._db.transaction(Tenant.system(failed.request.agency_id, ACTOR)) as tx:
+            if await tx.partner_runs.fail(run_id, failed.reason):
+                await tx.statements.reopen(run_id)
+
+
+def _id_of(request: PartnerReconciliationRequest) -> UUID:
+    if request.run_id is None:
+        raise Invalid("the run has no id", field="run_id")
+    return request.run_id
 
 
 def summary_of(run: "PartnerReconciliationRun") -> PartnerReconciliationSummary:

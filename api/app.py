@@ -11,6 +11,7 @@ from api import docs, problems
 from api.composition import Services, open_services
 from api.edge import BodyLimit, Edge
 from api.parameters import refuse_unknown
+from api.reconciliation_metrics import ReconciliationMetrics
 from api.routers import (
     account_commands,
     accounts,
@@ -43,6 +44,7 @@ from api.routers import (
     worklist,
 )
 from runtime.metrics import HttpMetrics
+from services.reconciliation_figures import ReconciliationFigures
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -115,6 +117,12 @@ def create_app(settings: "Settings", *, services: Services | None = None) -> Fas
     )
     app.state.services = services
     app.state.metrics = HttpMetrics()
+
+    async def figures() -> ReconciliationFigures:
+        opened: Services = app.state.services
+        return await opened.reconciliation_figures()
+
+    app.state.reconciliation_metrics = ReconciliationMetrics(app.state.metrics.registry, figures)
     problems.install(app)
     docs.install(app)
     app.include_router(_root)

@@ -2,10 +2,11 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from activities.stripe_accounts import StripeAccounts
@@ -47,6 +48,7 @@ from services.onboarding.stripe_credentials import StripeCredentialsService
 from services.onboarding.users import UserService
 from services.partner_messages import PartnerMessageService
 from services.partner_reconciliations import PartnerReconciliationService
+from services.partner_reports import PartnerReportService
 from services.partner_syncs import PartnerSyncService
 from services.passwords import Passwords
 from services.payment_reconciliations import PaymentReconciliationService
@@ -54,6 +56,7 @@ from services.payment_starts import PaymentStarter
 from services.payments import PaymentService
 from services.plan_starts import PlanStarter
 from services.plans import PlanService
+from services.reconciliation_figures import ReconciliationFigures, read_figures
 from services.refunds import RefundService
 from services.schedules import ScheduleService
 from services.score_history import ScoreHistoryService
@@ -112,6 +115,8 @@ class Services:
     inbox_dispatcher: InboxDispatcher
     payment_reconciliations: PaymentReconciliationService
     partner_reconciliations: PartnerReconciliationService
+    partner_reports: PartnerReportService
+    reconciliation_figures: Callable[[], Awaitable[ReconciliationFigures]]
     breaks: BreakService
     fingerprint_key: bytes
 
@@ -138,6 +143,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     start_event = InboxStarter(client).start
     dispatcher = InboxDispatcher(database, start_event, settle_s=settings.inbox_settle_seconds)
     webhooks = WebhookService(database, dispatcher.soon)
+    partner_runs = PartnerReconciliationService(database, client, web_ui)
     return Services(
         authentication=AuthenticationService(
             database,
@@ -195,7 +201,9 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         inbox=InboxService(database, stripe_accounts, start_event),
         inbox_dispatcher=dispatcher,
         payment_reconciliations=PaymentReconciliationService(database, client, web_ui),
-        partner_reconciliations=PartnerReconciliationService(database, client, web_ui),
+        partner_reconciliations=partner_runs,
+        partner_reports=PartnerReportService(database, partner_runs),
+        reconciliation_figures=partial(read_figures, database),
         breaks=BreakService(database, scorecards, BreakCaseStarter(client), signaller.tell, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )

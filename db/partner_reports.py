@@ -1,18 +1,15 @@
-"""What reconciliations came to: figures by kind, age and rule, the breaks of a run, its statements."""
+"""What reconciliations came to: figures by kind, age and rule, the statements behind them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import text
 
-from db.keyset import Position, newest_first
-from db.models import PartnerReconciliationRun, ReconciliationBreak
+from db.models import PartnerReconciliationRun
 from db.store import Store
 
-Break = ReconciliationBreak
 Json = dict[str, Any]
 
 
@@ -58,39 +55,6 @@ class PartnerReportStore(Store):
     async def statements(self, run: PartnerReconciliationRun) -> Sequence[Json]:
         """The statements that a run has closed, with what could not be read of them."""
         return await self._objects(_STATEMENTS, {"agency": self._agency_id, "run": run.id})
-
-    async def breaks(
-        self,
-        run_id: UUID,
-        position: Position | None,
-        limit: int,
-        *,
-        states: Sequence[str] = (),
-        kinds: Sequence[str] = (),
-    ) -> Sequence[Break]:
-        """Breaks that a run has opened, or found to be there still, newest first, keyed by ``(id,)``."""
-        query = select(Break).where(
-            Break.agency_id == self._agency_id, or_(Break.run_id == run_id, Break.seen_run_id == run_id)
-        )
-        if states:
-            query = query.where(Break.state.in_(states))
-        if kinds:
-            query = query.where(Break.kind.in_(kinds))
-        return (await self._session.scalars(newest_first(query, (Break.id,), position, limit))).all()
-
-    async def most_valuable(self, run_id: UUID, limit: int) -> Sequence[Break]:
-        """The breaks of a run that are not resolved, the most valuable first."""
-        query = (
-            select(Break)
-            .where(
-                Break.agency_id == self._agency_id,
-                or_(Break.run_id == run_id, Break.seen_run_id == run_id),
-                Break.state != "resolved",
-            )
-            .order_by(Break.value.desc(), Break.id)
-            .limit(limit)
-        )
-        return (await self._session.scalars(query)).all()
 
     async def open_breaks(self) -> Sequence[OpenBreaks]:
         """All breaks of the agency that are not resolved, counted by source, kind, age and currency."""

@@ -83,7 +83,9 @@ class PartnerRunStore(Store):
         await self._session.execute(
             update(Run)
             .where(Run.agency_id == self._agency_id, Run.id == run_id, Run.status == "pending")
-            .values(status="running", step="collecting", rules_version=newest, started_at=func.now())
+            .values(
+                status="running", step="collecting", rules_version=newest, started_at=func.clock_timestamp()
+            )
             .execution_options(synchronize_session=False)
         )
         return await self.get(run_id)
@@ -110,11 +112,10 @@ class PartnerRunStore(Store):
         if written is None:
             await self.going(run_id)
 
-    async def complete(self, run_id: UUID, *, report: Mapping[str, Any], **counted: int) -> Run:
-        """End a run with its report and what it has ``counted``, by column."""
-        await self.note(
-            run_id, status="completed", step=None, report=dict(report), completed_at=func.now(), **counted
-        )
+    async def complete(self, run_id: UUID, report: Mapping[str, Any], **counted: int) -> Run:
+        """End a run with its report and what it ``counted``, by column. ``PartnerReconciliationEnded``."""
+        ended = {"status": "completed", "step": None, "completed_at": func.clock_timestamp()}
+        await self.note(run_id, **ended, report=dict(report), **counted)
         return await self.get(run_id)
 
     async def fail(self, run_id: UUID, reason: str) -> bool:

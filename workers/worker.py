@@ -21,6 +21,7 @@ from activities.break_cases import BreakCaseActivities
 from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
+from activities.partner_matching import PartnerMatchingActivities
 from activities.partner_post import PartnerPost
 from activities.partner_runs import PartnerRunActivities
 from activities.partner_sync import PartnerSyncActivities
@@ -108,10 +109,10 @@ WORKFLOWS: Sequence[type] = (
     PaymentPlan,
     InboxEvent,
     PaymentSweep,
+    PartnerSync,
     PaymentReconciliation,
     BreakCase,
     PartnerReconciliation,
-    PartnerSync,
 )
 
 
@@ -194,6 +195,7 @@ def activities_of(
             *_methods(cases),
             *_methods(syncs),
             *_methods(PartnerRunActivities(db)),
+            *_methods(PartnerMatchingActivities(db)),
             *_methods(StatementActivities(db, sources, settle_s=settings.poll_settle_seconds)),
         ],
     }

@@ -25,5 +25,6 @@ async def ready(services: ServicesDep) -> JSONResponse:
 
 @router.get("/metrics", include_in_schema=False)
 async def prometheus(request: Request) -> Response:
-    """Prometheus metrics of this process."""
+    """Prometheus metrics of this process, and of reconciliation in all agencies together."""
+    await request.app.state.reconciliation_metrics.refresh()
     return Response(request.app.state.metrics.render(), media_type=metrics.CONTENT_TYPE)
