@@ -1,7 +1,7 @@
 """The queue of breaks as two administrators work it; breaks as a reconciliation leaves them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -134,10 +134,18 @@ class QueueDesk:
         async with self.transaction() as tx:
             return not [breach async for breach in tx.ledger.breaches()]
 
-    async def set(self, broken: Mapping[str, Any], columns: str, **values: Any) -> None:
+    async def alter(self, broken: Mapping[str, Any], columns: str, **values: Any) -> None:
         """What time, or another run, does to a break's row."""
         changed = f"UPDATE reconciliation_break SET {columns} WHERE id = :id"  # noqa: S608 - of a test
         await self.office.query(changed, id=broken["id"], **values)
+
+    async def ids(self, query: str, who: str = "acme.auditor") -> set[str]:
+        """The breaks that a filter finds."""
+        page = await self.office.done("GET", f"/breaks?page_size=500&{query}", who=who)
+        return {row["id"] for row in page["results"]}
+
+    async def until(self, so: Callable[[], Awaitable[bool]], what: str) -> None:
+        await until(so, within_s=20, what=what)
 
     def case(self, broken: Mapping[str, Any]) -> WorkflowHandle[Any, Any]:
         return self.office.temporal.get_workflow_handle(break_workflow_id(UUID(broken["id"])))

@@ -17,11 +17,6 @@ async def queue(office: PartnerOffice) -> QueueDesk:
     return await QueueDesk.opened(office)
 
 
-async def ids(queue: QueueDesk, query: str, who: str = "acme.auditor") -> set[str]:
-    page = await queue.office.done("GET", f"/breaks?page_size=500&{query}", who=who)
-    return {row["id"] for row in page["results"]}
-
-
 async def test_a_small_break_is_resolved_in_one_step_and_posted(queue: QueueDesk, partner: Json) -> None:
     account = await queue.office.account()
     broken = await queue.found(partner, account, theirs="90.00")
@@ -218,7 +213,7 @@ async def test_a_statement_between_proposal_and_approval_is_a_conflict(
 ) -> None:
     broken = await queue.found(partner, await queue.office.account())
     await queue.propose(broken, "explain")
-    await queue.set(broken, "theirs = 89.00, difference = -11.00")
+    await queue.alter(broken, "theirs = 89.00, difference = -11.00")
     refused = await queue.tell(broken, "approve", SECOND)
     assert refused.status_code == 409
     assert (refused.json()["proposed"]["theirs"], refused.json()["now"]["theirs"]) == ("90.00", "89.00")
@@ -317,7 +312,7 @@ async def test_bad_input_is_named(queue: QueueDesk, partner: Json, what: str, bo
 
 async def test_another_agency_s_breaks_are_not_there(queue: QueueDesk, partner: Json) -> None:
     broken = await queue.found(partner, await queue.office.account())
-    assert broken["id"] not in await ids(queue, "", who="rival.admin")
+    assert broken["id"] not in await queue.ids("", who="rival.admin")
     assert (await queue.office.ask("rival.admin", "GET", f"/breaks/{broken['id']}")).status_code == 404
     for what in ("propose", "approve", "reject", "resolve"):
         body = {"resolution": "explain", "note": NOTE} if what in {"propose", "resolve"} else {}
@@ -332,27 +327,27 @@ async def test_the_queue_is_filtered(queue: QueueDesk, partner: Json) -> None:
     aged = {}
     for day in days:
         one = await queue.found(partner, subject=f"aged-{day}", kind="missing_here", ours=None)
-        await queue.set(one, "found_at = now() - make_interval(days => :days, hours => 1)", days=day)
+        await queue.alter(one, "found_at = now() - make_interval(days => :days, hours => 1)", days=day)
         aged[day] = one["id"]
         assert (await queue.get(one))["age_days"] == day
     mine = f"partner_id={partner['id']}"
     for bucket in ("0-1", "2-5", "6-30", "30%2B"):
         wanted = {aged[day] for day, name in days.items() if name == bucket.replace("%2B", "+")}
-        assert await ids(queue, f"{mine}&age={bucket}") == wanted
+        assert await queue.ids(f"{mine}&age={bucket}") == wanted
     status = await queue.found(partner, account, kind="status", theirs="100.00")
     dear = await queue.found(other, account, ours="100.00", theirs="7000.00")
-    assert await ids(queue, f"{mine}&kind=status") == {status["id"]}
-    assert await ids(queue, "min_value=6900.00") >= {dear["id"]}
-    assert status["id"] not in await ids(queue, "min_value=6900.00")
-    assert await ids(queue, f"partner_id={other['id']}") == {dear["id"]}
-    assert await ids(queue, f"account_id={account['id']}") == {status["id"], dear["id"]}
+    assert await queue.ids(f"{mine}&kind=status") == {status["id"]}
+    assert await queue.ids("min_value=6900.00") >= {dear["id"]}
+    assert status["id"] not in await queue.ids("min_value=6900.00")
+    assert await queue.ids(f"partner_id={other['id']}") == {dear["id"]}
+    assert await queue.ids(f"account_id={account['id']}") == {status["id"], dear["id"]}
     await queue.tell(dear, "assign", owner=SECOND)
-    assert await ids(queue, f"owner={SECOND}&partner_id={other['id']}") == {dear["id"]}
-    assert await ids(queue, f"owner=me&partner_id={other['id']}", SECOND) == {dear["id"]}
-    assert dear["id"] not in await ids(queue, "owner=none")
+    assert await queue.ids(f"owner={SECOND}&partner_id={other['id']}") == {dear["id"]}
+    assert await queue.ids(f"owner=me&partner_id={other['id']}", SECOND) == {dear["id"]}
+    assert dear["id"] not in await queue.ids("owner=none")
     await queue.resolve(status, "explain")
-    assert await ids(queue, f"{mine}&state=resolved") == {status["id"]}
-    assert status["id"] not in await ids(queue, f"{mine}&state=open&state=proposed")
+    assert await queue.ids(f"{mine}&state=resolved") == {status["id"]}
+    assert status["id"] not in await queue.ids(f"{mine}&state=open&state=proposed")
     for wrong in ("age=3-4", "min_value=-1", "kind=odd", "owner=nobody.here", "own=me", "source=bank"):
         assert (await queue.office.ask(FIRST, "GET", f"/breaks?{wrong}")).status_code == 422
 
@@ -372,7 +367,7 @@ async def test_a_break_that_resolved_itself_takes_its_proposal_with_it(
 ) -> None:
     broken = await queue.found(partner, await queue.office.account())
     await queue.propose(broken, "explain")
-    await queue.set(broken, "state = 'resolved', resolution = 'cured', resolved_at = now()")
+    await queue.alter(broken, "state = 'resolved', resolution = 'cured', resolved_at = now()")
     async with queue.transaction() as tx:
         await tx.breaks.withdraw_of_resolved()
     shown = await queue.get(broken)
@@ -383,7 +378,7 @@ async def test_a_break_that_resolved_itself_takes_its_proposal_with_it(
 async def test_age_stops_when_a_break_is_resolved(queue: QueueDesk, partner: Json) -> None:
     broken = await queue.found(partner, await queue.office.account())
     await queue.resolve(broken, "explain")
-    await queue.set(
+    await queue.alter(
         broken, "found_at = now() - CAST(:found AS interval), resolved_at = now() - CAST(:done AS interval)",
         found=timedelta(days=40), done=timedelta(days=37),
     )  # fmt: skip
