@@ -196,7 +196,7 @@ class PartnerSyncStore(Store):
         await self._session.execute(_FINISH, values)
         sync = await self.get(sync_id)
         if sync.status == "completed":
-            await self._session.execute(_FORGET, {**values, "partner": sync.partner_id})
+            await self._session.execute(_FORGET, values)
         return sync
 
 
@@ -281,8 +281,10 @@ _FINISH = text("""
 """)
 
 _FORGET = text("""
-    DELETE FROM partner_sync_item i USING partner_sync s
-     WHERE s.agency_id = :agency AND s.partner_id = :partner AND s.status = 'completed' AND s.id < :sync
+    DELETE FROM partner_sync_item i USING partner_sync s, partner_sync l
+     WHERE l.agency_id = :agency AND l.id = :sync
+       AND s.agency_id = :agency AND s.partner_id = l.partner_id AND s.created_at < l.created_at
+       AND s.status IN ('completed', 'failed')
        AND i.agency_id = :agency AND i.sync_id = s.id
 """)
 """What was in an earlier sending is of no use once a later one has arrived: its delivery records stay."""
