@@ -39,6 +39,7 @@ from api.routers import (
     scoring,
     sources,
     stripe_credentials,
+    thanks,
     users,
     webhooks,
     worklist,
@@ -127,6 +128,7 @@ def create_app(settings: "Settings", *, services: Services | None = None) -> Fas
     docs.install(app)
     app.include_router(_root)
     app.include_router(health.router)
+    app.include_router(thanks.router)
     checks = [Depends(refuse_unknown(PREFIX))]
     for module in _ROUTERS:
         app.include_router(module.router, prefix=PREFIX, dependencies=checks)

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from db.models import Payment, Refund
 
+THANKS_PATH = "/api/v1/payments/thank-you"
+"""Where a debtor comes back to from the provider's page, on the address at which they reach the API."""
+
 START_PATIENCE_S = 3.0
 """How long Temporal may take to answer."""
 

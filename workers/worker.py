@@ -53,7 +53,7 @@ from gateways.stripe import StripeGateway
 from services.break_starts import BreakCaseStarter
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.notices import Signaller
-from services.payment_starts import PaymentStarter
+from services.payment_starts import THANKS_PATH, PaymentStarter
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
 from workers.starters import lifecycle_starter
@@ -160,7 +160,8 @@ def activities_of(
     signaller = Signaller(db, client)
     notices = NoticeActivities(db, scorecards, signaller.signal)
     books = PaymentBooks(db, scorecards, signaller.tell_soon)
-    payments = PaymentActivities(db, StripeTill(stripe, return_url=settings.public_url))
+    return_url = f"{settings.public_url.rstrip('/')}{THANKS_PATH}"
+    payments = PaymentActivities(db, StripeTill(stripe, return_url=return_url))
     refunds = RefundActivities(db, StripeRefunds(stripe))
     plans = PlanActivities(db, scorecards, signaller.tell_soon)
     plan_methods = PlanMethods(db, StripeWallet(stripe))

@@ -39,6 +39,18 @@ async def test_a_link_is_paid_on_its_page(till: Till) -> None:
     assert await till.journals(account) == [("payment", Decimal("30.00"))]
 
 
+async def test_the_page_leads_back_to_a_word_of_thanks_that_says_nothing_else(till: Till) -> None:
+    payment = (await link(till, await till.debt())).json()
+    page = await till.caller.get(f"checkout/sessions/{await page_of(till, payment)}")
+    back = page["success_url"].removeprefix(f"{till.world.settings.public_url}/api/v1")
+    assert back.startswith("/")
+    added = "payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_2&redirect_status=succeeded"
+    shown = await till.ask(None, "GET", f"{back}?{added}")
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert (shown.headers["cache-control"], shown.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert "pi_1" not in shown.text
+
+
 async def test_without_an_amount_a_link_asks_for_all_that_is_owed(till: Till) -> None:
     account = await till.debt("80.00")
     await till.paid(account, "30.00")

@@ -58,7 +58,9 @@ class Till:
             await set_account(self.world, account, **columns)
         return dict(account)
 
-    async def ask(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+    async def ask(
+        self, who: str | None, method: str, path: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
         answer: httpx.Response = await self.world.call(who, method, path, body, **headers)
         return answer
 
