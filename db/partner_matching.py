@@ -38,13 +38,10 @@ class MatchStore(Store):
         partner, rules = await self._terms(run)
         statements = StatementStore(self._session, self._tenant)
         closing = await statements.close_for(run.id, cast("Scope", run.scope), dry_run=run.dry_run)
-        steps = Steps(await self._driver(), await self._values(run, partner, rules, closing.statement_ids))
+        driver = await self._driver()
+        steps = Steps(driver, await self._values(run, partner, rules, closing.statement_ids))
         figures: Figures = {"lines": closing.lines, "problems": closing.problems}
-        if run.dry_run:
-            savepoint = await self._session.begin_nested()
-            figures |= await self._compare(steps, run, partner, rules)
-            await savepoint.rollback()
-        else:
+        async with driver.transaction(force_rollback=run.dry_run):
             figures |= await self._compare(steps, run, partner, rules)
         await PartnerRunStore(self._session, self._tenant).note(
             run.id, lines=closing.lines, problems=closing.problems, report={**run.report, _DONE: figures}
@@ -53,7 +50,8 @@ class MatchStore(Store):
 
     async def _compare(self, steps: Steps, run: Run, partner: Partner, rules: PartnerRuleBook) -> Figures:
         await steps.prepare()
-        full = run.scope == "full"
+        # What is missed may stand in a file that could not be taken.
+        full = run.scope == "full" and run.report.get("whole", True)
         matched = await account_matching.find(steps, rules, full=full)
         await break_writing.mark_resolvable(steps, rules, run.started_at or run.created_at)
         await account_matching.gone(steps, full=full)

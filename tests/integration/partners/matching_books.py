@@ -18,8 +18,7 @@ from domain.tenancy import Tenant
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-LINE = ("account_ref", "debtor_ref", "balance", "status", "currency", "processed_at")
-MONEY = ("payment_ref", "amount", "paid_on", "payer", "problem")
+TODAY = NOW.date()
 
 
 class Books:
@@ -29,7 +28,6 @@ class Books:
         self.db, self.link, self.tenant = db, link, tenant
         self.creditors: dict[str, UUID] = {}
         self.partner_id = uuid4()
-        self.lines_of: dict[UUID, int] = {}
 
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement past row-level security."""
@@ -101,7 +99,10 @@ class Books:
             *(self.tenant.agency_id, journal, account_id, *sides, abs(value)),
         )
         await self.sql(
-            "UPDATE account SET balance = balance - %s, updated_at = %s WHERE id = %s", value, at, account_id
+            "UPDATE account SET balance = balance - %s, version = version + 1, updated_at = %s WHERE id = %s",
+            value,
+            at,
+            account_id,
         )
         return journal
 
@@ -128,7 +129,8 @@ class Books:
         """Accounts that were sent to the partner."""
         for account in accounts:
             await self.sql(
-                "INSERT INTO partner_account (partner_id, account_id, agency_id, sent_at) VALUES (%s, %s, %s, %s)",
+                "INSERT INTO partner_account (partner_id, account_id, agency_id, sent_at)"
+                " VALUES (%s, %s, %s, %s)",
                 *(self.partner_id, account, self.tenant.agency_id, at),
             )
 
@@ -204,7 +206,7 @@ def said(
     }
 
 
-def paid(ref: str | None, amount: str, on: date = NOW.date(), **more: Any) -> dict[str, Any]:
+def paid(ref: str | None, amount: str, on: date = TODAY, **more: Any) -> dict[str, Any]:
     """A line about money."""
     return {"payment_ref": ref, "amount": amount, "paid_on": on, **more}
 
