@@ -39,6 +39,13 @@ class PartnerRunRef(Message):
     over: bool = False
 
 
+class CollectedStatements(Message):
+    """A run whose files have been seen to; ``whole``: every file that lay there could be taken."""
+
+    run: PartnerRunRef
+    whole: bool
+
+
 class ClosedStatements(Message):
     """What a run was given: statements, all their lines, and those of them that could not be read."""
 

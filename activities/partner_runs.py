@@ -11,6 +11,7 @@ from activities.partner_messages import MatchFigures
 from activities.partner_run_messages import (
     ACTOR,
     ClosedStatements,
+    CollectedStatements,
     FailedPartnerRun,
     PartnerReconciliationRequest,
     PartnerReconciliationSummary,
@@ -77,14 +78,22 @@ class PartnerRunActivities:
         )
 
     @activity.defn(name="reconciliation.close")
-    async def close(self, ref: PartnerRunRef) -> ClosedStatements:
+    async def close(self, collected: CollectedStatements) -> ClosedStatements:
         """Give the run what was staged of the partner: every message acknowledged until now, and the files
-        where it takes them. A dry run is told what there is, and takes nothing."""
+        where it takes them. A dry run is told what there is, and takes nothing.
+
+        In a run that is not ``whole`` nothing is missed: it may stand in the file that could not be taken.
+        """
+        ref = collected.run
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             await tx.partner_runs.going(ref.run_id, lock=True)
             closed = await tx.statements.close_for(ref.run_id, ref.scope, dry_run=ref.dry_run)
             await tx.partner_runs.note(
-                ref.run_id, step="matching", lines=closed.lines, problems=closed.problems
+                ref.run_id,
+                step="matching",
+                lines=closed.lines,
+                problems=closed.problems,
+                report={"whole": collected.whole},
             )
         return ClosedStatements(
             statements=len(closed.statement_ids), lines=closed.lines, problems=closed.problems

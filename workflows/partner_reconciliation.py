@@ -12,6 +12,7 @@ from activities.break_cases import BreakCaseActivities
 from activities.break_messages import NewsOfBreaks
 from activities.partner_matching import PartnerMatchingActivities
 from activities.partner_run_messages import (
+    CollectedStatements,
     FailedPartnerRun,
     PartnerReconciliationRequest,
     PartnerReconciliationSummary,
@@ -72,10 +73,12 @@ class PartnerReconciliation:
 
     async def _compare(self, ref: PartnerRunRef) -> PartnerReconciliationSummary:
         if not ref.over:
-            if ref.scope == "full":
-                await self._collect(ref)
+            whole = await self._collect(ref) if ref.scope == "full" else True
             closed = await workflow.execute_activity_method(
-                PartnerRunActivities.close, ref, task_queue=queues.BULK, **policies.BULK_STEP
+                PartnerRunActivities.close,
+                CollectedStatements(run=ref, whole=whole),
+                task_queue=queues.BULK,
+                **policies.BULK_STEP,
             )
             workflow.set_current_details(f"matching {closed.lines:,} lines")
             await workflow.execute_activity_method(
@@ -88,8 +91,8 @@ class PartnerReconciliation:
             **policies.BULK_STEP,
         )
 
-    async def _collect(self, ref: PartnerRunRef) -> None:
-        """Stage the files in the partner's folder that look the same a little later."""
+    async def _collect(self, ref: PartnerRunRef) -> bool:
+        """Stage the files in the partner's folder that look the same a little later; whether it took all."""
         workflow.set_current_details("looking for statements")
         seen = await workflow.execute_activity_method(
             StatementActivities.look, ref, task_queue=queues.BULK, **policies.REMOTE_FILES
@@ -97,6 +100,7 @@ class PartnerReconciliation:
         self._problems += seen.problems
         if seen.files:
             await workflow.sleep(timedelta(seconds=seen.settle_s))
+        whole = True
         for number, file in enumerate(seen.files, start=1):
             workflow.set_current_details(f"staging statement {number} of {len(seen.files)}")
             staged = await workflow.execute_activity_method(
@@ -106,7 +110,11 @@ class PartnerReconciliation:
                 summary=f"statement of {file.size:,} bytes",
                 **policies.BULK_STEP,
             )
+            whole = whole and staged.state in {"staged", "known"}
             self._problems += _problems(file, staged)
+        if not whole:
+            self._problems.append("as a file could not be taken, nothing was called missing there")
+        return whole
 
     async def _follow(self, ref: PartnerRunRef) -> None:
         """Have cases told what is new about their breaks, and finished files put away.
