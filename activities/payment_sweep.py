@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 ACTOR = "payment-sweep"
 BATCH = 200
+KEPT_DAYS = 400
+"""How long the bodies of events are kept: longer than a payment can be disputed at the bank. What they told
+of is on our own record, for good."""
+
 MOST = 2_000
 """Of each kind in one sweep; the next one goes on."""
 
 
 class PaymentSweepActivities:
     """The step of ``PaymentSweep``: each start does no harm where there is nothing to start, and raises
-    ``Unavailable`` while Temporal is away.
+    ``Unavailable`` while Temporal is away. Bodies of events that have had their time are blanked as well.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class PaymentSweepActivities:
         start_payment: "Callable[[Payment], Awaitable[None]]",
         start_refund: "Callable[[Payment, Refund], Awaitable[None]]",
         start_event: "Callable[[UUID, UUID], Awaitable[None]]",
+        start_cases: "Callable[[Tenant], Awaitable[int]]",
         *,
         most: int = MOST,
     ) -> None:
@@ -39,19 +44,23 @@ class PaymentSweepActivities:
         self._start_payment = start_payment
         self._start_refund = start_refund
         self._start_event = start_event
+        self._start_cases = start_cases
         self._most = most
         self._stopped: dict[tuple[UUID, str], UUID] = {}
 
     @activity.defn(name="payments.sweep")
     async def sweep(self, request: SweepRequest) -> Swept:
-        """Start the processes of payments and refunds that wait, and the workflows of events."""
+        """Start the processes of payments and refunds that wait, of events, and of breaks that are worked."""
         tenant = Tenant.system(request.agency_id, ACTOR)
         async with heartbeating():
-            return Swept(
+            await self._forget_bodies(tenant)
+            swept = Swept(
                 payments=await self._payments(tenant),
                 refunds=await self._refunds(tenant),
                 events=await self._events(tenant, every=request.every),
             )
+            await self._start_cases(tenant)
+            return swept
 
     async def _payments(self, tenant: Tenant) -> int:
         async def some(after: "UUID | None") -> "list[UUID]":
@@ -82,6 +91,19 @@ class PaymentSweepActivities:
             return list(waiting)
 
         return await self._in_turn((tenant.agency_id, "events"), some)
+
+    async def _forget_bodies(self, tenant: Tenant) -> None:
+        """Blank bodies from where this worker's last sweep has stopped, the oldest first."""
+        whose = (tenant.agency_id, "bodies")
+        forgotten = 0
+        while forgotten < self._most:
+            async with self._db.transaction(tenant) as tx:
+                blanked = await tx.inbox.forget_bodies(KEPT_DAYS, BATCH, after=self._stopped.get(whose))
+            if blanked:
+                self._stopped[whose] = max(blanked)
+            forgotten += len(blanked)
+            if len(blanked) < BATCH:
+                return
 
     async def _in_turn(
         self, whose: "tuple[UUID, str]", some: "Callable[[UUID | None], Awaitable[list[UUID]]]"

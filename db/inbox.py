@@ -151,6 +151,12 @@ class InboxStore(Store):
         values = {"agency": self._agency_id, "after": after, "every": every, "limit": limit}
         return list(await self._session.scalars(_DUE, values))
 
+    async def forget_bodies(self, days: int, limit: int, *, after: UUID | None) -> Sequence[UUID]:
+        """Blank the bodies of the oldest events behind ``after``, an id, that came more than so many days
+        ago; which those are. Everything else of an event stays."""
+        values = {"agency": self._agency_id, "days": days, "limit": limit, "after": after}
+        return list(await self._session.scalars(_FORGET_BODIES, values))
+
     async def waiting_of(self, intent_ref: str) -> Sequence[UUID]:
         """Events of one intent that wait to be handled."""
         found = await self._session.scalars(
@@ -203,6 +209,17 @@ _SETTLE_KNOWN = text("""
                  WHERE c.agency_id = :agency AND c.processor_ref = t.ref
                    AND c.status = ANY (string_to_array(t.states, ' '))) END
     RETURNING e.id
+""")
+
+# Ids are in the order in which events came, so that the index on them finds what is old enough.
+_FORGET_BODIES = text("""
+    WITH old AS (
+        SELECT id FROM inbox_event
+         WHERE agency_id = :agency AND octet_length(body) > 0
+           AND id > COALESCE(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+           AND id < (SELECT uuidv7(make_interval(days => -:days)))
+         ORDER BY id LIMIT :limit)
+    UPDATE inbox_event e SET body = '' FROM old WHERE e.agency_id = :agency AND e.id = old.id RETURNING e.id
 """)
 
 _DUE = text("""

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import ActivityEnvironment
 
-from activities.payment_sweep import PaymentSweepActivities
+from activities.payment_sweep import KEPT_DAYS, PaymentSweepActivities
 from activities.reconciliation_messages import SweepRequest
 from domain.tenancy import Tenant
 from sandbox.ports import free_port
@@ -248,7 +248,7 @@ async def test_a_sweep_goes_on_where_the_last_one_stopped(office: Office) -> Non
     async def none(*_: object) -> None:
         raise AssertionError("there are no payments")
 
-    sweeps = PaymentSweepActivities(office.world.database, none, none, start, most=200)
+    sweeps = PaymentSweepActivities(office.world.database, none, none, start, none, most=200)
     numbers = []
     for _ in range(4):
         swept = await ActivityEnvironment().run(sweeps.sweep, SweepRequest(agency_id=rival))
@@ -259,6 +259,47 @@ async def test_a_sweep_goes_on_where_the_last_one_stopped(office: Office) -> Non
     async with office.world.database.transaction(tenant) as tx:
         await tx.session.execute(text("UPDATE inbox_event SET status = 'ignored' WHERE type = 'of.long.ago'"))
 
+
+async def test_bodies_are_kept_for_their_time_and_the_rest_for_good(office: Office) -> None:
+    rival = office.world.agencies["rival"]
+    tenant = Tenant.system(rival, "test")
+
+    async def none(*_: object) -> None:
+        return
+
+    async def bodies() -> list[tuple[str, int]]:
+        async with office.world.database.transaction(tenant) as tx:
+            found = await tx.session.execute(_BODIES)
+            return [(kind, count) for kind, count in found]
+
+    async with office.world.database.transaction(tenant) as tx:
+        for kind, days in (("of.old", KEPT_DAYS + 1), ("of.late", KEPT_DAYS - 1)):
+            await tx.session.execute(_AGED, {"rival": rival, "kind": kind, "days": days})
+    sweeps = PaymentSweepActivities(office.world.database, none, none, none, most=400)
+    left = [await bodies()]
+    for _ in range(3):
+        await ActivityEnvironment().run(sweeps.sweep, SweepRequest(agency_id=rival))
+        left.append(await bodies())
+    assert left[0] == left[-1] + [("of.old", 500)]
+    assert left[1][-1][1] < 500, "not all at once"
+    assert ("of.late", 500) in left[-1]
+    async with office.world.database.transaction(tenant) as tx:
+        kept = await tx.session.scalar(text("SELECT count(*) FROM inbox_event WHERE type = 'of.old'"))
+        assert kept == 500
+        await tx.session.execute(text("UPDATE inbox_event SET body = '' WHERE type = 'of.late'"))
+
+
+_AGED = text("""
+    INSERT INTO inbox_event (id, agency_id, provider, event_ref, type, body, occurred_at, received_at, status,
+                             handled_at)
+    SELECT uuidv7(make_interval(days => -:days)), :rival, 'stripe', 'evt_' || :kind || n, :kind, 'told',
+           now(), now() - make_interval(days => :days), 'handled', now()
+      FROM generate_series(1, 500) n
+""")
+_BODIES = text("""
+    SELECT type, count(*) FROM inbox_event
+     WHERE type IN ('of.old', 'of.late') AND octet_length(body) > 0 GROUP BY type ORDER BY type
+""")
 
 _FAILED_LONG_AGO = text("""
     INSERT INTO inbox_event (agency_id, provider, event_ref, type, body, occurred_at, received_at, status)
