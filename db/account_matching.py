@@ -1,6 +1,5 @@
 """A partner's accounts against ours: paired, judged, and what became of earlier breaks."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +57,7 @@ async def _fall_back(steps: Steps, variants: Variants | None) -> None:
     await steps.run(sql.BY_DEBTOR)
     await steps.run(sql.BY_ID)
     if variants is not None:
-        prefixes = "|".join(map(re.escape, variants.prefixes))
-        await steps.run(sql.variants_sql(variants), prefixes=f"^(?:{prefixes})")
+        await steps.run(sql.variants_sql(variants), prefixes=variants.pattern)
         await steps.run(sql.TAKEN_VARIANTS)
     await steps.run("ANALYZE candidate")
     await steps.run(sql.CHOOSE)

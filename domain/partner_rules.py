@@ -55,6 +55,11 @@ class Variants(_Rule):
         return tuple(sorted(map(self._cased, self.strip_prefixes), key=lambda p: (-len(p), p)))
 
     @property
+    def pattern(self) -> str:
+        """A regular expression for one of the prefixes at the beginning."""
+        return f"^(?:{'|'.join(map(re.escape, self.prefixes))})"
+
+    @property
     def any(self) -> bool:
         """Whether anything but the exact reference is ever the same."""
         return bool(
