@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from domain.payments import PaymentMethod
 from domain.reconciliation import BreakKind, Fee
 
 Path = tuple[str | int, ...]
@@ -75,13 +76,15 @@ class PaymentMatching(_Rule):
 
     ``by_account``: the account's reference, the amount and the date; ``by_name``: the payer's name, the
     amount and the date; ``splits``: several lines of one reference, account or payer add up to a payment.
-    ``window_days``: how far the two dates may be apart.
+    ``window_days``: how far the two dates may be apart. ``methods``: only such payments are missed when the
+    partner does not state them.
     """
 
     window_days: Days = 3
     by_account: bool = True
     by_name: bool = True
     splits: bool = True
+    methods: tuple[PaymentMethod, ...] = tuple(PaymentMethod)
 
 
 class Matching(_Rule):

@@ -306,14 +306,18 @@ class PartnerAccount(Base):
 
 
 class PaymentMatch(Base):
-    """A line of a statement about money, with the payment of ours that it is, or is part of."""
+    """A line of a statement about money, with the payment of ours that it is, or is part of.
+
+    ``item_id`` is that of the payment, or of the refund or chargeback of it that the line is.
+    """
 
     __tablename__ = "payment_match"
-    __table_args__ = (Index(None, "agency_id", "payment_id"),)
+    __table_args__ = (Index(None, "agency_id", "payment_id"), Index(None, "partner_id", "item_id"))
 
     statement_id: Mapped[UUID] = mapped_column(primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True)
-    payment_id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID] = mapped_column(primary_key=True)
+    payment_id: Mapped[UUID]
     agency_id: Mapped[UUID]
     partner_id: Mapped[UUID]
     run_id: Mapped[UUID]

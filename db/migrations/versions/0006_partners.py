@@ -255,15 +255,17 @@ CREATE INDEX ix_partner_account_account_id ON partner_account (account_id);
 CREATE TABLE payment_match (
     statement_id UUID NOT NULL,
     line INTEGER NOT NULL,
+    item_id UUID NOT NULL,
     payment_id UUID NOT NULL,
     agency_id UUID NOT NULL,
     partner_id UUID NOT NULL,
     run_id UUID NOT NULL,
     rule TEXT NOT NULL,
     amount NUMERIC(14, 2) NOT NULL,
-    CONSTRAINT pk_payment_match PRIMARY KEY (statement_id, line, payment_id)
+    CONSTRAINT pk_payment_match PRIMARY KEY (statement_id, line, item_id)
 );
 CREATE INDEX ix_payment_match_agency_id_payment_id ON payment_match (agency_id, payment_id);
+CREATE INDEX ix_payment_match_partner_id_item_id ON payment_match (partner_id, item_id);
 """
 
 BREAKS = """
