@@ -11,11 +11,13 @@ from pydantic import (
     ConfigDict,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from domain.money import Money
-from domain.statement_lines import PARTNER_STATUSES, StatedLine
+from domain.statement_lines import StatedLine
+from domain.statement_profiles import StatementProfile, status_key
 
 MAX_REFERENCE_LENGTH = 100
 MAX_PAYER_LENGTH = 200
@@ -28,10 +30,11 @@ ZONES_APART = timedelta(hours=14)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _status(value: object) -> object:
-    if isinstance(value, str) and value.strip().upper() in PARTNER_STATUSES:
-        return value.strip().upper()
-    raise ValueError(f"must be one of {', '.join(PARTNER_STATUSES)}")
+def _status(value: object, info: ValidationInfo) -> str:
+    words = info.context.status_words() if info.context else {}
+    if isinstance(value, str) and (meaning := words.get(status_key(value))):
+        return str(meaning)
+    raise ValueError(f"must be one of {', '.join(words)}")
 
 
 def _instant(value: object) -> datetime:
@@ -98,14 +101,14 @@ class AccountMessage(BaseModel):
             raise ValueError("must name the account by account_ref or debtor_id")
         return self
 
-    def line(self) -> StatedLine:
-        """As it is staged."""
+    def line(self, currency: str | None) -> StatedLine:
+        """As it is staged; ``currency`` where it does not say its own."""
         return StatedLine(
             account_ref=self.account_ref,
             debtor_ref=self.debtor_id,
             balance=self.balance,
             status=self.status,
-            currency=self.currency,
+            currency=self.currency or currency,
             processed_at=self.processed_at,
         )
 
@@ -130,9 +133,9 @@ class PaymentMessage(BaseModel):
             raise ValueError("must say what was paid, by payment_ref, account_ref or payer")
         return self
 
-    def line(self) -> StatedLine:
-        """As it is staged."""
-        return StatedLine(**dict(self))
+    def line(self, currency: str | None) -> StatedLine:
+        """As it is staged; ``currency`` where it does not say its own."""
+        return StatedLine(**{**dict(self), "currency": self.currency or currency})
 
 
 class Judged(NamedTuple):
@@ -143,20 +146,24 @@ class Judged(NamedTuple):
     field: str | None = None
 
 
-def judge_account(item: object, now: datetime) -> Judged:
-    """Read a message about an account that came in at ``now``; nothing is raised for a bad one."""
+def judge_account(item: object, now: datetime, profile: StatementProfile) -> Judged:
+    """Read a message about an account that came in at ``now``; nothing is raised for a bad one.
+
+    The partner's own words for a status, and the currency of amounts that do not say theirs, are those of
+    its statements.
+    """
     if not isinstance(item, dict):
         return Judged(None, "must be an object with account_ref or debtor_id, balance, status, processed_at")
     try:
-        message = AccountMessage.model_validate(item)
+        message = AccountMessage.model_validate(item, context=profile)
     except ValidationError as error:
         return _refused(error)
     if message.processed_at > now + CLOCKS_APART:
         return Judged(None, "must not be later than now", "processed_at")
-    return Judged(message.line())
+    return Judged(message.line(profile.currency))
 
 
-def judge_payment(item: object, now: datetime) -> Judged:
+def judge_payment(item: object, now: datetime, profile: StatementProfile) -> Judged:
     """Read a message about a payment that came in at ``now``; nothing is raised for a bad one."""
     if not isinstance(item, dict):
         return Judged(None, "must be an object with payment_ref, account_ref or payer, amount, paid_on")
@@ -166,7 +173,7 @@ def judge_payment(item: object, now: datetime) -> Judged:
         return _refused(error)
     if message.paid_on > (now + ZONES_APART).date():
         return Judged(None, "must not be later than today", "paid_on")
-    return Judged(message.line())
+    return Judged(message.line(profile.currency))
 
 
 _IN_OUR_WORDS = {

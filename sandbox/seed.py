@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from services.commands import CommandKey
 from services.onboarding.agencies import NewAgency
 from services.onboarding.collectors import NewCollector
 from services.onboarding.creditors import NewCreditor
+from services.onboarding.partners import NewPartner
 from services.onboarding.sources import NewSource, SourceChange
 from services.onboarding.stripe_credentials import StripeCredentialsForm
 from services.onboarding.users import NewPlatformAdmin, NewUser
@@ -32,6 +34,7 @@ SFTP_PASSWORD = "demo"  # noqa: S105 - likewise
 STRIPE_KEY = "sk_test_sandbox_{slug}"
 """Opens an account at the stand-in, and nowhere else."""
 
+RECONCILE_AT = time(6, 30)
 STRIPE_WITHIN_S = 30.0
 
 
@@ -51,12 +54,13 @@ class DemoUser:
 
 @dataclass(frozen=True, slots=True)
 class DemoAgency:
-    """A demo agency; ``slug`` is also its SFTP user."""
+    """A demo agency; ``slug`` is also its SFTP user, on whose server the ``partner`` has its folder."""
 
     slug: str
     name: str
     creditors: Sequence[str]
     users: Sequence[DemoUser] = field(default_factory=tuple)
+    partner: str | None = None
 
 
 DEMO_AGENCIES = (
@@ -71,12 +75,14 @@ DEMO_AGENCIES = (
             DemoUser("sarah.mitchell", "Sarah Mitchell", Role.COLLECTOR),
             DemoUser("james.carter", "James Carter", Role.COLLECTOR),
         ),
+        "northgate",
     ),
     DemoAgency(
         "rival",
         "Rival Receivables",
         ("Meridian Auto",),
         (DemoUser("rival.admin", "Rowan Ives", Role.AGENCY_ADMIN),),
+        "southgate",
     ),
 )
 PLATFORM_USER = DemoUser("demo.platform", "Priya Raman", Role.PLATFORM_ADMIN)
@@ -123,7 +129,9 @@ async def _agency(settings: "Settings", services: "Services", agency: DemoAgency
         await services.creditors.create(principal, _key("creditor", name), NewCreditor(name=name))
     for user in agency.users:
         await _user(services, principal, user)
-    await _source(settings, services, principal, agency.slug, sftp_host_key)
+    source_id = await _source(settings, services, principal, agency.slug, sftp_host_key)
+    if agency.partner is not None:
+        await _partner(services, principal, agency.partner, source_id)
     await _stripe(services, principal, agency.slug)
     return agency_id
 
@@ -149,7 +157,7 @@ async def _user(services: "Services", principal: Principal, user: DemoUser) -> N
 
 async def _source(
     settings: "Settings", services: "Services", principal: Principal, slug: str, host_key: str
-) -> None:
+) -> UUID:
     """The inbox on the sandbox's SFTP server, which may have another port or key at each start."""
     place: dict[str, Any] = {"host": LOOPBACK, "port": settings.sftp_port, "host_key": host_key}
     answer = await services.sources.create(
@@ -160,6 +168,13 @@ async def _source(
     await services.sources.change(
         principal, CommandKey("seed sftp-source"), _id(answer), SourceChange(**place)
     )
+    return _id(answer)
+
+
+async def _partner(services: "Services", principal: Principal, name: str, source_id: UUID) -> None:
+    """Who works accounts for the agency: sent them as files, and states what it has in files of its own."""
+    form = NewPartner(name=name, source_id=source_id, delivery="sftp", reconcile_at=RECONCILE_AT)
+    await services.partners.create(principal, _key("partner", name), form)
 
 
 async def _stripe(services: "Services", principal: Principal, slug: str) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.partner_messages import judge_account, judge_payment
+from domain.statement_profiles import profile_of
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import View
@@ -49,7 +50,7 @@ class PartnerMessageService:
     ) -> "Answer":
         """Put every message that can be read on record (200), and say what is wrong with the others.
 
-        Messages of an agency say an account's balance and status, those of a bank payments. What this has
+        They say what the partner's statements say: balance and status of accounts, or payments. What this has
         answered is on record: the next run is given it. ``NotFound``.
         """
         require(principal, Right.RUN_RECONCILIATIONS)
@@ -57,8 +58,9 @@ class PartnerMessageService:
 
         async def effect(tx: "Transaction") -> MessagesTaken:
             partner = await tx.partners.get(partner_id)
-            judge = judge_payment if partner.kind == "bank" else judge_account
-            judged = [judge(item, now) for item in items]
+            profile = profile_of(partner.kind, partner.statement_profile)
+            judge = judge_payment if profile.kind == "payments" else judge_account
+            judged = [judge(item, now, profile) for item in items]
             lines = [one.line for one in judged if one.line is not None]
             appended = iter(await tx.statements.append_messages(partner_id, lines) if lines else ())
             return _taken(

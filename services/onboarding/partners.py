@@ -6,7 +6,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 
 from db.commands import Answer
 from db.partner_rule_files import MAX_LENGTH, read_rules
@@ -22,6 +30,7 @@ from domain.partners import (
     check_signing_secret,
     partner_folder,
 )
+from domain.statement_profiles import profile_of
 from services.access import Principal, Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
 MOST_HOURS = 24 * 365
 MOST_DAYS = 3650
 _SECRET = "signing_secret"  # noqa: S105 - the name of a field
+_CHECKED = ("kind", "source_id", "delivery", "delivery_url", "statement_profile")
 _SCHEDULED_BY = frozenset({"reconcile_at", "active"})
 
 EnsureSchedules = Callable[[UUID], Awaitable[None]]
@@ -59,6 +69,12 @@ def _time(value: time) -> time:
     return value
 
 
+Profile = Annotated[
+    dict[str, Any],
+    Field(
+        description="the layout of its statements, as docs/partner-statements.md has it; {} is the plain one"
+    ),
+]
 Limit = Annotated[Money, Field(ge=0, le=MAX_AMOUNT)]
 Percent = Annotated[Money, Field(ge=0, le=100)]
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_LENGTH)]
@@ -90,7 +106,7 @@ class NewPartner(Form):
     delivery: Delivery = "none"
     delivery_url: Url | None = None
     signing_secret: Secret | None = None
-    statement_profile: dict[str, Any] = Field(default={})
+    statement_profile: Profile = Field(default={})
     tolerance_absolute: Limit = Decimal("1.00")
     tolerance_percent: Percent = Decimal("1.00")
     approval_limit: Limit = Decimal("100.00")
@@ -110,7 +126,7 @@ class PartnerChange(ChangeForm):
     delivery: Delivery | None = None
     delivery_url: Url | None = None
     signing_secret: Secret | None = None
-    statement_profile: dict[str, Any] | None = None
+    statement_profile: Profile | None = None
     tolerance_absolute: Limit | None = None
     tolerance_percent: Percent | None = None
     approval_limit: Limit | None = None
@@ -214,9 +230,7 @@ class PartnerService:
 
         async def effect(tx: "Transaction") -> PartnerView:
             present = await tx.partners.get(partner_id, lock=True)
-            whole = {
-                name: getattr(present, name) for name in ("kind", "source_id", "delivery", "delivery_url")
-            }
+            whole = {name: getattr(present, name) for name in _CHECKED}
             kept = present.signing_secret_encrypted is not None
             self._check({**whole, **values}, has_secret=bool(secrets[_SECRET]) if secrets else kept)
             await _check_source(tx, form.source_id)
@@ -284,8 +298,18 @@ class PartnerService:
             delivery_url=values["delivery_url"],
             has_secret=has_secret,
         )
+        _check_profile(values["kind"], values["statement_profile"])
         if values["delivery_url"] is not None:
             check_delivery_url(values["delivery_url"], plain_http=self._plain_http)
+
+
+def _check_profile(kind: str, profile: Mapping[str, Any]) -> None:
+    try:
+        profile_of(kind, dict(profile))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(map(str, ("statement_profile", *fault["loc"])))
+        raise Invalid(f"{field}: {fault['msg'].removeprefix('Value error, ')}", field=field) from None
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -72,6 +72,17 @@ async def test_the_samples_are_in_and_the_best_of_them_have_their_workflow(runni
         assert ready.status_code == 200, ready.text
 
 
+async def test_the_partner_of_each_agency_is_sent_what_is_of_high_priority(running: Sandbox) -> None:
+    async with running.log_in("demo.admin", "Demo@2026") as client:
+        [partner] = (await client.get("/partners")).json()["results"]
+        assert (partner["name"], partner["delivery"]) == ("northgate", "sftp")
+        sync = await _until(client, f"/partners/{partner['id']}/syncs", status="completed")
+    assert sync["delivered"] == sync["total"] != 0
+    async with running.log_in("rival.admin", "Demo@2026") as rival:
+        [other] = (await rival.get("/partners")).json()["results"]
+    assert other["name"] == "southgate"
+
+
 async def test_the_books_are_sound(running: Sandbox) -> None:
     code, output = await running.run("audit", "ledger")
     assert code == 0, output

@@ -36,7 +36,8 @@ async def _lines(world: Any, partner_id: str) -> list[Any]:
         rows = await tx.session.execute(
             text(
                 "SELECT l.line, l.account_ref, l.debtor_ref, l.balance, l.status, l.processed_at, l.amount,"
-                " l.payer, s.lines, s.state FROM statement_line l JOIN statement s ON s.id = l.statement_id"
+                " l.currency, l.payer, s.lines, s.state"
+                " FROM statement_line l JOIN statement s ON s.id = l.statement_id"
                 " WHERE s.partner_id = :partner ORDER BY l.line"
             ),
             {"partner": partner_id},
@@ -97,6 +98,10 @@ async def test_a_partner_is_made_shown_changed_and_its_secret_never_told(world: 
         ({"reconcile_at": "02:30"}, "reconcile_at"),
         ({"reconcile_at": "06:30:15"}, "reconcile_at"),
         ({"reconcile_at": 3600}, "reconcile_at"),
+        ({"statement_profile": {"delimiter": "x"}}, "statement_profile.delimiter"),
+        ({"statement_profile": {"columns": {"A": "payer"}}}, "statement_profile"),
+        ({"kind": "bank", "statement_profile": {"columns": {"A": "balance"}}}, "statement_profile"),
+        ({"statement_profile": []}, "statement_profile"),
         ({"colour": "blue"}, "colour"),
     ],
 )
@@ -140,6 +145,7 @@ async def test_a_key_makes_a_partner_once(world: Any) -> None:
         ({"tolerance_absolute": None}, "tolerance_absolute"),
         ({"name": "another"}, "name"),
         ({"kind": "bank"}, "kind"),
+        ({"statement_profile": {"decimal_mark": ",", "thousands": ","}}, "statement_profile"),
     ],
 )
 async def test_a_change_must_leave_a_partner_that_works(
@@ -253,6 +259,17 @@ async def test_the_same_message_again_is_a_duplicate_whatever_the_request(world:
     theirs = await world.call("acme.admin", "POST", f"/partners/{other}/messages", [_message()])
     assert theirs.json()["accepted"] == 1
     assert [len(await _lines(world, one)) for one in (partner, other)] == [2, 1]
+
+
+async def test_messages_have_the_words_and_the_currency_of_the_partner_s_statements(world: Any) -> None:
+    profile = {"statuses": {"Offen": "UNPAID"}, "currency": "EUR"}
+    partner = (await _made(world, statement_profile=profile))["id"]
+    sent = [_message(status=" offen "), _message(status="paid", currency="USD"), _message(status="zu")]
+    told = (await world.call("acme.admin", "POST", f"/partners/{partner}/messages", sent)).json()
+    assert [result["outcome"] for result in told["results"]] == ["accepted", "accepted", "refused"]
+    assert told["results"][2]["error"] == "must be one of UNPAID, PARTIAL, PAID, OFFEN"
+    rows = await _lines(world, partner)
+    assert [(row.status, row.currency) for row in rows] == [("UNPAID", "EUR"), ("PAID", "USD")]
 
 
 async def test_a_bank_states_payments(world: Any) -> None:
