@@ -281,7 +281,8 @@ def _conditions(wanted: BreakFilter) -> list[ColumnElement[bool]]:
     )
     found += [column == value for column, value in same if value is not None]
     if wanted.run_id is not None:
-        found.append(or_(Break.run_id == wanted.run_id, Break.seen_run_id == wanted.run_id))
+        seen = (Break.seen_run_id == wanted.run_id) & Break.resolution.is_distinct_from("cured")
+        found.append(or_(Break.run_id == wanted.run_id, seen))
     if wanted.owner_id is not None:
         mine = Break.owner_id == wanted.owner_id
         found.append(Break.owner_id.is_(None) if wanted.owner_id == NOBODY else mine)

@@ -21,7 +21,7 @@ router = APIRouter(tags=["reconciliation"])
 
 RunStatus = Literal["pending", "running", "completed", "failed"]
 StatusQuery = Annotated[list[RunStatus] | None, Query(alias="status", description="may be repeated")]
-PartnerQuery = Annotated[UUID | None, Query(alias="partner", description="only with this partner")]
+PartnerQuery = Annotated[UUID | None, Query(description="only with this partner")]
 BreakState = Literal["open", "proposed", "resolved"]
 StateQuery = Annotated[list[BreakState] | None, Query(alias="state", description="may be repeated")]
 KindQuery = Annotated[list[BreakKind] | None, Query(alias="kind", description="may be repeated")]
@@ -64,12 +64,12 @@ async def list_reconciliations(
     who: ReadsReconciliations,
     paging: Paging,
     services: ServicesDep,
-    partner: PartnerQuery = None,
+    partner_id: PartnerQuery = None,
     status: StatusQuery = None,
 ) -> Page[PartnerReconciliationView]:
     """Reconciliations with partners, newest first."""
     runs = await services.partner_reconciliations.page(
-        who, paging.position(datetime, UUID), paging.limit, partner_id=partner, statuses=status or ()
+        who, paging.position(datetime, UUID), paging.limit, partner_id=partner_id, statuses=status or ()
     )
     return paging.page(runs, key=lambda run: (run.created_at, run.id), render=lambda run: run)
 
