@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 
@@ -22,22 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
+    from activities.partner_ways import PartnerWays
     from db.breaks import BreakRow
     from db.models import PartnerMessage, ReconciliationBreak
-    from db.partners import DeliveryWay
     from db.session import Database, Transaction
 
     Start = Callable[[UUID, UUID], Awaitable[None]]
     Answer = Callable[[UUID], Awaitable[bool]]
-
-    class Ways(Protocol):
-        """How bytes reach a partner: see ``activities.partner_ways``."""
-
-        def target(self, way: DeliveryWay, file_name: str) -> str: ...
-
-        async def deliver(
-            self, tenant: Tenant, way: DeliveryWay, *, key: str, file_name: str, body: bytes
-        ) -> str: ...
 
 
 ACTOR = "break-case"
@@ -52,7 +43,7 @@ class BreakCaseActivities:
     Temporal is away. ``ways`` are those to partners.
     """
 
-    def __init__(self, db: "Database", start: "Start", answer: "Answer", ways: "Ways") -> None:
+    def __init__(self, db: "Database", start: "Start", answer: "Answer", ways: "PartnerWays") -> None:
         self._db = db
         self._start = start
         self._answer = answer

@@ -1,5 +1,6 @@
 """Handling of what a provider has told us: what it is about is looked up, and what is true recorded."""
 
+import json
 from typing import TYPE_CHECKING
 
 from temporalio import activity
@@ -13,9 +14,10 @@ from domain.tenancy import Tenant
 if TYPE_CHECKING:
     from activities.provider_follower import ProviderFollower
     from db.models import InboxEvent
-    from db.session import Database
+    from db.session import Database, Transaction
 
 ACTOR = "inbox"
+UNNAMED_CURRENCY, CURRENCY_LETTERS = "USD", 3
 OVER = frozenset({"handled", "ignored"})
 NO_INTENT = "it is about a charge that was made without a payment intent; look at it at Stripe"
 
@@ -44,8 +46,10 @@ class InboxActivities:
         async with self._db.transaction(tenant) as tx:
             if followed.reason is not None:
                 await tx.inbox.leave(ref.event_id, "unmatched", followed.reason)
+                await self._keep_as_break(tx, event, followed)
                 return InboxOutcome(status="unmatched", reason=followed.reason)
             await tx.inbox.handled(ref.event_id)
+            await tx.processor_breaks.matched(_subject_of(event))
         return InboxOutcome(status="handled", payment_id=followed.view.payment_id if followed.view else None)
 
     @activity.defn(name="inbox.fail")
@@ -54,6 +58,13 @@ class InboxActivities:
         async with self._db.transaction(Tenant.system(failure.agency_id, ACTOR)) as tx:
             await tx.inbox.leave(failure.event_id, "failed", failure.reason)
         return InboxOutcome(status="failed", reason=failure.reason)
+
+    async def _keep_as_break(self, tx: "Transaction", event: "InboxEvent", followed: "Followed") -> None:
+        """Put what nobody here knows into the queue of breaks, with the money that it is about."""
+        intent = followed.news.intent if followed.news is not None else None
+        taken = intent.amount_received if intent is not None and intent.amount_received else None
+        currency = intent.currency if intent is not None else _currency_of(event)
+        await tx.processor_breaks.unmatched(_subject_of(event), taken, currency, followed.reason or "")
 
     async def _follow(self, event: "InboxEvent") -> "Followed":
         subject = subject_of(event.type)
@@ -64,3 +75,17 @@ class InboxActivities:
         return await self._follower.follow(
             event.agency_id, event.intent_ref, whole=subject in {Subject.REFUND, Subject.DISPUTE}
         )
+
+
+def _subject_of(event: "InboxEvent") -> str:
+    """What a break about an event is about: the same for all events of one intent."""
+    return event.intent_ref or event.object_ref or event.event_ref
+
+
+def _currency_of(event: "InboxEvent") -> str:
+    """The currency that an event names itself; that of the house's country where it names none."""
+    try:
+        named = json.loads(event.body)["data"]["object"]["currency"]
+    except (ValueError, LookupError, TypeError):
+        return UNNAMED_CURRENCY
+    return named.upper() if isinstance(named, str) and len(named) == CURRENCY_LETTERS else UNNAMED_CURRENCY

@@ -36,7 +36,7 @@ class PaymentSweepActivities:
         start_payment: "Callable[[Payment], Awaitable[None]]",
         start_refund: "Callable[[Payment, Refund], Awaitable[None]]",
         start_event: "Callable[[UUID, UUID], Awaitable[None]]",
-        start_cases: "Callable[[Tenant], Awaitable[int]]",
+        start_cases: "Callable[[Tenant], Awaitable[int]] | None" = None,
         *,
         most: int = MOST,
     ) -> None:
@@ -59,7 +59,8 @@ class PaymentSweepActivities:
                 refunds=await self._refunds(tenant),
                 events=await self._events(tenant, every=request.every),
             )
-            await self._start_cases(tenant)
+            if self._start_cases is not None:
+                await self._start_cases(tenant)
             return swept
 
     async def _payments(self, tenant: Tenant) -> int:

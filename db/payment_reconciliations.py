@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -201,6 +202,16 @@ class ProcessorBreakStore(Store):
         values = {"agency": self._agency_id, "ref": ref, "cause": cause}
         await self._session.execute(_NOT_READABLE, values)
 
+    async def unmatched(self, subject: str, theirs: Decimal | None, currency: str, cause: str) -> None:
+        """Keep as a break that the provider has told of something that nobody here knows; once while it is
+        open, and not again while it is what somebody has explained."""
+        values = {"agency": self._agency_id, "subject": subject, "theirs": theirs, "currency": currency}
+        await self._session.execute(_UNMATCHED, {**values, "cause": cause})
+
+    async def matched(self, subject: str) -> None:
+        """Resolve the break that was kept as ``unmatched``, once nothing is waiting about it any more."""
+        await self._session.execute(_MATCHED, {"agency": self._agency_id, "subject": subject})
+
     async def seen(self, ref: str) -> None:
         """Leave breaks about ``ref`` open: nobody can tell whether they are gone."""
         broken = (*self._not_resolved(), Break.subject == ref)
@@ -244,6 +255,30 @@ _NOT_READABLE = text("""
     SELECT g.id, 'status', :ref, g.currency, :cause FROM agency g WHERE g.id = :agency
     ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
     DO UPDATE SET probable_cause = EXCLUDED.probable_cause, seen_at = now()
+""")
+
+_UNMATCHED = text("""
+    INSERT INTO reconciliation_break (agency_id, kind, subject, theirs, currency, probable_cause, value, rule)
+    SELECT :agency, 'missing_here', :subject, CAST(:theirs AS numeric), :currency, :cause,
+           COALESCE(CAST(:theirs AS numeric), 0), 'inbox'
+     WHERE NOT EXISTS (
+           SELECT FROM reconciliation_break e
+            WHERE e.agency_id = :agency AND e.source = 'processor' AND e.kind = 'missing_here'
+              AND e.subject = :subject AND e.resolution IN ('explain', 'keep_ours', 'write_off')
+              AND e.theirs IS NOT DISTINCT FROM CAST(:theirs AS numeric))
+    ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
+    DO UPDATE SET seen_at = now()
+""")
+
+_MATCHED = text("""
+    UPDATE reconciliation_break SET state = 'resolved', resolution = 'cured', resolved_at = now(),
+           resolution_note = 'its event was matched', version = version + 1
+     WHERE agency_id = :agency AND source = 'processor' AND rule = 'inbox' AND state <> 'resolved'
+       AND subject = :subject
+       AND NOT EXISTS (
+           SELECT FROM inbox_event i
+            WHERE i.agency_id = :agency AND i.status = 'unmatched'
+              AND COALESCE(i.intent_ref, i.object_ref, i.event_ref) = :subject)
 """)
 
 _OPEN_REFS = text("""

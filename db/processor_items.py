@@ -189,6 +189,7 @@ _ALL = text(f"""
     SELECT kind, ref, payment_id, ours, theirs, currency, cause FROM difference ORDER BY ref, kind
 """)
 
+# What people have resolved is not opened again while both sides are as they were then.
 _KEEP = text(f"""
     WITH {_DIFFERENCES},
     kept AS (
@@ -196,7 +197,13 @@ _KEEP = text(f"""
                                           probable_cause, difference, value)
         SELECT DISTINCT ON (kind, ref) :agency, kind, payment_id, ref, ours, theirs, currency, cause,
                theirs - ours, abs(coalesce(theirs, 0) - coalesce(ours, 0))
-          FROM difference ORDER BY kind, ref
+          FROM difference d
+         WHERE NOT EXISTS (
+               SELECT FROM reconciliation_break e
+                WHERE e.agency_id = :agency AND e.source = 'processor' AND e.kind = d.kind
+                  AND e.subject = d.ref AND e.resolution IN ('explain', 'keep_ours', 'write_off')
+                  AND (e.ours, e.theirs) IS NOT DISTINCT FROM (d.ours, d.theirs))
+         ORDER BY kind, ref
         ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved' DO UPDATE
            SET ours = EXCLUDED.ours, theirs = EXCLUDED.theirs, payment_id = EXCLUDED.payment_id,
                difference = EXCLUDED.difference, value = EXCLUDED.value,
@@ -212,8 +219,10 @@ _KEEP = text(f"""
 _RESOLVE = text(f"""
     WITH {_DIFFERENCES},
     gone AS (
-        UPDATE reconciliation_break b SET state = 'resolved', resolution = 'cured', resolved_at = now()
+        UPDATE reconciliation_break b SET state = 'resolved', resolution = 'cured', resolved_at = now(),
+               version = b.version + 1
          WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
+           AND b.rule <> 'inbox'
            AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.subject)
            AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.subject))
            AND (b.subject NOT LIKE 'ch\\_%' AND b.probable_cause NOT LIKE 'unreadable: %' OR EXISTS (

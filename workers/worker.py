@@ -22,7 +22,6 @@ from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
 from activities.partner_matching import PartnerMatchingActivities
-from activities.partner_post import PartnerPost
 from activities.partner_runs import PartnerRunActivities
 from activities.partner_sync import PartnerSyncActivities
 from activities.partner_ways import PartnerWays
@@ -168,11 +167,13 @@ def activities_of(
     follower = ProviderFollower(db, books, StripeNews(stripe), ProcessWaker(client).wake)
     inbox = InboxActivities(db, follower)
     starter = PaymentStarter(client)
-    sweep = PaymentSweepActivities(db, starter.start, starter.start_refund, InboxStarter(client).start)
+    case_starter, ways = BreakCaseStarter(client), PartnerWays(sources, PartnerHttps())
+    cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, ways)
+    sweep = PaymentSweepActivities(
+        db, starter.start, starter.start_refund, InboxStarter(client).start, cases.start_wanted
+    )
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
-    case_starter = BreakCaseStarter(client)
-    cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, PartnerPost(sources))
-    syncs = PartnerSyncActivities(db, PartnerWays(sources, PartnerHttps()))
+    syncs = PartnerSyncActivities(db, ways)
     return {
         queues.LIFECYCLE: [
             *_methods(syncs),
