@@ -1,7 +1,7 @@
 """Payments of one agency: asked for once, kept for good."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -125,13 +125,6 @@ class PaymentStore(Store):
             )
         )
         return {row.id: row.plan_id for row in rows}
-
-    async def unfinished(self, *, untouched: timedelta, limit: int) -> Sequence[Payment]:
-        """Payments that nobody has touched for a while though they are not final, the oldest first."""
-        query = self._one(
-            Payment.status.in_(sorted(UNFINISHED)) & (Payment.updated_at < func.now() - untouched)
-        )
-        return (await self._session.scalars(query.order_by(Payment.updated_at).limit(limit))).all()
 
     async def page(
         self,

@@ -1,7 +1,6 @@
 """Refunds and chargebacks: how payments go back."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -73,11 +72,6 @@ class RefundStore(Store):
             setattr(refund, name, value)
         refund.updated_at = await self._now()
         await self._session.flush()
-
-    async def unfinished(self, *, untouched: timedelta, limit: int) -> Sequence[Refund]:
-        """Refunds that are still pending and that nobody has touched for a while, the oldest first."""
-        query = self._where((Refund.status == "pending") & (Refund.updated_at < func.now() - untouched))
-        return (await self._session.scalars(query.order_by(Refund.updated_at).limit(limit))).all()
 
     def _where(self, condition: ColumnElement[bool]) -> "Select[Refund]":
         return select(Refund).where(Refund.agency_id == self._agency_id, condition)

@@ -100,21 +100,6 @@ class PlanDesk:
     def workflow(self, plan: Json) -> WorkflowHandle[Any, Any]:
         return self.till.temporal.get_workflow_handle(plan_workflow_id(UUID(plan["id"])))
 
-    async def backdate(self, plan: Json, days: int) -> None:
-        """Let all that is on record of a plan have happened so much earlier, and have it looked at."""
-        back = {"plan": plan["id"], "days": days}
-        await self.till.query(
-            "UPDATE plan_instalment SET due_on = due_on - :days, collect_on = collect_on - :days,"
-            " next_try_on = next_try_on - :days, asked_on = asked_on - :days WHERE plan_id = :plan",
-            **back,
-        )
-        await self.till.query(
-            "UPDATE payment_plan SET first_due = first_due - :days, counted_from = counted_from - :days,"
-            " created_at = created_at - make_interval(days => :days) WHERE id = :plan",
-            **back,
-        )
-        await self.workflow(plan).signal("changed")
-
 
 def shown(plan: Json, names: Any) -> Json:
     """What a plan says under these names."""
