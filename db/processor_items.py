@@ -212,6 +212,7 @@ _KEEP = text(f"""
     SELECT count(*) FROM kept
 """)
 
+# What an event of the inbox tells of is gone once it is posted, or once the event is matched.
 # A charge without an intent cannot be looked up by itself: while no run lists it, nothing is known of it,
 # nor of what could not be read, while no run reads it.
 # What was seen since the run began is not of what it has staged: another run has found it, or a look of its
@@ -222,7 +223,9 @@ _RESOLVE = text(f"""
         UPDATE reconciliation_break b SET state = 'resolved', resolution = 'cured', resolved_at = now(),
                version = b.version + 1
          WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
-           AND b.rule <> 'inbox'
+           AND (b.rule <> 'inbox' OR EXISTS (
+                SELECT FROM payment p
+                 WHERE p.agency_id = :agency AND p.processor_ref = b.subject AND p.journal_id IS NOT NULL))
            AND NOT EXISTS (SELECT FROM difference d WHERE d.kind = b.kind AND d.ref = b.subject)
            AND (b.seen_at < :began OR EXISTS (SELECT FROM difference d WHERE d.ref = b.subject))
            AND (b.subject NOT LIKE 'ch\\_%' AND b.probable_cause NOT LIKE 'unreadable: %' OR EXISTS (

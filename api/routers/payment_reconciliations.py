@@ -14,7 +14,7 @@ from services.payment_reconciliations import BreakView, NewReconciliation, Recon
 
 router = APIRouter(prefix="/payments", tags=["payments"])
 
-BreakState = Literal["open", "resolved"]
+BreakState = Literal["open", "proposed", "resolved"]
 BreakKind = Literal["missing_here", "missing_there", "balance", "currency", "status"]
 StateQuery = Annotated[list[BreakState] | None, Query(alias="state", description="may be repeated")]
 KindQuery = Annotated[list[BreakKind] | None, Query(alias="kind", description="may be repeated")]
