@@ -1,6 +1,7 @@
 """What differs from Stripe's books in the queue that people work, beside what differs from partners'."""
 
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from domain.tenancy import Tenant
