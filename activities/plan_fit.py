@@ -111,9 +111,13 @@ async def _take_off(change: "PlanChange", left: Decimal) -> None:
     """Let what is to be paid yet come to ``left`` at most: the last ones become smaller, down to nothing."""
     late = [one for one in change.left if one.declines]
     untried = change.untried
-    for_late = [min(one.amount, max(left, NOTHING)) for one in late]
-    varies = change.plan.varies_down or not change.by_provider
-    fewer = (reduced if varies else in_full)(_amounts(untried), left - sum(for_late, NOTHING))
+    if change.plan.varies_down or not change.by_provider:
+        for_late = [min(one.amount, max(left, NOTHING)) for one in late]
+        fewer = reduced(_amounts(untried), left - sum(for_late, NOTHING))
+    else:
+        # The rest of one that was paid in part is another amount, too.
+        for_late = in_full(_amounts(late), await owed(change))
+        fewer = in_full(_amounts(untried), left - sum(for_late, NOTHING))
     changes = [
         (one, new)
         for one, new in zip([*late, *untried], [*for_late, *fewer], strict=True)

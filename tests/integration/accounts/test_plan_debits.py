@@ -127,7 +127,7 @@ class Away:
         raise AssertionError("Stripe was asked")
 
 
-@pytest.mark.parametrize("word", ["cancel", "pause", "dispute"])
+@pytest.mark.parametrize("word", ["cancel", "pause", "dispute", "paid otherwise"])
 async def test_what_stripe_was_not_asked_for_stops_with_a_word(plans: Plans, word: str) -> None:
     """However short the payment has waited, and though its instalment is being asked for."""
     account = await plans.desk.place(amount="300.00", status="negotiating")
@@ -139,13 +139,18 @@ async def test_what_stripe_was_not_asked_for_stops_with_a_word(plans: Plans, wor
         today = datetime.now(UTC).date()
         await plans.desk.tell(RecordDispute, account, reason="no", received_on=today, in_writing=True)
         await plans.desk.tell(Transition, account, new_status=S.IN_CONTACT)
+    elif word == "paid otherwise":
+        await plans.till.paid(account, "250.00")
     else:
         await plans.change(ref, word, *([None] if word == "cancel" else []))
     said = await ActivityEnvironment().run(steps.create_intent, payment)
     assert isinstance(said, PaymentFailure)
     assert said.code == "no_longer_taken"
     await plans.till.books.record_failure(said)
-    statuses = {"cancel": "cancelled: cancelled cancelled cancelled"}
+    statuses = {
+        "cancel": "cancelled: cancelled cancelled cancelled",
+        "paid otherwise": "active: scheduled cancelled cancelled",
+    }
     assert await plans.statuses(ref) == statuses.get(word, "paused: scheduled scheduled scheduled")
     assert {one["declines"] for one in await plans.instalments(ref)} == {0}
 
@@ -238,6 +243,16 @@ async def test_who_agreed_to_these_amounts_is_charged_no_others(plans: Plans) ->
     await plans.paid(ref)
     assert await plans.statuses(ref) == "completed: paid cancelled cancelled"
     assert await plans.stands(account) == ("negotiating", Decimal("50.00"))
+
+
+async def test_who_agreed_to_these_amounts_is_not_charged_the_rest_of_one(plans: Plans) -> None:
+    account = await plans.desk.place(amount="100.00", status="negotiating")
+    ref = await plans.make(account, instalments=1, varies_down=False)
+    await plans.declined(ref)
+    await plans.desk.post(account, "60.00", at=plans.now)
+    assert (await plans.look(ref)).over
+    assert await plans.statuses(ref) == "completed: cancelled"
+    assert await plans.stands(account) == ("negotiating", Decimal("40.00"))
 
 
 async def test_the_month_end_outlasts_a_pause(plans: Plans) -> None:
