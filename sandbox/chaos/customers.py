@@ -35,6 +35,12 @@ WAYS = (
 )
 """How debtors pay: method, Stripe's test payment method, and how many of a hundred."""
 
+PLANS = ("paid", "declined", "cancelled", "paid", "paid")
+"""What becomes of plans, in turn: instalments are paid, the first is declined, the debtor wants no more."""
+
+PLAN_METHODS = {"declined": "pm_card_chargeCustomerFail"}
+"""Kept by Stripe and then declined at every charge; the others' is good."""
+
 REFUNDED = 0.2
 SENT_TWICE = 0.25
 
@@ -96,13 +102,15 @@ async def door(base_url: str, username: str, password: str) -> AsyncIterator[Doo
 
 @dataclass
 class Customers:
-    """Who pays what; ``keys`` are those of all payments that were asked for, with the last answer."""
+    """Who pays what; ``keys`` are those of all payments that were asked for, with the last answer, ``plans``
+    what becomes of each (``PLANS``).
+    """
 
     door: Door
     random: Random
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
-    plans: list[str] = field(default_factory=list)
+    plans: dict[str, str] = field(default_factory=dict)
 
     async def pay(self, account: dict[str, Any], number: int) -> None:
         """One payment of a part of the balance; perhaps sent twice at once, perhaps refunded after."""
@@ -137,7 +145,10 @@ class Customers:
         self.answers[answer.status_code] += 1
 
     async def agree_on_plan(self, account: dict[str, Any], number: int, today: date) -> None:
-        """A plan of four instalments, the first due today; two of the others are paid early."""
+        """A plan of four instalments, the first due today: two of the others are paid early, or one is
+        declined, or one is asked for and the plan cancelled at once.
+        """
+        kind = PLANS[number % len(PLANS)]
         path = f"/accounts/{account['id']}"
         for status in ("assigned", "in_contact", "negotiating"):
             await self.door.ask(
@@ -147,7 +158,7 @@ class Customers:
             "instalments": 4,
             "frequency": "weekly",
             "first_due": today.isoformat(),
-            "payment_method": "pm_card_visa",
+            "payment_method": PLAN_METHODS.get(kind, "pm_card_visa"),
             "agreed_on": today.isoformat(),
             "copy_sent_on": today.isoformat(),
         }
@@ -155,11 +166,19 @@ class Customers:
         self.answers[answer.status_code] += 1
         answer.raise_for_status()
         plan = str(answer.json()["id"])
-        self.plans.append(plan)
-        for turn in range(2):
+        self.plans[plan] = kind
+        if kind == "declined":
+            declined = partial(self._was_declined, plan, account["id"], f"early-{number}")
+            await until(declined, within_s=PATIENCE_S, what="an instalment to be declined")
+            return
+        for turn in range(1 if kind == "cancelled" else 2):
             await until(partial(self._collected, plan, turn), within_s=PATIENCE_S, what="an instalment")
             early = partial(self._pays_early, plan, f"early-{number}-{turn}")
             await until(early, within_s=PATIENCE_S, what="an instalment to be taken early")
+        if kind == "cancelled":
+            ended = await self.door.ask("POST", f"/plans/{plan}/cancel", key=f"cancel-{number}", json={})
+            self.answers[ended.status_code] += 1
+            ended.raise_for_status()
 
     async def _pays_early(self, plan: str, key: str) -> bool:
         """Whether the plan takes the next instalment now: not before its payment method is kept at Stripe."""
@@ -168,6 +187,13 @@ class Customers:
         if early.status_code != _ACCEPTED:
             await asyncio.sleep(0.5)
         return early.status_code == _ACCEPTED
+
+    async def _was_declined(self, plan: str, account_id: str, key: str) -> bool:
+        """Whether a payment of the plan has failed; one is asked for where none is by itself today."""
+        await self.door.ask("POST", f"/plans/{plan}/pay-early", key=key, json={})
+        failed = await self.door.ask("GET", f"/payments?account={account_id}&status=failed")
+        await asyncio.sleep(0.5)
+        return bool(failed.raise_for_status().json()["results"])
 
     async def _collected(self, plan: str, before: int) -> bool:
         """Whether so many instalments are paid at least and none is being asked for.

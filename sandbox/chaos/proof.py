@@ -1,7 +1,7 @@
 """What must hold after any crash: Stripe, the journals and the balances agree to the cent."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,9 +34,15 @@ class Books:
 
 
 async def compare(
-    url: str, agency_id: UUID, stripe: "StripeAccount", keys: Sequence[str], since: datetime
+    url: str,
+    agency_id: UUID,
+    stripe: "StripeAccount",
+    keys: Sequence[str],
+    plans: Mapping[str, str],
+    since: datetime,
 ) -> Books:
-    """Compare our rows with Stripe's of one agency, whose debtors have used ``keys``.
+    """Compare our rows with Stripe's of one agency, whose debtors have used ``keys`` and agreed on ``plans``,
+    each with what was to become of it (``customers.PLANS``).
 
     ``url`` is of somebody who passes row-level security.
     """
@@ -47,7 +53,7 @@ async def compare(
         await _charges(books, ours, stripe, since)
         await _refunds(books, await _rows(connection, _REFUNDS, agency_id), stripe, since)
         await _disputes(books, await _rows(connection, _CHARGEBACKS, agency_id), stripe, since)
-        _plans(books, await _rows(connection, _INSTALMENTS, agency_id))
+        _plans(books, await _rows(connection, _INSTALMENTS, agency_id), plans)
         await _ledger(books, connection, agency_id)
     return books
 
@@ -115,15 +121,28 @@ async def _disputes(
         books.differences.append(f"the dispute {dispute_id} is on one side only")
 
 
-def _plans(books: Books, instalments: list[dict[str, Any]]) -> None:
-    """Each instalment is paid by one payment at most, exactly where it says so; every plan has begun."""
+def _plans(books: Books, instalments: list[dict[str, Any]], plans: Mapping[str, str]) -> None:
+    """Each instalment is paid by one payment at most, exactly where it says so; every plan has become what it
+    was to: begun, or never paid on, or cancelled with nothing left to be asked for.
+    """
     for row in instalments:
         if row["paid"] > 1 or (row["status"] == "paid") != (row["paid"] == 1):
             where = f"instalment {row['number']} of plan {row['plan_id']}"
             books.differences.append(f"{where} is {row['status']} with {row['paid']} payments")
-    begun = {row["plan_id"] for row in instalments if row["status"] == "paid"}
-    for plan_id in {row["plan_id"] for row in instalments} - begun:
-        books.differences.append(f"plan {plan_id} was never paid on")
+    for plan_id, kind in plans.items():
+        of_plan = [row for row in instalments if str(row["plan_id"]) == plan_id]
+        status = {row["plan_status"] for row in of_plan}
+        paid, left = (
+            sum(row["status"] in wanted for row in of_plan)
+            for wanted in ({"paid"}, {"scheduled", "collecting"})
+        )
+        right = {
+            "paid": paid > 0,
+            "declined": paid == 0 and status == {"active"},
+            "cancelled": left == 0 and status == {"cancelled"},
+        }
+        if not right[kind]:
+            books.differences.append(f"plan {plan_id} is not {kind}: {status}, {paid} paid, {left} left")
     books.instalments = sum(row["paid"] for row in instalments)
 
 
@@ -168,10 +187,13 @@ _BALANCES = b"""
 """
 
 _INSTALMENTS = b"""
-    SELECT i.plan_id, i.number, i.status, count(p.id) FILTER (WHERE p.journal_id IS NOT NULL) AS paid
-      FROM plan_instalment i LEFT JOIN payment p ON p.agency_id = i.agency_id AND p.instalment_id = i.id
+    SELECT i.plan_id, i.number, i.status, l.status AS plan_status,
+           count(p.id) FILTER (WHERE p.journal_id IS NOT NULL) AS paid
+      FROM plan_instalment i
+      JOIN payment_plan l ON l.agency_id = i.agency_id AND l.id = i.plan_id
+      LEFT JOIN payment p ON p.agency_id = i.agency_id AND p.instalment_id = i.id
      WHERE i.agency_id = %(agency)s
-     GROUP BY i.plan_id, i.number, i.status ORDER BY i.plan_id, i.number
+     GROUP BY i.plan_id, i.number, i.status, l.status ORDER BY i.plan_id, i.number
 """
 
 _REFUNDS = b"""

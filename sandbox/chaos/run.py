@@ -278,7 +278,7 @@ async def _books(stack: Stack, agency_id: UUID, customers: Customers, since: dat
     async def agree() -> bool:
         account = gateway.account(STRIPE_KEY.format(slug=AGENCY))
         url = stack.postgres.url(SUPERUSER)
-        found[:] = [await compare(url, agency_id, account, list(customers.keys), since)]
+        found[:] = [await compare(url, agency_id, account, list(customers.keys), customers.plans, since)]
         await asyncio.sleep(0.5)
         return not found[0].differences
 
