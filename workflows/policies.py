@@ -113,7 +113,7 @@ PARTNER_WORD: ActivityPolicy = {
 PARTNER_DELIVERY: ActivityPolicy = {
     "start_to_close_timeout": timedelta(minutes=5),
     "schedule_to_close_timeout": timedelta(hours=12),
-    "heartbeat_timeout": timedelta(seconds=20),
+    "heartbeat_timeout": timedelta(seconds=10),
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
     ),
