@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from db import account_matching, account_matching_sql, break_writing
+from db import account_matching, account_matching_sql, break_writing, payment_matching
 from db.matching_steps import Steps
 from db.models import Agency, Partner, PartnerReconciliationRun, PartnerRules
 from db.partner_rule_files import read_rules
@@ -52,10 +52,11 @@ class MatchStore(Store):
         await steps.prepare()
         # What is missed may stand in a file that could not be taken.
         full = run.scope == "full" and run.report.get("whole", True)
-        matched = await account_matching.find(steps, rules, full=full)
+        kind = payment_matching if partner.kind == "bank" else account_matching
+        matched = await kind.find(steps, rules, full=full)
         await break_writing.mark_resolvable(steps, rules, run.started_at or run.created_at)
-        await account_matching.gone(steps, full=full)
-        await account_matching.keep(steps)
+        await kind.gone(steps, full=full)
+        await kind.keep(steps)
         written = await break_writing.write(steps)
         return {
             "matched": matched.matched,

@@ -4,6 +4,7 @@ The set-based form, for statements of a million lines, is in ``db.partner_matchi
 to the same answers.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,7 +115,13 @@ def explain(cause: str) -> str:
     return _WORDS[Cause(cause)] if cause in _CODES else cause
 
 
+_NO_WORD = re.compile(r"[\W_]+")
 _CODES = frozenset(cause.value for cause in Cause)
+
+
+def name_key(name: str) -> str:
+    """A person's name as payers write it: its words in order, without case and punctuation."""
+    return " ".join(sorted(word for word in _NO_WORD.split(name.lower()) if word))
 
 
 @dataclass(frozen=True, slots=True)

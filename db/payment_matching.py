@@ -1,0 +1,61 @@
+"""A bank's lines about money against our payments, and the processor's books beside both."""
+
+from db import payment_matching_sql as sql
+from db.account_matching import Matched
+from db.account_matching_sql import FOUND
+from db.matching_steps import Steps
+from domain.partner_rules import PartnerRuleBook
+
+
+async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
+    """Fill ``matched`` and ``found``: every line with its payment, every difference between the two."""
+    matching = rules.matching.payments
+    steps.values |= {"window": matching.window_days, "methods": [m.value for m in matching.methods]}
+    for statement in (sql.STATED, sql.ITEM, *sql.TABLES, FOUND):
+        await steps.run(statement)
+    await _by_reference(steps, rules)
+    for rule, wanted in (
+        ("account_amount_date", matching.by_account),
+        ("payer_amount_date", matching.by_name),
+    ):
+        if wanted:
+            await steps.run(sql.fallback_sql(rule))
+            if matching.splits:
+                await steps.run(sql.splits_sql(rule))
+    await steps.run(sql.DIFFERENCES)
+    await steps.run(sql.LINES)
+    if full and await steps.value("SELECT EXISTS (SELECT FROM stated s WHERE s.new)"):
+        await steps.run(sql.NOT_THERE, since=await steps.value(sql.SINCE))
+    await steps.run("ANALYZE found")
+    by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
+    three_way = (await steps.rows(sql.THREE_WAY))[0]._asdict()
+    return Matched(sum(row["count"] for row in by_rule), 0, {"matched_by": by_rule, "three_way": three_way})
+
+
+async def keep(steps: Steps) -> None:
+    """Keep which line is which payment."""
+    for statement in sql.KEEP:
+        await steps.run(statement)
+
+
+async def gone(steps: Steps, *, full: bool) -> None:
+    """Fill ``gone``: open breaks that the comparison, made anew, has not found again."""
+    await steps.run(sql.GONE, full=full)
+
+
+async def _by_reference(steps: Steps, rules: PartnerRuleBook) -> None:
+    await steps.run(sql.BY_REFERENCE)
+    variants = rules.matching.variants
+    if variants is not None:
+        await steps.run(sql.variants_sql(variants), prefixes=variants.pattern)
+    await steps.run(sql.NARROW)
+    await steps.run(sql.SEVERAL)
+    await steps.run(sql.TAKE_REFERENCES)
+    await steps.run("ANALYZE matched")
+
+
+_BY_RULE = """
+    SELECT m.rule, count(*) AS count FROM matched m
+      JOIN stated s ON s.statement_id = m.statement_id AND s.line = m.line
+     WHERE s.new GROUP BY m.rule ORDER BY m.rule
+"""

@@ -1,0 +1,408 @@
+"""Payments as a bank or processor states them against ours, set-based.
+
+Money that came in is above zero, what went back below it: an *item* is a payment, a refund or a chargeback.
+A line finds its item by a reference, else by account, amount and date, else by payer, amount and date; never
+by its amount alone.
+"""
+
+from db.account_matching_sql import key_sql
+from domain.partner_rules import Variants
+from domain.reconciliation import BreakKind, Cause
+
+
+def name_key(column: str) -> str:
+    """``domain.reconciliation.name_key`` of a column."""
+    return f"""
+        (SELECT string_agg(w.word, ' ' ORDER BY w.word COLLATE "C")
+           FROM regexp_split_to_table(lower({column}), '[^[:alnum:]]+') AS w (word) WHERE w.word <> '')
+    """
+
+
+# All that was in question before is compared again: a line of an open break, and the others of its item.
+STATED = f"""
+    CREATE TEMPORARY TABLE stated ON COMMIT DROP AS
+    WITH question AS (
+        SELECT b.statement_id, b.line, b.payment_id FROM reconciliation_break b
+         WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
+           AND b.state <> 'resolved'),
+    again AS (
+        SELECT statement_id, line FROM question WHERE statement_id IS NOT NULL
+        UNION
+        SELECT m.statement_id, m.line FROM payment_match m
+         WHERE m.agency_id = %(agency)s AND m.partner_id = %(partner)s
+           AND m.payment_id IN (SELECT q.payment_id FROM question q WHERE q.payment_id IS NOT NULL)),
+    lines AS (
+        SELECT l.statement_id, l.line, true AS new FROM statement_line l
+         WHERE l.agency_id = %(agency)s AND l.statement_id = ANY (%(statements)s) AND l.problem IS NULL
+        UNION ALL
+        SELECT statement_id, line, false FROM again WHERE statement_id <> ALL (%(statements)s))
+    SELECT l.statement_id, l.line, n.new, NULLIF(l.payment_ref, '') AS payment_ref, l.account_ref, l.amount,
+           l.currency, l.paid_on, l.payer, {name_key("l.payer")} AS payer_key
+      FROM lines n
+      JOIN statement_line l
+        ON l.agency_id = %(agency)s AND l.statement_id = n.statement_id AND l.line = n.line
+"""
+
+# Payments, refunds and chargebacks in one reading, so that all are of one moment.
+ITEM = """
+    CREATE TEMPORARY TABLE item ON COMMIT DROP AS
+    WITH zone AS (SELECT time_zone FROM agency WHERE id = %(agency)s),
+    every AS (
+        SELECT p.id AS item_id, p.id AS payment_id, p.amount, p.currency,
+               COALESCE(p.received_on, (p.created_at AT TIME ZONE z.time_zone)::date) AS day,
+               p.created_at AS at, p.status, p.journal_id IS NOT NULL AS on_ledger, p.account_id, p.method,
+               p.processor_ref AS ref, p.charge_ref AS second_ref, p.reference AS third_ref
+          FROM payment p CROSS JOIN zone z WHERE p.agency_id = %(agency)s
+        UNION ALL
+        SELECT r.id, p.id, -r.amount, r.currency, (r.created_at AT TIME ZONE z.time_zone)::date, r.created_at,
+               r.status, r.journal_id IS NOT NULL AND r.undone_by_id IS NULL, p.account_id, p.method,
+               r.processor_ref, p.processor_ref, p.charge_ref
+          FROM refund r JOIN payment p ON p.agency_id = %(agency)s AND p.id = r.payment_id CROSS JOIN zone z
+         WHERE r.agency_id = %(agency)s
+        UNION ALL
+        SELECT c.id, p.id, -c.amount, c.currency, (c.created_at AT TIME ZONE z.time_zone)::date, c.created_at,
+               c.status, c.journal_id IS NOT NULL AND c.undone_by_id IS NULL, p.account_id, p.method,
+               c.processor_ref, p.processor_ref, p.charge_ref
+          FROM chargeback c JOIN payment p ON p.agency_id = %(agency)s AND p.id = c.payment_id
+         CROSS JOIN zone z
+         WHERE c.agency_id = %(agency)s)
+    SELECT e.*, a.external_ref, d.full_name, COALESCE(m.amount, 0) AS matched_before,
+           b.payment_id IS NOT NULL AS processor_differs
+      FROM every e
+      JOIN account a ON a.agency_id = %(agency)s AND a.id = e.account_id
+      JOIN debtor d ON d.agency_id = %(agency)s AND d.id = a.debtor_id
+      LEFT JOIN (SELECT m.item_id, sum(m.amount) AS amount FROM payment_match m
+                  WHERE m.agency_id = %(agency)s AND m.partner_id = %(partner)s
+                    AND NOT EXISTS (SELECT FROM stated s
+                                     WHERE s.statement_id = m.statement_id AND s.line = m.line)
+                  GROUP BY m.item_id) m ON m.item_id = e.item_id
+      LEFT JOIN (SELECT DISTINCT b.payment_id FROM reconciliation_break b
+                  WHERE b.agency_id = %(agency)s AND b.source = 'processor' AND b.state <> 'resolved') b
+             ON b.payment_id = e.payment_id
+"""
+
+TABLES = (
+    """
+    CREATE TEMPORARY TABLE candidate (
+        statement_id uuid, line integer, item_id uuid, rule text) ON COMMIT DROP
+    """,
+    """
+    CREATE TEMPORARY TABLE matched (
+        statement_id uuid, line integer, item_id uuid, rule text, amount numeric(14, 2),
+        PRIMARY KEY (statement_id, line)) ON COMMIT DROP
+    """,
+    """
+    CREATE TEMPORARY TABLE untold (
+        statement_id uuid, line integer, item_id uuid, cause text, PRIMARY KEY (statement_id, line)
+    ) ON COMMIT DROP
+    """,
+    "ANALYZE stated",
+    "ANALYZE item",
+)
+
+_SAME_WAY = "sign(s.amount) = sign(i.amount) AND s.amount <> 0"
+_NEAR = "abs(s.paid_on - i.day) <= %(window)s"
+_FREE = """
+    NOT EXISTS (SELECT FROM candidate c WHERE c.statement_id = s.statement_id AND c.line = s.line)
+"""
+_UNTAKEN = """
+    i.matched_before = 0 AND i.status NOT IN ('failed', 'canceled')
+    AND NOT EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id)
+"""
+
+BY_REFERENCE = f"""
+    INSERT INTO candidate
+    SELECT s.statement_id, s.line, i.item_id, 'reference' FROM stated s
+      JOIN item i ON i.ref = s.payment_ref AND {_SAME_WAY}
+    UNION
+    SELECT s.statement_id, s.line, i.item_id, 'reference' FROM stated s
+      JOIN item i ON i.second_ref = s.payment_ref AND {_SAME_WAY}
+    UNION
+    SELECT s.statement_id, s.line, i.item_id, 'reference' FROM stated s
+      JOIN item i ON i.third_ref = s.payment_ref AND {_SAME_WAY}
+    UNION
+    SELECT s.statement_id, s.line, i.item_id, 'reference'
+      FROM (SELECT s.*, CASE WHEN s.payment_ref ~ %(uuid)s THEN s.payment_ref::uuid END AS id FROM stated s) s
+      JOIN item i ON i.item_id = s.id AND {_SAME_WAY}
+"""
+
+
+def variants_sql(variants: Variants) -> str:
+    """Lines that no reference has found, by what is left of the references: one item, one line."""
+    return f"""
+        INSERT INTO candidate
+        SELECT DISTINCT s.statement_id, s.line, i.item_id, 'variant'
+          FROM (SELECT s.*, {key_sql(variants, "s.payment_ref")} AS key FROM stated s
+                 WHERE s.payment_ref IS NOT NULL AND {_FREE}) s
+          JOIN (SELECT i.item_id, i.amount, {key_sql(variants, "r.ref")} AS key
+                  FROM item i CROSS JOIN LATERAL (VALUES (i.ref), (i.second_ref), (i.third_ref)) r (ref)
+                 WHERE r.ref IS NOT NULL AND {_UNTAKEN}
+                   AND NOT EXISTS (SELECT FROM candidate c WHERE c.item_id = i.item_id)) i
+            ON i.key = s.key AND {_SAME_WAY}
+    """
+
+
+# A check number may be that of several payments: the one with this amount is meant, then the one near.
+NARROW = f"""
+    WITH ranked AS (
+        SELECT c.statement_id, c.line, c.item_id,
+               rank() OVER (PARTITION BY c.statement_id, c.line
+                            ORDER BY (i.amount = s.amount) DESC, (i.matched_before = 0) DESC,
+                                     COALESCE({_NEAR}, false) DESC) AS place
+          FROM candidate c
+          JOIN stated s ON s.statement_id = c.statement_id AND s.line = c.line
+          JOIN item i ON i.item_id = c.item_id)
+    DELETE FROM candidate c USING ranked r
+     WHERE r.place > 1 AND c.statement_id = r.statement_id AND c.line = r.line AND c.item_id = r.item_id
+"""
+
+SEVERAL = f"""
+    INSERT INTO untold
+    SELECT c.statement_id, c.line, NULL, '{Cause.SEVERAL_PAYMENTS}' FROM candidate c
+     GROUP BY c.statement_id, c.line HAVING count(*) > 1
+    ON CONFLICT DO NOTHING
+"""
+
+# Lines of one reference: they add up to the payment, or one of them is it and the others are too many.
+TAKE_REFERENCES = f"""
+    WITH named AS (
+        SELECT c.statement_id, c.line, c.item_id, c.rule, s.amount, i.amount AS whole, i.matched_before,
+               sum(s.amount) OVER of_item + i.matched_before AS total, count(*) OVER of_item AS lines,
+               bool_or(s.amount = i.amount) OVER of_item AS has_whole,
+               row_number() OVER (PARTITION BY c.item_id
+                                  ORDER BY (s.amount = i.amount) DESC, s.paid_on, c.statement_id,
+                                           c.line) AS place
+          FROM candidate c
+          JOIN stated s ON s.statement_id = c.statement_id AND s.line = c.line
+          JOIN item i ON i.item_id = c.item_id
+          LEFT JOIN untold u ON u.statement_id = c.statement_id AND u.line = c.line
+         WHERE u.line IS NULL
+        WINDOW of_item AS (PARTITION BY c.item_id)),
+    judged AS (
+        SELECT n.*, CASE WHEN n.lines = 1 AND n.matched_before = 0 THEN n.rule
+                         WHEN n.total = n.whole THEN 'split'
+                         WHEN n.matched_before = n.whole THEN NULL
+                         WHEN n.has_whole AND n.matched_before = 0
+                         THEN CASE WHEN n.place = 1 THEN n.rule END
+                         ELSE 'split' END AS by_rule
+          FROM named n),
+    taken AS (
+        INSERT INTO matched
+        SELECT j.statement_id, j.line, j.item_id, j.by_rule, j.amount FROM judged j
+         WHERE j.by_rule IS NOT NULL)
+    INSERT INTO untold
+    SELECT j.statement_id, j.line, j.item_id,
+           CASE WHEN j.matched_before <> 0 THEN '{Cause.BOOKED_BEFORE}'
+                WHEN j.amount = j.whole THEN '{Cause.REPEATED}' ELSE '{Cause.CONTRADICTED}' END
+      FROM judged j WHERE j.by_rule IS NULL
+"""
+
+_OPEN_LINE = """
+    NOT EXISTS (SELECT FROM matched m WHERE m.statement_id = s.statement_id AND m.line = s.line)
+    AND NOT EXISTS (SELECT FROM untold u WHERE u.statement_id = s.statement_id AND u.line = s.line)
+"""
+
+_ITEM_NAMES = f"""
+    (SELECT i.*, n.name_key FROM item i
+       JOIN (SELECT i.account_id, {name_key("min(i.full_name)")} AS name_key FROM item i
+              GROUP BY i.account_id) n ON n.account_id = i.account_id)
+"""
+
+SAME = {
+    "account_amount_date": ("i.external_ref = s.account_ref", "item"),
+    "payer_amount_date": ("i.name_key = s.payer_key", _ITEM_NAMES),
+}
+"""What must be the same beside amount and date, by the name of the rule."""
+
+
+def fallback_sql(rule: str) -> str:
+    """Lines whose account or payer, amount and date are those of a payment.
+
+    Equal payments of one account pair with equal lines in the order of their dates. What could be a payment
+    of several accounts is ambiguous.
+    """
+    same, items = SAME[rule]
+    return f"""
+        WITH possible AS (
+            SELECT s.statement_id, s.line, s.amount, s.paid_on, i.item_id, i.account_id, i.day
+              FROM stated s
+              JOIN {items} i ON {same} AND i.amount = s.amount AND {_NEAR} AND {_SAME_WAY}
+                           AND COALESCE(s.currency = i.currency, true)
+             WHERE {_OPEN_LINE} AND {_UNTAKEN}),
+        several AS (
+            SELECT p.statement_id, p.line FROM possible p
+             GROUP BY p.statement_id, p.line HAVING count(DISTINCT p.account_id) > 1),
+        told AS (
+            INSERT INTO untold SELECT statement_id, line, NULL, '{Cause.SEVERAL_PAYMENTS}' FROM several),
+        kept AS (
+            INSERT INTO candidate SELECT p.statement_id, p.line, p.item_id, '{rule}' FROM possible p
+              JOIN several v ON v.statement_id = p.statement_id AND v.line = p.line),
+        one AS (
+            SELECT p.* FROM possible p
+             WHERE NOT EXISTS (SELECT FROM several v
+                                WHERE v.statement_id = p.statement_id AND v.line = p.line)),
+        lines AS (
+            SELECT o.*, row_number() OVER (PARTITION BY o.account_id, o.amount
+                                           ORDER BY o.paid_on, o.statement_id, o.line) AS place
+              FROM (SELECT DISTINCT statement_id, line, amount, paid_on, account_id FROM one) o),
+        items AS (
+            SELECT o.*, row_number() OVER (PARTITION BY o.account_id, o.amount
+                                           ORDER BY o.day, o.item_id) AS place
+              FROM (SELECT DISTINCT item_id, account_id, amount, day FROM one) o)
+        INSERT INTO matched
+        SELECT l.statement_id, l.line, i.item_id, '{rule}', l.amount
+          FROM lines l
+          JOIN items i ON i.account_id = l.account_id AND i.amount = l.amount AND i.place = l.place
+         WHERE abs(l.paid_on - i.day) <= %(window)s
+    """
+
+
+def splits_sql(rule: str) -> str:
+    """Lines of one account or payer that together are a payment of it, each near its date."""
+    same, items = SAME[rule]
+    return f"""
+        WITH possible AS (
+            SELECT s.statement_id, s.line, s.amount, i.item_id, i.account_id, i.amount AS whole
+              FROM stated s
+              JOIN {items} i ON {same} AND abs(s.amount) < abs(i.amount) AND {_NEAR} AND {_SAME_WAY}
+                           AND COALESCE(s.currency = i.currency, true)
+             WHERE {_OPEN_LINE} AND {_UNTAKEN}),
+        summed AS (
+            SELECT p.item_id FROM possible p GROUP BY p.item_id, p.whole
+            HAVING sum(p.amount) = p.whole AND count(*) > 1),
+        parts AS (
+            SELECT p.* FROM possible p JOIN summed u ON u.item_id = p.item_id),
+        contested AS (
+            SELECT DISTINCT p.item_id FROM parts p
+             WHERE (p.statement_id, p.line) IN (
+                    SELECT statement_id, line FROM parts GROUP BY 1, 2 HAVING count(*) > 1))
+        INSERT INTO matched
+        SELECT p.statement_id, p.line, p.item_id, 'split', p.amount FROM parts p
+         WHERE p.item_id NOT IN (SELECT item_id FROM contested)
+    """
+
+
+_COLUMNS = (
+    "kind, subject, account_id, account_ref, payment_id, statement_id, line, ours, theirs, ours_status,"
+    " theirs_status, theirs_at, value, currency, rule, cause"
+)
+
+_AGREE = """
+    (t.amount = i.amount
+     OR (sign(t.amount) = sign(i.amount) AND abs(t.amount - i.amount) <= %(tolerance)s
+         AND abs(t.amount - i.amount) * 100 <= %(percent)s * abs(i.amount)))
+"""
+
+_IS_FEE = """
+    EXISTS (SELECT FROM unnest(%(fee_fixed)s::numeric[], %(fee_percent)s::numeric[]) AS f (fixed, percent)
+             WHERE i.amount - t.amount = round(f.fixed + f.percent * abs(i.amount) / 100, 2))
+"""
+
+# The bank keeps its fee of what it passes on: it states less than was paid.
+DIFFERENCES = f"""
+    INSERT INTO found ({_COLUMNS})
+    SELECT j.kind, i.item_id::text, i.account_id, i.external_ref, i.payment_id, t.statement_id, t.line,
+           i.amount, t.amount, i.status, NULL, t.at,
+           CASE WHEN j.kind IN ('{BreakKind.BALANCE}', '{BreakKind.FEE}') THEN abs(t.amount - i.amount)
+                ELSE abs(i.amount) END,
+           i.currency, t.rule,
+           CASE j.kind WHEN '{BreakKind.CURRENCY}' THEN '{Cause.OTHER_CURRENCY}'
+                       WHEN '{BreakKind.TIMING}' THEN '{Cause.IN_TRANSIT}'
+                       WHEN '{BreakKind.STATUS}' THEN '{Cause.NOT_ON_LEDGER}'
+                       WHEN '{BreakKind.FEE}' THEN '{Cause.KNOWN_FEE}'
+                       ELSE CASE WHEN i.processor_differs THEN '{Cause.PROCESSOR_DIFFERS}'
+                                 ELSE '{Cause.OTHER_AMOUNT}' END END
+      FROM (SELECT m.item_id, sum(m.amount) + i.matched_before AS amount, min(m.rule) AS rule,
+                   max(s.currency) FILTER (WHERE s.currency <> i.currency) AS other_currency,
+                   max(s.paid_on)::timestamp AT TIME ZONE 'UTC' AS at,
+                   (array_agg(m.statement_id ORDER BY m.statement_id, m.line))[1] AS statement_id,
+                   (array_agg(m.line ORDER BY m.statement_id, m.line))[1] AS line
+              FROM matched m
+              JOIN stated s ON s.statement_id = m.statement_id AND s.line = m.line
+              JOIN item i ON i.item_id = m.item_id
+             GROUP BY m.item_id, i.matched_before) t
+      JOIN item i ON i.item_id = t.item_id
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN t.other_currency IS NOT NULL THEN '{BreakKind.CURRENCY}'
+                    WHEN NOT i.on_ledger AND i.status IN ('pending', 'processing') THEN '{BreakKind.TIMING}'
+                    WHEN NOT i.on_ledger THEN '{BreakKind.STATUS}'
+                    WHEN {_AGREE} THEN NULL
+                    WHEN {_IS_FEE} THEN '{BreakKind.FEE}'
+                    ELSE '{BreakKind.BALANCE}' END AS kind) j
+     WHERE j.kind IS NOT NULL
+"""
+
+LINES = f"""
+    INSERT INTO found ({_COLUMNS})
+    SELECT CASE WHEN u.item_id IS NOT NULL THEN '{BreakKind.DUPLICATE}'
+                WHEN u.cause IS NOT NULL THEN '{BreakKind.AMBIGUOUS}'
+                ELSE '{BreakKind.MISSING_HERE}' END,
+           s.statement_id || '/' || s.line, i.account_id,
+           COALESCE(s.payment_ref, s.account_ref, s.payer), i.payment_id, s.statement_id, s.line, i.amount,
+           s.amount, i.status, NULL, s.paid_on::timestamp AT TIME ZONE 'UTC', abs(s.amount),
+           COALESCE(s.currency, i.currency, %(currency)s), 'reference',
+           COALESCE(u.cause, '{Cause.UNKNOWN_REFERENCE}')
+      FROM stated s
+      LEFT JOIN matched m ON m.statement_id = s.statement_id AND m.line = s.line
+      LEFT JOIN untold u ON u.statement_id = s.statement_id AND u.line = s.line
+      LEFT JOIN item i ON i.item_id = u.item_id
+     WHERE m.line IS NULL
+"""
+
+# Everything since the partner's first statement must be in one; what is young may be in the next.
+NOT_THERE = f"""
+    INSERT INTO found ({_COLUMNS})
+    SELECT CASE WHEN i.day > period.newest - %(window)s THEN '{BreakKind.TIMING}'
+                ELSE '{BreakKind.MISSING_THERE}' END,
+           i.item_id::text, i.account_id, i.external_ref, i.payment_id, NULL::uuid, NULL::integer, i.amount,
+           NULL::numeric, i.status, NULL, i.at, abs(i.amount), i.currency, 'not_named',
+           CASE WHEN i.day > period.newest - %(window)s THEN '{Cause.IN_TRANSIT}'
+                WHEN i.processor_differs THEN '{Cause.PROCESSOR_DIFFERS}'
+                ELSE '{Cause.NEVER_STATED}' END
+      FROM item i
+     CROSS JOIN (SELECT max(s.paid_on) FILTER (WHERE s.new) AS newest FROM stated s) period
+     WHERE i.on_ledger AND i.matched_before = 0 AND i.method = ANY (%(methods)s)
+       AND i.day BETWEEN %(since)s AND period.newest
+       AND NOT EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id)
+       AND NOT EXISTS (SELECT FROM untold u JOIN candidate c ON c.statement_id = u.statement_id
+                                                          AND c.line = u.line AND c.item_id = i.item_id)
+"""
+
+SINCE = """
+    SELECT min(l.paid_on) FROM statement_line l
+      JOIN statement s ON s.agency_id = %(agency)s AND s.id = l.statement_id
+     WHERE l.agency_id = %(agency)s AND s.partner_id = %(partner)s AND l.problem IS NULL
+       AND (s.state = 'closed' OR s.id = ANY (%(statements)s))
+"""
+
+GONE = """
+    CREATE TEMPORARY TABLE gone ON COMMIT DROP AS
+    SELECT b.id FROM reconciliation_break b
+     WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
+       AND b.state <> 'resolved'
+       AND NOT EXISTS (SELECT FROM found f WHERE f.kind = b.kind AND f.subject = b.subject)
+       AND (b.statement_id IS NOT NULL
+            OR EXISTS (SELECT FROM matched m WHERE m.item_id::text = b.subject)
+            OR (%(full)s AND EXISTS (SELECT FROM stated s WHERE s.new)))
+"""
+
+KEEP = (
+    """
+    DELETE FROM payment_match m USING stated s
+     WHERE m.agency_id = %(agency)s AND m.partner_id = %(partner)s
+       AND m.statement_id = s.statement_id AND m.line = s.line
+    """,
+    """
+    INSERT INTO payment_match (statement_id, line, item_id, payment_id, agency_id, partner_id, run_id, rule,
+                               amount)
+    SELECT m.statement_id, m.line, m.item_id, i.payment_id, %(agency)s, %(partner)s, %(run)s, m.rule, m.amount
+      FROM matched m JOIN item i ON i.item_id = m.item_id
+    """,
+)
+
+THREE_WAY = """
+    SELECT count(*) FILTER (WHERE i.on_ledger AND NOT i.processor_differs) AS all_three,
+           count(*) FILTER (WHERE i.on_ledger AND i.processor_differs) AS processor_differs,
+           count(*) FILTER (WHERE NOT i.on_ledger) AS not_on_ledger
+      FROM item i WHERE EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id)
+"""
