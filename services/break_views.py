@@ -10,6 +10,7 @@ from pydantic import Field
 from activities.break_resolution import difference_of, limit_of
 from domain.breaks import AgeBucket, Resolution, age_in_days, bucket_of, possible
 from domain.money import Money
+from domain.reconciliation import explain
 from services.account_command_forms import Words
 from services.fields import Form, Username, View
 
@@ -49,7 +50,8 @@ class BreakView(View):
     """A difference between our books and somebody else's.
 
     ``ours`` and ``theirs`` are null where there is nothing; ``difference`` is theirs less ours, ``value`` the
-    money at risk. ``age_days`` are whole days, until it was resolved; ``age`` the bucket of them.
+    money at risk. ``explanation`` puts the probable cause into words. ``age_days`` are whole days, until it
+    was resolved; ``age`` the bucket of them.
     """
 
     id: UUID
@@ -73,6 +75,7 @@ class BreakView(View):
     currency: str
     rule: str
     probable_cause: str
+    explanation: str
     owner: str | None
     age_days: int
     age: AgeBucket
@@ -162,7 +165,13 @@ def break_detail(
 def _shown(row: "BreakRow", now: datetime) -> dict[str, object]:
     broken = row.broken
     days = age_in_days(broken.found_at, broken.resolved_at or now)
-    reckoned = {"partner": row.terms.name, "owner": row.owner, "age_days": days, "age": bucket_of(days)}
+    reckoned = {
+        "partner": row.terms.name,
+        "owner": row.owner,
+        "explanation": explain(broken.probable_cause),
+        "age_days": days,
+        "age": bucket_of(days),
+    }
     columns = {name: getattr(broken, name) for name in BreakView.model_fields if name not in reckoned}
     if columns["difference"] is None and broken.ours is not None and broken.theirs is not None:
         columns["difference"] = Decimal(broken.theirs - broken.ours)

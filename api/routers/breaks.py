@@ -12,24 +12,13 @@ from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from db.breaks import BreakFilter
 from domain.breaks import AgeBucket
 from domain.money import MAX_AMOUNT, Money
+from domain.reconciliation import BreakKind
 from services.break_views import BreakDetail, BreakView, DecisionForm, OwnerForm, ResolutionForm
 
 router = APIRouter(prefix="/breaks", tags=["reconciliation"])
 
 BreakState = Literal["open", "proposed", "resolved"]
 BreakSource = Literal["processor", "partner"]
-BreakKind = Literal[
-    "balance",
-    "status",
-    "missing_here",
-    "missing_there",
-    "duplicate",
-    "ambiguous",
-    "timing",
-    "fee",
-    "currency",
-    "stale",
-]
 StateQuery = Annotated[list[BreakState] | None, Query(alias="state", description="may be repeated")]
 KindQuery = Annotated[list[BreakKind] | None, Query(alias="kind", description="may be repeated")]
 SourceQuery = Annotated[list[BreakSource] | None, Query(alias="source", description="may be repeated")]
