@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, select, update
 
 from db.keyset import Position, newest_first
-from db.models import Account, Payment, PlanInstalment
+from db.models import Payment, PlanInstalment
+from db.on_accounts import on_accounts
 from db.received import received
 from db.store import Store
 from domain.errors import NotFound
@@ -136,16 +137,7 @@ class PaymentStore(Store):
         only_for: UUID | None = None,
     ) -> Sequence[Payment]:
         """Payments, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
-        query = select(Payment).where(Payment.agency_id == self._agency_id)
-        if account_id is not None:
-            query = query.where(Payment.account_id == account_id)
-        if statuses:
-            query = query.where(Payment.status.in_(sorted(statuses)))
-        if only_for is not None:
-            theirs = select(Account.id).where(
-                Account.agency_id == self._agency_id, Account.assigned_to == only_for
-            )
-            query = query.where(Payment.account_id.in_(theirs))
+        query = on_accounts(Payment, self._agency_id, account_id, statuses, only_for)
         return (await self._session.scalars(newest_first(query, (Payment.id,), position, limit))).all()
 
     async def received_since(self, account_id: UUID, since: datetime) -> Decimal:

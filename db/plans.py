@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, tuple_
 
 from db.account_changes import LockedAccount
 from db.keyset import Position, newest_first
 from db.models import Account, Payment, PaymentPlan, PlanInstalment
+from db.on_accounts import on_accounts
+from db.received import received
 from db.store import Store
 from domain.errors import NotFound
 from domain.payments import NEVER_ASKED, PaymentStatus
@@ -149,16 +151,7 @@ class PlanStore(Store):
         only_for: UUID | None = None,
     ) -> Sequence[PaymentPlan]:
         """Plans, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
-        query = select(PaymentPlan).where(PaymentPlan.agency_id == self._agency_id)
-        if account_id is not None:
-            query = query.where(PaymentPlan.account_id == account_id)
-        if statuses:
-            query = query.where(PaymentPlan.status.in_(statuses))
-        if only_for is not None:
-            theirs = select(Account.id).where(
-                Account.agency_id == self._agency_id, Account.assigned_to == only_for
-            )
-            query = query.where(PaymentPlan.account_id.in_(theirs))
+        query = on_accounts(PaymentPlan, self._agency_id, account_id, statuses, only_for)
         return (await self._session.scalars(newest_first(query, (PaymentPlan.id,), position, limit))).all()
 
     async def declines(self, instalment_id: UUID) -> int:
@@ -176,11 +169,7 @@ class PlanStore(Store):
 
     async def received_otherwise(self, plan: PaymentPlan, since: datetime) -> Decimal:
         """What was paid on a plan's account since a moment, its part of the debt, but not by the plan."""
-        found = await self._session.scalar(
-            _OTHERWISE,
-            {"agency": self._agency_id, "account": plan.account_id, "plan": plan.id, "since": since},
-        )
-        return Decimal(found)
+        return await received(self._session, self._agency_id, plan.account_id, since, but_of_plan=plan.id)
 
     async def left_alone(self, limit: int) -> Sequence[UUID]:
         """Accounts with a plan that was to be looked at a day ago or more, and was not.
@@ -216,17 +205,3 @@ def _is_next() -> ColumnElement[bool]:
 def _fresh(query: "Select[*Columns]") -> "Select[*Columns]":
     """Past what this transaction has read before: whoever held the lock has changed it."""
     return query.execution_options(populate_existing=True)
-
-
-_OTHERWISE = text("""
-    SELECT COALESCE(sum(CASE WHEN p.credit = 'receivable' THEN p.amount ELSE -p.amount END), 0)
-      FROM posting p JOIN journal j ON j.agency_id = :agency AND j.id = p.journal_id
-      LEFT JOIN journal paid ON paid.agency_id = :agency AND paid.id = j.reverses_id
-     WHERE p.agency_id = :agency AND p.account_id = :account
-       AND 'receivable' IN (p.credit, p.debit)
-       AND COALESCE(paid.kind, j.kind) = 'payment'
-       AND COALESCE(paid.occurred_at, j.occurred_at) >= :since
-       AND NOT EXISTS (
-           SELECT FROM payment m JOIN plan_instalment i ON i.agency_id = :agency AND i.id = m.instalment_id
-            WHERE m.agency_id = :agency AND m.journal_id = COALESCE(paid.id, j.id) AND i.plan_id = :plan)
-""")

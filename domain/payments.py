@@ -18,6 +18,9 @@ class PaymentMethod(StrEnum):
     CASH = "cash"
 
 
+MOST_DAYS_BACK = 366
+"""How long ago a check or cash may have come in, or a debit or plan been agreed to, that is entered now."""
+
 BY_PROVIDER = frozenset({PaymentMethod.CARD, PaymentMethod.BANK_TRANSFER})
 """Taken by Stripe; the others are recorded by whoever was given them."""
 

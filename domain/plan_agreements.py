@@ -3,9 +3,7 @@
 from datetime import date, timedelta
 
 from domain.errors import Invalid
-
-MOST_DAYS_BACK = 366
-"""How long ago a debtor may have agreed to what is put on record now."""
+from domain.payments import MOST_DAYS_BACK
 
 
 def check_agreement(

@@ -17,6 +17,10 @@ PLATFORM_AGENCY = UUID(int=0)
 No agency has this id, so that such a transaction sees no agency's rows."""
 
 
+NOBODY = UUID(int=0)
+"""No collector has this id."""
+
+
 class Right(StrEnum):
     """Something a role may or may not do."""
 
@@ -122,6 +126,14 @@ class Principal:
     def own_agency_id(self) -> UUID | None:
         """The agency that the user belongs to; None for the platform's own users."""
         return None if self.role is Role.PLATFORM_ADMIN else self.agency_id
+
+    @property
+    def sees_only(self) -> UUID | None:
+        """The collector whose accounts alone the user sees; None for who sees all of an agency's.
+
+        Of a collector who is none of the agency's, it is nobody.
+        """
+        return (self.collector_id or NOBODY) if self.role is Role.COLLECTOR else None
 
     @property
     def actor(self) -> Actor:

@@ -117,6 +117,12 @@ async def visible_account(tx: "Transaction", who: Principal, account_id: UUID) -
     return view
 
 
+async def check_visible(tx: "Transaction", who: Principal, account_id: UUID) -> None:
+    """``NotFound`` for what hangs on an account of the agency that the principal may not see."""
+    if who.role is Role.COLLECTOR:
+        await visible_account(tx, who, account_id)
+
+
 def _is_theirs(view: "AccountView", who: Principal) -> bool:
     return who.collector_id is not None and view.account.assigned_to == who.collector_id
 

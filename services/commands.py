@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel
 
 from db.commands import Answer, body_hash
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from db.session import Database, Transaction
     from domain.errors import DomainError
     from domain.tenancy import Tenant
@@ -25,6 +26,12 @@ class CommandKey:
     operation: str
     key: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Made(BaseModel):
+    """What is kept with a command whose answer is looked up when it is sent again: what it has made."""
+
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)

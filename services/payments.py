@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel
-
 from activities.stripe_accounts import NoStripeCredentials
 from db.commands import Answer
 from domain.errors import Invalid
 from domain.payments import (
     BY_PROVIDER,
+    MOST_DAYS_BACK,
     UNFINISHED,
     PaymentMethod,
     PaymentRefused,
@@ -21,10 +20,9 @@ from domain.payments import (
     check_currency,
     check_takes_payments,
 )
-from domain.tenancy import Role
 from services.access import Principal, Right, require
-from services.accounts import visible_account
-from services.commands import CommandKey, carry_out
+from services.accounts import check_visible, visible_account
+from services.commands import CommandKey, Made, carry_out
 from services.payment_forms import LinkForm, PaymentForm
 from services.payment_starts import PaymentStarter
 from services.payment_views import PaymentDetail, PaymentSummary, detail, summary
@@ -36,20 +34,11 @@ if TYPE_CHECKING:
     from db.session import Database, Transaction
 
 TAKE = "POST /payments"
-MOST_DAYS_BACK = 366
-"""How long ago a check or cash may have come in, or a debit been agreed to, that is entered now."""
-
 LEAST_LINK, LONGEST_LINK = timedelta(minutes=30), timedelta(hours=24)
 """How long Stripe keeps a page open."""
 
 CREDIT = "credit"
 CREATED, ACCEPTED = 201, 202
-
-
-class Made(BaseModel):
-    """What is kept with the command: where its answer is looked up when it is sent again."""
-
-    id: UUID
 
 
 class PaymentService:
@@ -144,16 +133,13 @@ class PaymentService:
     ) -> list[PaymentSummary]:
         """Payments next to ``position`` (id), nearest first."""
         require(who, Right.READ_PAYMENTS)
-        collector = who.role is Role.COLLECTOR
-        if collector and who.collector_id is None:
-            return []
         async with self._database.transaction(who.tenant) as tx:
             rows = await tx.payments.page(
                 position,
                 limit,
                 account_id=account_id,
                 statuses=statuses,
-                only_for=who.collector_id if collector else None,
+                only_for=who.sees_only,
             )
             plans = await tx.payments.plans(rows)
         return [summary(row, plans.get(row.instalment_id) if row.instalment_id else None) for row in rows]
@@ -193,8 +179,7 @@ class PaymentService:
 async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -> "Payment":
     """A payment that the principal may see; ``NotFound`` for any other, or none."""
     payment = await tx.payments.get(payment_id)
-    if who.role is Role.COLLECTOR:
-        await visible_account(tx, who, payment.account_id)
+    await check_visible(tx, who, payment.account_id)
     return payment
 
 

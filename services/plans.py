@@ -6,17 +6,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from activities.account_change import AccountChange
 from activities.plan_change import PlanChange
 from activities.plan_messages import METHOD_REFUSED
 from db.commands import Answer
 from domain.errors import Invalid
-from domain.tenancy import Role
 from services.access import Principal, Right, require
-from services.accounts import visible_account
-from services.commands import CommandKey, carry_out
+from services.accounts import check_visible, visible_account
+from services.commands import CommandKey, Made, carry_out
 from services.plan_forms import PayEarlyForm, PlanDateForm, PlanEndForm, PlanForm
 from services.plan_making import make_plan, terms_of
 from services.plan_starts import PlanStarter
@@ -39,12 +36,6 @@ class PaymentMethodRefused(Invalid):
 
     type = "payment-method-refused"
     title = "Payment method refused"
-
-
-class Made(BaseModel):
-    """What is kept with the command: where its answer is looked up when it is sent again."""
-
-    id: UUID
 
 
 class PlanService:
@@ -74,7 +65,7 @@ class PlanService:
         require(who, Right.TAKE_PAYMENTS)
         async with self._database.transaction(who.tenant) as tx:
             await visible_account(tx, who, account_id)
-            change = await AccountChange.begin(tx, account_id, self._scorers, only_for=_collector(who))
+            change = await AccountChange.begin(tx, account_id, self._scorers, only_for=who.sees_only)
             instalments = await terms_of(change, form)
         return PlanPreview(
             total=sum((one.amount for one in instalments), Decimal(0)),
@@ -96,7 +87,7 @@ class PlanService:
             await visible_account(tx, who, account_id)
 
         async def effect(tx: "Transaction") -> Made:
-            change = await AccountChange.begin(tx, account_id, self._scorers, only_for=_collector(who))
+            change = await AccountChange.begin(tx, account_id, self._scorers, only_for=who.sees_only)
             plan = await make_plan(change, form)
             await change.settle()
             return Made(id=plan.id)
@@ -162,16 +153,13 @@ class PlanService:
     ) -> list[PlanSummary]:
         """Plans next to ``position`` (id), nearest first."""
         require(who, Right.READ_PAYMENTS)
-        collector = who.role is Role.COLLECTOR
-        if collector and who.collector_id is None:
-            return []
         async with self._database.transaction(who.tenant) as tx:
             plans = await tx.plans.page(
                 position,
                 limit,
                 account_id=account_id,
                 statuses=statuses,
-                only_for=who.collector_id if collector else None,
+                only_for=who.sees_only,
             )
             upcoming = await tx.plans.next_instalments([plan.id for plan in plans])
         return [summary(plan, upcoming.get(plan.id)) for plan in plans]
@@ -193,7 +181,7 @@ class PlanService:
 
         async def changed(tx: "Transaction") -> PlanDetail:
             change = await PlanChange.begin(
-                tx, plan_id, self._scorers, now=datetime.now(UTC), only_for=_collector(who)
+                tx, plan_id, self._scorers, now=datetime.now(UTC), only_for=who.sees_only
             )
             await effect(change)
             await change.account.settle()
@@ -205,16 +193,10 @@ class PlanService:
         return answer
 
 
-def _collector(who: Principal) -> UUID | None:
-    """The collector whose account it must be."""
-    return who.collector_id if who.role is Role.COLLECTOR else None
-
-
 async def _visible_plan(tx: "Transaction", who: Principal, plan_id: UUID) -> "PaymentPlan":
     """A plan that the principal may see; ``NotFound`` for any other, or none."""
     plan = await tx.plans.get(plan_id)
-    if who.role is Role.COLLECTOR:
-        await visible_account(tx, who, plan.account_id)
+    await check_visible(tx, who, plan.account_id)
     return plan
 
 

@@ -8,10 +8,10 @@ from db.commands import Answer
 from domain.errors import Conflict
 from domain.payments import TAKEN, PaymentStatus
 from services.access import Principal, Right, require
-from services.commands import CommandKey, carry_out
+from services.commands import CommandKey, Made, carry_out
 from services.payment_forms import RefundForm
 from services.payment_starts import PaymentStarter
-from services.payments import ACCEPTED, CREATED, Made, payment_detail, visible_payment
+from services.payments import ACCEPTED, CREATED, payment_detail, visible_payment
 
 if TYPE_CHECKING:
     from db.models import Payment, Refund
