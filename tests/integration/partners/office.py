@@ -33,13 +33,15 @@ COLUMNS = {name: name for name in LINE}
 
 @dataclass
 class PartnerOffice:
-    """The partners of one agency; ``source_id`` is the SFTP server on which their folders are."""
+    """The partners of one agency; ``source_id`` is the SFTP server on which their folders are, under the
+    account ``user``."""
 
     world: Any
     temporal: Client
     door: SftpServer
     source_id: UUID
     agency: str = "acme"
+    user: str = "acme"
 
     @property
     def agency_id(self) -> UUID:
@@ -99,7 +101,7 @@ class PartnerOffice:
 
     def folder(self, partner: str) -> Path:
         """The partner's folder behind ``/partners``."""
-        return self.door.root_of(self.agency) / "partners" / partner
+        return self.door.root_of(self.user) / "partners" / partner
 
     def send(
         self, partner: Mapping[str, Any], lines: Sequence[Sequence[Any]] | str, name: str = "statement.csv"
@@ -175,21 +177,24 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-async def opened(world: Any, temporal: Client, door: SftpServer, agency: str = "acme") -> PartnerOffice:
-    """An office whose agency has an SFTP source at ``door``."""
+async def opened(
+    world: Any, temporal: Client, door: SftpServer, agency: str = "acme", user: str | None = None
+) -> PartnerOffice:
+    """An office whose agency has an SFTP source at ``door``, under an account of its own name or another."""
+    user = user or agency
     async with world.database.transaction(Tenant.system(world.agencies[agency], "test")) as tx:
         source = await tx.sources.add(
             {
-                "name": "partners",
+                "name": f"partners of {user}",
                 "host": "127.0.0.1",
                 "port": door.port,
-                "username": agency,
+                "username": user,
                 "host_key": door.host_key,
                 "inbox": "/inbox",
             },
             {"password": "demo"},
         )
-    return PartnerOffice(world, temporal, door, source.id, agency)
+    return PartnerOffice(world, temporal, door, source.id, agency, user)
 
 
 @asynccontextmanager
