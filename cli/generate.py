@@ -9,15 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.admin_support import EXIT_USAGE, err, guarded, out
+from cli.stages import Stages
 from domain.errors import Conflict, Invalid
 from sandbox.generator import Generated, Portfolio, generate
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from sandbox.portfolio_tables import Distribution
 
 STANDARD_OUTPUT = "-"
-QUIET_S = 2.0
-"""Work that is shorter needs no word about its progress where nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def run(settings: "Settings", wanted: Wanted, *, as_json: bool) -> int:
         return EXIT_USAGE
     started = time.monotonic()
     portfolio = Portfolio(wanted.count, wanted.distribution, wanted.seed)
-    with _Stages(err) as stages:
+    with Stages(err) as stages:
         if wanted.csv is None:
             done = guarded(_generate(settings, portfolio, wanted, stages))
         else:
@@ -82,7 +79,7 @@ def run(settings: "Settings", wanted: Wanted, *, as_json: bool) -> int:
 
 
 async def _generate(
-    settings: "Settings", portfolio: Portfolio, wanted: Wanted, stages: "_Stages"
+    settings: "Settings", portfolio: Portfolio, wanted: Wanted, stages: Stages
 ) -> dict[str, Any]:
     made = await generate(
         settings,
@@ -114,7 +111,7 @@ def _told(made: Generated, *, scored: bool) -> dict[str, Any]:
     return told
 
 
-def _write(portfolio: Portfolio, wanted: Wanted, stages: "_Stages") -> int:
+def _write(portfolio: Portfolio, wanted: Wanted, stages: Stages) -> int:
     if wanted.csv == STANDARD_OUTPUT:
         counted = _Counted(sys.stdout.buffer)
         portfolio.write(counted, stages.update)
@@ -190,47 +187,3 @@ def _show(summary: Mapping[str, Any], console: Console) -> None:
         levels.add_row(level, f"{accounts:,}")
     console.print(levels)
     console.print(f"{summary['high_priority']:,} of high priority, {summary['errors']:,} not scored")
-
-
-class _Stages:
-    """What is being done: a bar for each stage for people, a line for each long one where nobody watches."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._started = time.monotonic()
-        self._tasks: dict[str, TaskID] = {}
-        self._told: set[str] = set()
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def update(self, stage: str, done: int, total: int) -> None:
-        """``done`` of ``total`` of a stage; a total of 0 is not known."""
-        if stage not in self._tasks:
-            for before in self._tasks.values():
-                self._bar.stop_task(before)
-            self._tasks[stage] = self._bar.add_task(stage, total=None)
-        self._bar.update(self._tasks[stage], completed=done, total=total or None)
-        passed = time.monotonic() - self._started
-        if self._bar.disable and passed > QUIET_S and stage not in self._told:
-            self._told.add(stage)
-            self._console.print(f"{stage} … ({passed:.0f} s)")
-
-    def say(self, line: str) -> None:
-        """A line above the bars."""
-        self._console.print(line)

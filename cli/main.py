@@ -40,6 +40,12 @@ Queues = Annotated[
     str, typer.Option("--queues", help="Task queues to serve, comma separated; all by default.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Share = str
+"""From 0 to 1, exact: read as a decimal by whom it is for."""
+
+
+def _share(summary: str) -> Any:
+    return typer.Option(help=summary, metavar="SHARE")
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> None:
@@ -243,6 +249,54 @@ def sftp_upload(
     from cli.sftp_upload import upload
 
     _run(upload(load_settings(), file, user, plain_console(), as_json=as_json))
+
+
+@app.command(name="simulate-partner")
+def simulate_partner(
+    partner: Annotated[str, typer.Option(help="Name or id of the partner.")],
+    agency: Annotated[str, typer.Option(help="Slug or id of the agency.")] = "demo",
+    seed: Annotated[int, typer.Option(help="The same seed plants the same.", min=0, max=999_999_999)] = 42,
+    balance_variance: Annotated[Share, _share("Balances that differ by more than is tolerated.")] = "0.10",
+    status_mismatch: Annotated[Share, _share("Open accounts as PAID, paid ones as UNPAID.")] = "0.20",
+    missing: Annotated[Share, _share("Accounts of the partner that it leaves out.")] = "0.02",
+    duplicates: Annotated[Share, _share("Accounts with two lines.")] = "0.01",
+    unknown: Annotated[Share, _share("Lines about accounts that nobody has.")] = "0",
+    stale: Annotated[Share, _share("Lines that are too old.")] = "0",
+    currency: Annotated[Share, _share("Lines in another currency.")] = "0",
+    timing: Annotated[Share, _share("Lines from before the last payment was posted.")] = "0",
+    variants: Annotated[Share, _share("References written in another way.")] = "0",
+    noise: Annotated[Share, _share("Balances that differ within the tolerance: no breaks.")] = "0",
+    out: Annotated[Path | None, typer.Option(help="Folder for the statement; here by default.")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Send it to the partner's SFTP folder.")] = False,
+    truth: Annotated[
+        Path | None, typer.Option(help="The truth file; PARTNER-SEED.truth.json here by default.")
+    ] = None,
+    packed: Annotated[bool, typer.Option("--gzip", help="Write a .csv.gz.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a partner's statement with planted breaks, and the truth about them (development only).
+
+    Breaks are planted in shares, from 0 to 1, of the accounts that the partner has, else of the agency's.
+    """
+    from cli.simulate_partner import Wanted
+    from cli.simulate_partner import run as run_simulation
+
+    _refuse_production("simulate-partner is")
+    shares = {
+        "balance": balance_variance,
+        "status": status_mismatch,
+        "missing": missing,
+        "duplicates": duplicates,
+        "unknown": unknown,
+        "stale": stale,
+        "currency": currency,
+        "timing": timing,
+        "variants": variants,
+        "noise": noise,
+    }
+    wanted = Wanted(agency, partner, seed, shares, out, upload, truth, packed)
+    if code := run_simulation(load_settings(), wanted, as_json=as_json):
+        raise typer.Exit(code)
 
 
 @app.command()
