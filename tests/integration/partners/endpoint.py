@@ -33,13 +33,14 @@ class Endpoint:
     """``answers``: what is done with the next requests, in order; then all are taken with 200.
 
     An answer is a status, after a blank with a Retry-After, or one of ``silent`` (never answered), ``drip``
-    (an answer that never ends), ``huge`` (megabytes of it) and ``cut`` (closed without one). ``keep``
-    is false for an endpoint that forgets what it is sent.
+    (an answer that never ends), ``huge`` (megabytes of it), ``cut`` (closed without one) and ``held`` (taken,
+    but not said before ``released``).
     """
 
     answers: list[str] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     port: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
 
     @property
@@ -69,8 +70,12 @@ class Endpoint:
         # Raises for a signature that is not right, and the connection ends without an answer.
         Webhook(SECRET).verify(body, headers)
         self.deliveries.append(Delivery(headers, body))
+        answer = self.answers.pop(0) if self.answers else "200"
         try:
-            await _answer(self.answers.pop(0) if self.answers else "200", reader, writer)
+            if answer == "held":
+                await self.released.wait()
+                answer = "200"
+            await _answer(answer, reader, writer)
         except ConnectionError:
             return
         finally:

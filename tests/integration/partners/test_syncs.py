@@ -61,6 +61,19 @@ async def ended(office: PartnerOffice, sync_id: str, within_s: float = 30) -> Js
     return await office.done("GET", f"/syncs/{sync_id}", who="acme.auditor")
 
 
+async def first(office: PartnerOffice, partner: Json) -> Json:
+    """The first sending to a partner, once it has ended."""
+    found: list[Json] = []
+
+    async def there() -> bool:
+        found[:] = (await office.done("GET", f"/partners/{partner['id']}/syncs"))["results"]
+        return bool(found)
+
+    await until(there, within_s=30, what="a sending")
+    [listed] = found
+    return await ended(office, listed["id"])
+
+
 async def sent(office: PartnerOffice, partner: Json, **body: Any) -> Json:
     """A sending that was asked for, once it has ended."""
     started = await office.ask("acme.admin", "POST", f"/partners/{partner['id']}/syncs", body)
@@ -83,16 +96,7 @@ async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
     by_sftp = await stocked.partner(delivery="sftp")
     silent = await stocked.partner()
     run = await scored(stocked)
-    partners = {}
-    for partner in (by_https, by_sftp):
-
-        async def there(partner: Json = partner) -> bool:
-            found = (await stocked.done("GET", f"/partners/{partner['id']}/syncs"))["results"]
-            return bool(found) and found[0]["status"] == "completed"
-
-        await until(there, within_s=30, what="a sending")
-        [listed] = (await stocked.done("GET", f"/partners/{partner['id']}/syncs"))["results"]
-        partners[partner["delivery"]] = await ended(stocked, listed["id"])
+    partners = {partner["delivery"]: await first(stocked, partner) for partner in (by_https, by_sftp)}
     assert (await stocked.done("GET", f"/partners/{silent['id']}/syncs"))["results"] == []
     await leave(stocked, by_https)
     await leave(stocked, by_sftp)
@@ -130,7 +134,7 @@ async def test_only_what_has_changed_since_is_sent_where_that_is_asked_for(
     stocked: PartnerOffice, endpoint: Endpoint
 ) -> None:
     partner = await https(stocked, endpoint)
-    first = await sent(stocked, partner, changed_only=True)
+    whole = await sent(stocked, partner, changed_only=True)
     await stocked.query(
         "UPDATE partner_account SET sent_as_of = now() + interval '1 hour' WHERE partner_id = :p",
         p=partner["id"],
@@ -143,11 +147,11 @@ async def test_only_what_has_changed_since_is_sent_where_that_is_asked_for(
     )
     third = await sent(stocked, partner, changed_only=True)
     everything = await sent(stocked, partner)
-    totals = [sync["total"] for sync in (first, second, third, everything)]
-    assert totals == [first["total"], 0, 1, first["total"]]
-    assert first["total"] >= 5
+    totals = [sync["total"] for sync in (whole, second, third, everything)]
+    assert totals == [whole["total"], 0, 1, whole["total"]]
+    assert whole["total"] >= 5
     assert second["batches"] == []
-    assert {sync["status"] for sync in (first, second, third, everything)} == {"completed"}
+    assert {sync["status"] for sync in (whole, second, third, everything)} == {"completed"}
     kept = await stocked.query(
         "SELECT DISTINCT sync_id::text FROM partner_sync_item i JOIN partner_sync s ON s.id = i.sync_id"
         " WHERE s.partner_id = :p",
@@ -194,8 +198,8 @@ async def test_what_goes_wrong_is_on_record_while_it_is_tried_again(
     over = await ended(stocked, shown["id"])
     await leave(stocked, partner)
     assert over["status"] == "completed"
-    first, second = (int(delivery.headers["webhook-timestamp"]) for delivery in endpoint.deliveries)
-    assert second - first >= 2
+    before, after = (int(delivery.headers["webhook-timestamp"]) for delivery in endpoint.deliveries)
+    assert after - before >= 2
 
 
 @pytest.mark.parametrize("answer", ["400", "401", "302", "413"])
@@ -249,10 +253,10 @@ async def test_a_key_starts_one_sending_and_other_agencies_see_none(
     partner = await https(stocked, endpoint)
     key = {"Idempotency-Key": uuid4().hex}
     path = f"/partners/{partner['id']}/syncs"
-    first = await stocked.ask("acme.admin", "POST", path, {}, **key)
+    once = await stocked.ask("acme.admin", "POST", path, {}, **key)
     again = await stocked.ask("acme.admin", "POST", path, {}, **key)
-    assert first.json() == again.json()
-    sync = await ended(stocked, first.json()["id"])
+    assert once.json() == again.json()
+    sync = await ended(stocked, once.json()["id"])
     await leave(stocked, partner)
     assert endpoint.keys == [f"{sync['id']}-1"]
     assert [row["id"] for row in (await stocked.done("GET", path))["results"]] == [sync["id"]]
