@@ -133,8 +133,8 @@ class Effect:
 
 
 _OF_A_BALANCE = frozenset({"balance", "status", "fee"})
-"""Kinds of which both sides say what is owed. Of the kind ``timing`` one side has yet to hear of what the other
-knows: to take its word would undo what is true."""
+"""Kinds of which both sides say what is owed. Of the kind ``timing`` one side has yet to hear of what the
+other knows: to take its word would undo what is true."""
 
 _MONEY_OUT = ("re_", "dp_", "du_")
 """What ids of refunds and disputes begin with at Stripe: money that goes back."""
