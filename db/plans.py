@@ -1,7 +1,7 @@
 """Payment plans of one agency, and their instalments."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVarTuple
 from uuid import UUID
@@ -153,6 +153,29 @@ class PlanStore(Store):
         """Plans, newest first, keyed by ``(id,)``; ``only_for``: of a collector's accounts."""
         query = on_accounts(PaymentPlan, self._agency_id, account_id, statuses, only_for)
         return (await self._session.scalars(newest_first(query, (PaymentPlan.id,), position, limit))).all()
+
+    async def upcoming(
+        self, first: date, last: date, position: Position | None, limit: int, *, only_for: UUID | None
+    ) -> Sequence[tuple[PlanInstalment, PaymentPlan]]:
+        """Instalments that active plans charge to a payment method on days from ``first`` to ``last``, the
+        furthest first, keyed by ``(collect_on, id)``; ``only_for`` as ``page``.
+        """
+        theirs = on_accounts(PaymentPlan, self._agency_id, None, ("active",), only_for)
+        charged = theirs.where(PaymentPlan.payment_method.is_not(None)).with_only_columns(PaymentPlan.id)
+        query = (
+            select(PlanInstalment, PaymentPlan)
+            .join(PaymentPlan, PaymentPlan.id == PlanInstalment.plan_id)
+            .where(
+                PaymentPlan.agency_id == self._agency_id,
+                PlanInstalment.agency_id == self._agency_id,
+                PlanInstalment.plan_id.in_(charged),
+                PlanInstalment.status == "scheduled",
+                PlanInstalment.collect_on.between(first, last),
+            )
+        )
+        columns = (PlanInstalment.collect_on, PlanInstalment.id)
+        rows = await self._session.execute(newest_first(query, columns, position, limit))
+        return [(instalment, plan) for instalment, plan in rows]
 
     async def declines(self, instalment_id: UUID) -> int:
         """How often an instalment was asked for in vain by its plan's method, early tries as well."""

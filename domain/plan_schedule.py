@@ -17,6 +17,10 @@ from domain.business_days import DAY, business_day_from, business_days_after
 from domain.errors import Invalid
 from domain.money import CENT, Money, split_exact
 
+NOTICE_DAYS = (3, 10)
+"""Not less, and not more, business days before a post-dated payment is deposited its payer is notified in
+writing (12 CFR 1006.22(c)(1))."""
+
 MOST_INSTALMENTS = 120
 LEAST_INSTALMENT = Decimal("1.00")
 MOST_DAYS_TO_FIRST = 90

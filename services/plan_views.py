@@ -75,6 +75,20 @@ class PlanDetail(PlanSummary):
     instalments: list[InstalmentView]
 
 
+class UpcomingCollection(View):
+    """An instalment that is soon charged to the plan's payment method."""
+
+    id: UUID
+    plan_id: UUID
+    account_id: UUID
+    number: int
+    amount: Money
+    currency: str
+    due_on: date
+    collect_on: date
+    method: PaymentMethod | None
+
+
 class PlanPreview(View):
     """A schedule that nobody has agreed to yet."""
 
@@ -102,6 +116,13 @@ def detail(plan: "PaymentPlan", instalments: "Sequence[PlanInstalment]") -> Plan
             "instalments": [InstalmentView.model_validate(one) for one in instalments],
         }
     )
+
+
+def upcoming_collection(instalment: "PlanInstalment", plan: "PaymentPlan") -> UpcomingCollection:
+    """An instalment with what is known of its plan."""
+    known = {name: getattr(instalment, name, None) for name in UpcomingCollection.model_fields}
+    of_plan = {"account_id": plan.account_id, "currency": plan.currency, "method": plan.method}
+    return UpcomingCollection.model_validate(known | of_plan)
 
 
 def _columns(plan: "PaymentPlan") -> dict[str, Any]:

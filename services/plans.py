@@ -10,14 +10,24 @@ from activities.account_change import AccountChange
 from activities.plan_change import PlanChange
 from activities.plan_messages import METHOD_REFUSED
 from db.commands import Answer
+from domain.business_days import business_days_after
 from domain.errors import Invalid
+from domain.plan_schedule import NOTICE_DAYS
 from services.access import Principal, Right, require
 from services.accounts import check_visible, visible_account
 from services.commands import CommandKey, Made, carry_out
 from services.plan_forms import PayEarlyForm, PlanDateForm, PlanEndForm, PlanForm
 from services.plan_making import make_plan, terms_of
 from services.plan_starts import PlanStarter
-from services.plan_views import PlanDetail, PlanPreview, PlanSummary, detail, summary
+from services.plan_views import (
+    PlanDetail,
+    PlanPreview,
+    PlanSummary,
+    UpcomingCollection,
+    detail,
+    summary,
+    upcoming_collection,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,6 +173,18 @@ class PlanService:
             )
             upcoming = await tx.plans.next_instalments([plan.id for plan in plans])
         return [summary(plan, upcoming.get(plan.id)) for plan in plans]
+
+    async def upcoming(
+        self, who: Principal, position: "Position | None", limit: int
+    ) -> list[UpcomingCollection]:
+        """What is charged so soon that its payer can be notified now (``NOTICE_DAYS``): next to ``position``
+        (collect_on, id), nearest first."""
+        require(who, Right.READ_PAYMENTS)
+        async with self._database.transaction(who.tenant) as tx:
+            today = await tx.account_changes.today()
+            first, last = (business_days_after(today, days) for days in NOTICE_DAYS)
+            rows = await tx.plans.upcoming(first, last, position, limit, only_for=who.sees_only)
+        return [upcoming_collection(*row) for row in rows]
 
     async def _change(
         self,

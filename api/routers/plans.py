@@ -1,5 +1,6 @@
 """Payment plans: what one would be, made, looked at, changed, ended."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.plans import AccountQuery, PreviewQuery, StatusQuery
 from services.plan_forms import PayEarlyForm, PlanDateForm, PlanEndForm, PlanForm
-from services.plan_views import PlanDetail, PlanPreview, PlanSummary
+from services.plan_views import PlanDetail, PlanPreview, PlanSummary, UpcomingCollection
 
 router = APIRouter(tags=["plans"])
 
@@ -61,6 +62,18 @@ async def list_plans(
         who, paging.position(UUID), paging.limit, account_id=account, statuses=status or ()
     )
     return paging.page(rows, key=lambda row: (row.id,), render=lambda row: row)
+
+
+@router.get("/plans/upcoming", responses=READ_ERRORS)
+async def list_upcoming_collections(
+    who: ReadsPayments, paging: Paging, services: ServicesDep
+) -> Page[UpcomingCollection]:
+    """Instalments that are charged three to ten business days from now, the furthest first.
+
+    The time in which the payer of a post-dated payment is notified in writing (12 CFR 1006.22(c)(1)).
+    """
+    rows = await services.plans.upcoming(who, paging.position(date, UUID), paging.limit)
+    return paging.page(rows, key=lambda row: (row.collect_on, row.id), render=lambda row: row)
 
 
 @router.get("/plans/{plan_id}", responses=READ_ERRORS)

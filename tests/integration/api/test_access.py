@@ -90,6 +90,7 @@ MATRIX = {
     "POST /accounts/{account_id}/payment-links": {"acme.admin", "acme.collector"},
     "POST /accounts/{account_id}/plans": {"acme.admin", "acme.collector"},
     "GET /plans": {"acme.admin", "acme.collector", "acme.auditor"},
+    "GET /plans/upcoming": {"acme.admin", "acme.collector", "acme.auditor"},
     "GET /plans/{plan_id}": {"acme.admin", "acme.collector", "acme.auditor"},
     **{
         f"POST /plans/{{plan_id}}/{what}": {"acme.admin", "acme.collector"}

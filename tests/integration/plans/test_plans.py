@@ -10,6 +10,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from activities.account_change import AccountChange
 from activities.messages import AgencyRef
+from domain.business_days import business_days_after
 from domain.plan_schedule import Frequency
 from domain.tenancy import Tenant
 from sandbox.processes import until
@@ -62,6 +63,27 @@ async def test_a_card_is_kept_for_the_plan_and_charged_without_its_holder(desk: 
     kept = await desk.till.caller.get(f"customers/{customer}")
     assert (kept["email"], kept["name"], kept["metadata"]) == (None, None, {"recoup_plan": plan["id"]})
     assert await desk.workflow(plan).result() == "completed"
+
+
+async def test_what_is_collected_soon_is_listed_for_written_notices(desk: PlanDesk) -> None:
+    """Between the third and the tenth business day from today, both included."""
+    first, last = (business_days_after(today(), days) for days in (3, 10))
+    account, by_hand, paused = [await desk.debt("300.00") for _ in range(3)]
+    plan = await desk.charged(account, frequency="weekly", first_due=(today() + DAY).isoformat())
+    await desk.made(by_hand, first_due=first.isoformat())
+    held = await desk.charged(paused, first_due=first.isoformat())
+    await desk.tell(held, "pause")
+    listed = (await desk.get("/plans/upcoming?page_size=200"))["results"]
+    assert {one["account_id"] for one in listed}.isdisjoint({by_hand["id"], paused["id"]})
+    soon = [
+        {"plan_id": plan["id"], "number": one["number"], "amount": "100.00", "collect_on": one["collect_on"]}
+        for one in plan["instalments"]
+        if first.isoformat() <= one["collect_on"] <= last.isoformat()
+    ]
+    mine = [{name: one[name] for name in soon[0]} for one in listed if one["plan_id"] == plan["id"]]
+    assert mine == soon[::-1], "the furthest first"
+    theirs = (await desk.get("/plans/upcoming?page_size=200", who="acme.collector"))["results"]
+    assert plan["id"] not in {one["plan_id"] for one in theirs}
 
 
 async def test_a_method_that_is_kept_serves_the_debtor_s_next_plan_and_nobody_else_s(desk: PlanDesk) -> None:
