@@ -9,14 +9,13 @@ from activities.account_change import AccountChange
 from activities.heartbeats import heartbeating
 from activities.payment_books import ACTOR, view
 from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
+from activities.plan_ends import forbidden
 from activities.plan_following import is_still_wanted
 from domain.errors import DomainError
 from domain.payments import (
     NO_LONGER_TAKEN,
     NOT_ATTEMPTED,
-    PaymentRefused,
     PaymentStatus,
-    check_takes_payments,
 )
 from domain.tenancy import Tenant
 
@@ -130,7 +129,7 @@ class PaymentActivities:
             return None
         async with self._db.transaction(Tenant.system(payment.agency_id, ACTOR)) as tx:
             account = await AccountChange.begin(tx, payment.account_id, {})
-            wanted = await (is_still_wanted if of_plan else _is_taken)(account, payment)
+            wanted = await (is_still_wanted(account, payment) if of_plan else _may_be_asked(account))
         return None if wanted else NO_LONGER_TAKEN
 
     async def _read(self, ref: PaymentRef) -> "Payment":
@@ -138,14 +137,8 @@ class PaymentActivities:
             return await tx.payments.get(ref.payment_id)
 
 
-async def _is_taken(account: AccountChange, payment: "Payment") -> bool:
-    """Whether the account of a payment takes one now."""
-    holds = [hold.kind for hold in await account.tx.holds.in_force(account.account)]
-    try:
-        check_takes_payments(account.account.status, holds)
-    except PaymentRefused:
-        return False
-    return True
+async def _may_be_asked(account: AccountChange) -> bool:
+    return await forbidden(account) is None
 
 
 def _refused(payment: "Payment", why: DomainError) -> PaymentFailure:

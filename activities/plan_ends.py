@@ -33,7 +33,7 @@ def is_left(instalment: "PlanInstalment") -> bool:
 
 
 async def check_may_be_asked(change: "AccountChange") -> None:
-    """``PaymentRefused`` while a debtor must not be asked for money by a plan.
+    """``PaymentRefused`` while a debtor must not be asked for money.
 
     That is where the account takes no payments, and, whatever status was set by hand, until a dispute of the
     validation period is answered (12 CFR 1006.38(d)(2)).

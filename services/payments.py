@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from activities.account_change import AccountChange
+from activities.plan_ends import check_may_be_asked
 from activities.stripe_accounts import NoStripeCredentials
 from db.commands import Answer
 from domain.errors import Invalid
@@ -18,7 +20,6 @@ from domain.payments import (
     PaymentRefused,
     check_amount,
     check_currency,
-    check_takes_payments,
 )
 from services.access import Principal, Right, require
 from services.accounts import check_visible, visible_account
@@ -195,8 +196,8 @@ async def payment_detail(tx: "Transaction", payment: "Payment") -> PaymentDetail
 
 
 async def _room(tx: "Transaction", account: "LockedAccount") -> Decimal:
-    """How much may still be asked for on an account. ``PaymentRefused`` when it takes no payments."""
-    check_takes_payments(account.status, [hold.kind for hold in await tx.holds.in_force(account)])
+    """How much may still be asked for on an account. ``PaymentRefused`` when its debtor must not be asked."""
+    await check_may_be_asked(AccountChange(tx, account, {}))
     return account.balance - await tx.payments.reserved(account.id)
 
 

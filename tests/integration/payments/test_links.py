@@ -145,3 +145,11 @@ async def test_a_link_for_something_impossible_is_refused(
 async def test_a_disputed_account_gets_no_link(till: Till) -> None:
     answer = await link(till, await till.debt(status="disputed"))
     assert (answer.status_code, answer.json()["status_now"]) == (409, "disputed")
+
+
+async def test_nor_does_one_whose_dispute_is_unanswered_whatever_status_was_set_by_hand(till: Till) -> None:
+    account = await till.debt(status="in_contact")
+    await till.dispute(account)
+    answer = await link(till, account)
+    assert answer.status_code == 409
+    assert "12 CFR 1006.38(d)(2)" in answer.json()["detail"]

@@ -123,13 +123,16 @@ async def test_what_waited_too_long_is_not_taken_out_of_the_blue(till: Till, mad
     assert await till.journals(account) == []
 
 
+@pytest.mark.parametrize("status", ["disputed", "in_contact"])
 @pytest.mark.parametrize("made", [False, True], ids=["never asked", "intent made"])
-async def test_an_account_that_was_disputed_meanwhile_is_not_charged(till: Till, made: bool) -> None:
-    account = await till.debt()
+async def test_an_account_that_was_disputed_meanwhile_is_not_charged(
+    till: Till, made: bool, status: str
+) -> None:
+    account = await till.debt(status=status)
     payment = await pending(till, account, age=timedelta(hours=1))
     if made:
         await with_intent(till, payment)
-    await till.query("UPDATE account SET status = 'disputed' WHERE id = :id", id=account["id"])
+    await till.dispute(account)
     await PaymentStarter(till.temporal).start(payment)
     ended = await till.ends({"id": str(payment.id)})
     assert (ended["status"], ended["failure_code"]) == ("failed", NO_LONGER_TAKEN)

@@ -294,6 +294,7 @@ REFUSING: dict[str, dict[str, str]] = {
     "bankruptcy": {"hold": "bankruptcy"},
     "deceased": {"hold": "deceased"},
     "chargeback": {"hold": "chargeback"},
+    "unanswered": {"status": "in_contact", "dispute": "open"},
     "too much": {"amount": "130.00"},
 }
 """What keeps a payment from being asked for."""
@@ -312,7 +313,10 @@ async def refusing(till: Till, name: str) -> tuple[Any, str]:
     """An account to which something has happened, and the amount to pay on it."""
     wanted = dict(REFUSING[name])
     hold, amount = wanted.pop("hold", None), wanted.pop("amount", "40.00")
+    dispute = wanted.pop("dispute", None)
     account = await till.debt(**wanted)
+    if dispute:
+        await till.dispute(account)
     if hold:
         await tell(till.world, account, "holds", {"kind": hold, "reason": "told by the court"})
     return account, amount
@@ -325,9 +329,14 @@ async def test_money_is_not_asked_for_where_it_must_not_be(till: Till, name: str
     answer = await till.pay(account, amount, **ASKED_FOR[method])
     assert (answer.status_code, answer.json()["type"]) == (409, f"{PROBLEM}payment-refused")
     wanted = REFUSING[name]
-    told = {"status": "status_now", "hold": "holds", "amount": "balance"}
+    told = {"dispute": "dispute_id", "status": "status_now", "hold": "holds", "amount": "balance"}
     field = next(told[key] for key in told if key in wanted)
     right = {"status_now": wanted.get("status"), "holds": [wanted.get("hold")], "balance": "100.00"}
+    if field == "dispute_id":
+        assert "12 CFR 1006.38(d)(2)" in answer.json()["detail"]
+        [(right[field],)] = await till.query(
+            "SELECT CAST(id AS text) FROM dispute WHERE account_id = :id", id=account["id"]
+        )
     assert answer.json()[field] == right[field]
     assert await till.journals(account) == []
 

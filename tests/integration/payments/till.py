@@ -58,6 +58,15 @@ class Till:
             await set_account(self.world, account, **columns)
         return dict(account)
 
+    async def dispute(self, account: Mapping[str, Any]) -> None:
+        """Have the debt disputed in writing within the validation period; its status stays as it is."""
+        await self.query(
+            "INSERT INTO dispute (agency_id, account_id, reason, received_on, in_writing, in_period,"
+            " recorded_by) VALUES (:agency, :account, 'not mine', current_date, true, true, 'test')",
+            agency=self.agency_id,
+            account=account["id"],
+        )
+
     async def ask(
         self, who: str | None, method: str, path: str, body: Any = None, **headers: str
     ) -> httpx.Response:
