@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncssh
 import httpx
 import psutil
 import pytest
@@ -55,6 +56,21 @@ class Sandbox:
         async with httpx.AsyncClient(base_url=self.api, timeout=30) as client:
             answer = await client.post("/auth/token", json={"username": username, "password": password})
             client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access']}"
+            yield client
+
+    @asynccontextmanager
+    async def sftp(self, username: str) -> AsyncIterator[asyncssh.SFTPClient]:
+        """What a creditor or partner sees of the SFTP server."""
+        async with (
+            asyncssh.connect(
+                "127.0.0.1",
+                int(self.environment["RECOUP_SFTP_PORT"]),
+                username=username,
+                password="demo",
+                known_hosts=None,
+            ) as connection,
+            connection.start_sftp_client() as client,
+        ):
             yield client
 
 

@@ -1,12 +1,18 @@
 """What a newcomer sees: one command, a creditor's file, workable accounts; Ctrl-C; and again."""
 
 import asyncio
+import csv
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
+import asyncssh
 import httpx
 import psutil
 import pytest
 
+from domain.money import CENT
 from tests.e2e.conftest import Sandbox, new_sandbox, until_ready
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -81,6 +87,67 @@ async def test_the_partner_of_each_agency_is_sent_what_is_of_high_priority(runni
     async with running.log_in("rival.admin", "Demo@2026") as rival:
         [other] = (await rival.get("/partners")).json()["results"]
     assert other["name"] == "southgate"
+
+
+async def test_a_partner_is_told_answers_and_is_reconciled_with(running: Sandbox) -> None:
+    """From the file that the partner is sent to its next statement, which cures what it has mended."""
+    async with (
+        running.log_in("demo.admin", "Demo@2026") as admin,
+        running.log_in("demo.manager", "Demo@2026") as manager,
+        running.sftp("demo") as folder,
+    ):
+        [partner] = (await admin.get("/partners")).json()["results"]
+        await _until(admin, f"/partners/{partner['id']}/syncs", status="completed")
+        [sent, *_] = sorted(await folder.listdir("/partners/northgate/to-partner"), reverse=True)
+        async with folder.open(f"/partners/northgate/to-partner/{sent}") as file:
+            rows = list(csv.DictReader(io.StringIO(await file.read())))
+        taken, mistaken, *others = [(row["account_ref"], Decimal(row["internal_balance"])) for row in rows]
+        half = (taken[1] / 2).quantize(CENT)
+        said = [*((ref, balance, "UNPAID") for ref, balance in others), (taken[0], half, "PARTIAL")]
+
+        monday = await _reconciled(admin, folder, partner, [*said, (mistaken[0], Decimal(0), "UNPAID")])
+        assert (monday["status"], monday["matched"], monday["breaks"]) == ("completed", len(rows), 2)
+        breaks = (await admin.get(f"/reconciliations/{monday['id']}/breaks")).json()["results"]
+        [less] = [one for one in breaks if one["account_ref"] == taken[0]]
+        assert (less["kind"], less["ours"], less["theirs"]) == ("balance", f"{taken[1]:.2f}", f"{half:.2f}")
+        assert {one["account_ref"] for one in breaks} == {taken[0], mistaken[0]}
+
+        path, how = f"/breaks/{less['id']}", {"resolution": "accept_theirs", "note": "they sent the receipt"}
+        assert (await admin.post(f"{path}/resolve", json=how)).status_code == 409, "above the limit"
+        (await admin.post(f"{path}/propose", json=how)).raise_for_status()
+        assert (await admin.post(f"{path}/approve")).status_code == 403, "one's own"
+        resolved = (await manager.post(f"{path}/approve")).raise_for_status().json()
+        assert (resolved["state"], resolved["resolved_by"]) == ("resolved", "demo.manager")
+        assert resolved["journal_id"] is not None
+        account = (await admin.get(f"/accounts/{less['account_id']}")).json()
+        assert account["current_balance"] == f"{half:.2f}"
+
+        tuesday = await _reconciled(admin, folder, partner, [*said, (*mistaken, "UNPAID")])
+        assert (tuesday["status"], tuesday["breaks"], tuesday["cured"]) == ("completed", 0, 1)
+        queue = await admin.get(f"/breaks?partner_id={partner['id']}&state=open&state=proposed")
+        assert queue.json()["results"] == []
+        report = await admin.get(f"/reconciliations/{monday['id']}/report", headers={"Accept": "text/csv"})
+        rows = list(csv.DictReader(io.StringIO(report.text)))
+        assert {row["resolution"] for row in rows} == {"accept_theirs", "cured"}
+
+
+async def _reconciled(
+    client: httpx.AsyncClient,
+    folder: asyncssh.SFTPClient,
+    partner: dict[str, object],
+    lines: list[tuple[str, Decimal, str]],
+) -> dict[str, object]:
+    """Put a statement into the partner's folder, and compare it with the books."""
+    at = datetime.now(UTC).isoformat()
+    text = "".join(f"{ref},{balance},{status},{at}\n" for ref, balance, status in lines)
+    async with folder.open("/partners/northgate/statement.csv", "w") as file:
+        await file.write(f"account_ref,balance,status,processed_at\n{text}")
+    run = (await client.post(f"/partners/{partner['id']}/reconciliations")).raise_for_status().json()
+    async with asyncio.timeout(60):
+        while run["status"] in {"pending", "running"}:
+            await asyncio.sleep(0.1)
+            run = (await client.get(f"/reconciliations/{run['id']}")).raise_for_status().json()
+    return dict(run)
 
 
 async def test_the_books_are_sound(running: Sandbox) -> None:
