@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from db.account_matching_sql import JUDGED, key_sql
@@ -60,6 +60,7 @@ def pairs(draw: st.DrawFn) -> tuple[OurAccount, TheirAccount]:
         st.just(ours - transit),
         st.just(ours + fee),
         st.just(ours * 100),
+        st.just((ours * Decimal("1.01")).quantize(CENT)),
         st.just(-ours),
     )
     status = draw(st.sampled_from(AccountStatus))
@@ -83,7 +84,15 @@ def pairs(draw: st.DrawFn) -> tuple[OurAccount, TheirAccount]:
     return account, theirs
 
 
+EDGE = (
+    OurAccount(Decimal("100.00"), Decimal("100.00"), "USD", AccountStatus.NEW),
+    TheirAccount(Decimal("101.00"), None, None, THEN),
+)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(rows=[EDGE], absolute=Decimal("1000.00"), percent=Decimal("1.00"), fees=())
+@example(rows=[EDGE], absolute=Decimal("1.00"), percent=Decimal("100.00"), fees=())
 @given(
     rows=st.lists(pairs(), min_size=1, max_size=60),
     absolute=st.sampled_from(["0.00", "1.00", "2.00", "1000.00"]).map(Decimal),
