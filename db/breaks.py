@@ -315,20 +315,26 @@ _WANTING_CASES = text("""
            AND (owner_id IS NOT NULL OR state = 'proposed')
          UNION
         SELECT break_id FROM partner_message WHERE agency_id = :agency AND state = 'pending'),
-    going AS (
-        SELECT partner_id, count(*) AS cases FROM reconciliation_break
-         WHERE agency_id = :agency AND case_started_at IS NOT NULL AND state = 'open' AND owner_id IS NULL
-         GROUP BY partner_id),
+    others AS (
+        SELECT id, material_amount FROM partner
+         WHERE agency_id = :agency AND (CAST(:partner AS uuid) IS NULL OR id = CAST(:partner AS uuid))
+         UNION ALL
+        SELECT NULL, NULL WHERE CAST(:partner AS uuid) IS NULL),
     material AS (
-        SELECT b.id, row_number() OVER (PARTITION BY b.partner_id ORDER BY b.value DESC, b.id)
-                     + COALESCE(g.cases, 0) AS place
-          FROM reconciliation_break b
-          LEFT JOIN partner p ON p.agency_id = :agency AND p.id = b.partner_id
-          LEFT JOIN going g ON g.partner_id IS NOT DISTINCT FROM b.partner_id
-         WHERE b.agency_id = :agency AND b.case_started_at IS NULL AND b.state = 'open'
-           AND b.value >= COALESCE(p.material_amount, :material)
-           AND (CAST(:partner AS uuid) IS NULL OR b.partner_id = CAST(:partner AS uuid)))
-    SELECT id FROM worked UNION SELECT id FROM material WHERE place <= :most ORDER BY id
+        SELECT b.id
+          FROM others o
+         CROSS JOIN LATERAL (
+               SELECT count(*) AS cases FROM reconciliation_break g
+                WHERE g.agency_id = :agency AND g.partner_id IS NOT DISTINCT FROM o.id
+                  AND g.case_started_at IS NOT NULL AND g.state = 'open' AND g.owner_id IS NULL) g
+         CROSS JOIN LATERAL (
+               SELECT c.id FROM reconciliation_break c
+                WHERE c.agency_id = :agency AND c.partner_id IS NOT DISTINCT FROM o.id
+                  AND c.case_started_at IS NULL AND c.state = 'open'
+                  AND c.value >= COALESCE(o.material_amount, :material)
+                ORDER BY c.value DESC, c.id
+                LIMIT greatest(:most - g.cases, 0)) b)
+    SELECT id FROM worked UNION SELECT id FROM material ORDER BY id
 """)
 
 _CASES_OF_RUN = text("""
