@@ -28,8 +28,8 @@ GOOD_FOR = timedelta(days=3)
 """How long a payment may wait to be asked for, while Stripe or we are away. What a debtor agreed to before
 that is not taken from them out of the blue."""
 
-AT_ONCE = timedelta(minutes=1)
-"""A payment that is not asked for within this time is judged again before it is."""
+AT_ONCE = timedelta(seconds=10)
+"""A payment that is not asked for within this time, and at the first try, is judged again before it is."""
 
 ACTION_EXPIRED = "action_expired"
 
@@ -78,6 +78,8 @@ class PaymentActivities:
         async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
             title = f"Payment to {(await tx.agencies.get(ref.agency_id)).name}"
         async with heartbeating():
+            if (why := await self._past(payment)) is not None:
+                return _not_asked_for(payment, why)
             try:
                 page = await self._till.open_page(payment, title)
             except DomainError as refused:
@@ -118,14 +120,14 @@ class PaymentActivities:
         """Why a payment that waited is not to be asked for any more, as a code: it is too old, or its account
         takes no payments now, disputed or held meanwhile. None where it still is.
 
-        One of a plan is judged however short it waited: a plan may be cancelled at any time (12 CFR
-        1005.10(c)).
+        One that is tried again has waited, and one of a plan is judged however short it did: a plan may be
+        cancelled at any time (12 CFR 1005.10(c)).
         """
         age = datetime.now(UTC) - payment.created_at
         if age > GOOD_FOR:
             return NOT_ATTEMPTED
         of_plan = payment.instalment_id is not None
-        if age < AT_ONCE and not of_plan:
+        if age < AT_ONCE and activity.info().attempt == 1 and not of_plan:
             return None
         async with self._db.transaction(Tenant.system(payment.agency_id, ACTOR)) as tx:
             account = await AccountChange.begin(tx, payment.account_id, {})

@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import ActivityEnvironment
 
-from activities.payment_messages import IntentFacts
+from activities.payment_messages import IntentFacts, PaymentRef
+from activities.payments import PaymentActivities
 from activities.stripe_till import StripeAccountReplaced, StripeNotReady, StripeTill
 from domain.errors import Unavailable
 from domain.payments import NO_LONGER_TAKEN, NOT_ATTEMPTED
@@ -136,6 +138,29 @@ async def test_an_account_that_was_disputed_meanwhile_is_not_charged(
     await PaymentStarter(till.temporal).start(payment)
     ended = await till.ends({"id": str(payment.id)})
     assert (ended["status"], ended["failure_code"]) == ("failed", NO_LONGER_TAKEN)
+    assert await till.charges(account) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "attempt"), [(timedelta(0), 2), (timedelta(hours=1), 1)], ids=["tried again", "waited"]
+)
+@pytest.mark.parametrize("step", ["create_intent", "confirm", "open_link"])
+async def test_whoever_asks_late_asks_first_whether_it_still_may_be(
+    till: Till, step: str, age: timedelta, attempt: int
+) -> None:
+    account = await till.debt(status="in_contact")
+    payment = await pending(till, account, age=age, origin="link" if step == "open_link" else "request")
+    if step == "confirm":
+        await with_intent(till, payment)
+    await till.dispute(account)
+    steps = PaymentActivities(
+        till.world.database, StripeTill(Fixed(till.account), return_url=till.stripe.url)
+    )
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=attempt)
+    ref = PaymentRef(agency_id=till.agency_id, payment_id=payment.id)
+    said = await environment.run(getattr(steps, step), ref)
+    assert (said.failure_code if step == "confirm" else said.code) == NO_LONGER_TAKEN
     assert await till.charges(account) == []
 
 
