@@ -8,18 +8,18 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from db.models import PartnerSyncItem
+    from db.partner_syncs import SentAccount
 
 FIELDS = ("debtor_id", "account_ref", "risk_score", "internal_balance", "internal_status", "processed_at")
 JSON_TYPE = "application/json"
 
 
-def json_body(items: "Sequence[PartnerSyncItem]") -> bytes:
+def json_body(items: "Sequence[SentAccount]") -> bytes:
     """A JSON array of the accounts, in UTF-8; amounts are strings with two decimals."""
     return json.dumps([_shown(item) for item in items], ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def csv_body(items: "Sequence[PartnerSyncItem]") -> bytes:
+def csv_body(items: "Sequence[SentAccount]") -> bytes:
     """The accounts as CSV with a header line (RFC 4180), in UTF-8."""
     sheet = io.StringIO(newline="")
     writer = csv.DictWriter(sheet, FIELDS)
@@ -28,7 +28,7 @@ def csv_body(items: "Sequence[PartnerSyncItem]") -> bytes:
     return sheet.getvalue().encode()
 
 
-def _shown(item: "PartnerSyncItem") -> Mapping[str, Any]:
+def _shown(item: "SentAccount") -> Mapping[str, Any]:
     at = item.processed_at.astimezone(UTC)
     return {
         "debtor_id": str(item.debtor_id),

@@ -1,6 +1,8 @@
 """What partners are sent: sendings, their batches, and the accounts in them as they were."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,6 +16,17 @@ from domain.errors import NotFound
 
 MAX_TEXT = 500
 """Characters kept of a partner's answer, or of what went wrong."""
+
+
+class SentAccount(NamedTuple):
+    """An account as it was when it was put into a batch; ``account_ref`` is our external reference."""
+
+    debtor_id: UUID
+    account_ref: str
+    risk_score: Decimal
+    internal_balance: Decimal
+    internal_status: str
+    processed_at: datetime
 
 
 class BatchCounts(NamedTuple):
@@ -95,10 +108,10 @@ class PartnerSyncStore(Store):
         batches: int = await self._session.scalar(_BATCHES, values)
         return batches
 
-    async def items(self, sync_id: UUID, batch: int) -> Sequence[PartnerSyncItem]:
+    async def items(self, sync_id: UUID, batch: int) -> list[SentAccount]:
         """The accounts of a batch, the best first, as they were when they were put into it."""
         query = (
-            select(PartnerSyncItem)
+            select(*(getattr(PartnerSyncItem, name) for name in SentAccount._fields))
             .where(
                 PartnerSyncItem.agency_id == self._agency_id,
                 PartnerSyncItem.sync_id == sync_id,
@@ -106,7 +119,7 @@ class PartnerSyncStore(Store):
             )
             .order_by(PartnerSyncItem.position)
         )
-        return (await self._session.scalars(query)).all()
+        return [SentAccount(*row) for row in await self._session.execute(query)]
 
     async def add_batch(self, sync_id: UUID, number: int, *, items: int, sha256: str) -> None:
         """Add the delivery record of a batch; ``sha256`` (hex) of the bytes that every attempt sends."""
