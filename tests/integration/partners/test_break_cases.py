@@ -16,6 +16,7 @@ from db.breaks import BreakFilter
 from db.models import PartnerReconciliationRun, ReconciliationBreak
 from domain.breaks import MOST_CASES
 from services.break_starts import BreakCaseStarter
+from tests.integration.partners.endpoint import SECRET, Endpoint
 from tests.integration.partners.office import Json, PartnerOffice
 from tests.integration.partners.queue_desk import FIRST, SECOND, QueueDesk
 from workflows.break_case import LEFT, BreakCase
@@ -111,6 +112,25 @@ async def test_our_record_is_kept_and_the_partner_is_sent_word(queue: QueueDesk,
     assert word["yours"] == {"balance": "100.00", "status": None}
     assert (await queue.office.shown(account))["current_balance"] == "700.00"
     assert await queue.journals(account) == []
+
+
+async def test_word_over_https_is_the_same_under_the_same_key_until_it_is_confirmed(
+    queue: QueueDesk,
+) -> None:
+    endpoint = Endpoint(answers=["500", "cut"])
+    await endpoint.start()
+    try:
+        way = {"delivery": "https", "delivery_url": endpoint.url, "signing_secret": SECRET}
+        partner = await queue.office.partner(**way)
+        broken = await queue.found(partner, await queue.office.account())
+        assert (await queue.resolve(broken, "keep_ours")).status_code == 200
+        assert await queue.case(broken).result() == "keep_ours"
+    finally:
+        await endpoint.stop()
+    message = (await queue.get(broken))["message"]
+    assert (message["state"], message["attempts"], message["target"]) == ("delivered", 3, endpoint.url)
+    assert endpoint.keys == [f"break-{broken['id']}"] * 3
+    assert len({delivery.body for delivery in endpoint.deliveries}) == 1
 
 
 async def test_word_waits_for_a_partner_that_is_away(queue: QueueDesk, told_partner: Json) -> None:
