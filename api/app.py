@@ -28,6 +28,7 @@ from api.routers import (
     health,
     imports,
     partner_reconciliations,
+    partner_statements,
     partner_syncs,
     partners,
     payment_inbox,
@@ -84,6 +85,7 @@ _ROUTERS = (
     breaks,
     partners,
     partner_syncs,
+    partner_statements,
 )
 _root = APIRouter(include_in_schema=False)
 

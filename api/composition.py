@@ -49,6 +49,7 @@ from services.onboarding.users import UserService
 from services.partner_messages import PartnerMessageService
 from services.partner_reconciliations import PartnerReconciliationService
 from services.partner_reports import PartnerReportService
+from services.partner_statements import PartnerStatementService
 from services.partner_syncs import PartnerSyncService
 from services.passwords import Passwords
 from services.payment_reconciliations import PaymentReconciliationService
@@ -89,6 +90,7 @@ class Services:
     partners: PartnerService
     partner_messages: PartnerMessageService
     partner_syncs: PartnerSyncService
+    partner_statements: PartnerStatementService
     stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
@@ -160,6 +162,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         sources=SourceService(database),
         partner_messages=PartnerMessageService(database),
         partner_syncs=PartnerSyncService(database, client, web_ui),
+        partner_statements=PartnerStatementService(database),
         partners=PartnerService(database, schedules.ensure, plain_http=not settings.is_production),
         stripe_credentials=StripeCredentialsService(
             database, stripe, settings.public_url, (stripe_accounts.forget, webhooks.forget)
