@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db import account_matching_sql as sql
+from db import account_pairing_sql as pairing
 from db.matching_steps import Steps
 from domain.partner_rules import PartnerRuleBook, Variants
 
@@ -19,15 +20,15 @@ class Matched:
 
 async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     """Fill ``pair`` and ``found``: every line with its account, every difference between the two."""
-    await steps.run(sql.PAIR)
+    await steps.run(pairing.PAIR)
     await steps.run("ANALYZE pair")
-    for statement in (*sql.TABLES, sql.FOUND, *sql.UNREAD):
+    for statement in (*pairing.TABLES, sql.FOUND, *pairing.UNREAD):
         await steps.run(statement)
     await _fall_back(steps, rules.matching.variants)
     await _dedupe(steps)
     older = await steps.run(sql.OLDER)
     if full:
-        await steps.run(sql.RESTATED)
+        await steps.run(pairing.RESTATED)
     matched = (await steps.rows(_COUNTED))[0]
     by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
     await steps.run(sql.DIFFERENCES)
@@ -51,19 +52,19 @@ async def gone(steps: Steps, *, full: bool) -> None:
 
 async def _fall_back(steps: Steps, variants: Variants | None) -> None:
     if await steps.value(_SEVERAL_CREDITORS):
-        await steps.run(sql.SEVERAL)
+        await steps.run(pairing.SEVERAL)
     if not await steps.value("SELECT EXISTS (SELECT FROM pair WHERE account_id IS NULL)"):
         return
-    await steps.run(sql.BY_DEBTOR)
-    await steps.run(sql.BY_ID)
+    await steps.run(pairing.BY_DEBTOR)
+    await steps.run(pairing.BY_ID)
     if variants is not None:
-        await steps.run(sql.variants_sql(variants), prefixes=variants.pattern)
-        await steps.run(sql.TAKEN_VARIANTS)
+        await steps.run(pairing.variants_sql(variants), prefixes=variants.pattern)
+        await steps.run(pairing.TAKEN_VARIANTS)
     await steps.run("ANALYZE candidate")
-    await steps.run(sql.CHOOSE)
-    for statement in sql.AMBIGUOUS:
+    await steps.run(pairing.CHOOSE)
+    for statement in pairing.AMBIGUOUS:
         await steps.run(statement)
-    await steps.run(sql.TAKE_CHOSEN)
+    await steps.run(pairing.TAKE_CHOSEN)
 
 
 async def _dedupe(steps: Steps) -> None:

@@ -21,8 +21,12 @@ class Steps:
         self.values = dict(values)
 
     async def prepare(self) -> None:
-        """Let this transaction sort and hash in memory."""
-        await self.run("SELECT set_config('work_mem', %(memory)s, true)", memory=MEMORY)
+        """Let this transaction sort and hash in memory, and end with the worker that began it."""
+        await self.run(
+            "SELECT set_config('work_mem', %(memory)s, true),"
+            " set_config('client_connection_check_interval', '5s', true)",
+            memory=MEMORY,
+        )
 
     async def run(self, statement: str, **more: object) -> int:
         """How many rows a statement has written."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from db import account_matching, account_matching_sql, break_writing, payment_matching
+from db import account_matching, account_pairing_sql, break_writing, payment_matching
 from db.matching_steps import Steps
 from db.models import Agency, Partner, PartnerReconciliationRun, PartnerRules
 from db.partner_rule_files import read_rules
@@ -101,7 +101,7 @@ class MatchStore(Store):
             "partner": partner.id,
             "run": run.id,
             "actor": ACTOR,
-            "uuid": account_matching_sql.UUID,
+            "uuid": account_pairing_sql.UUID,
             "statements": statements,
             "now": now,
             "asked_at": run.created_at,

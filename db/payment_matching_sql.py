@@ -5,7 +5,7 @@ A line finds its item by a reference, else by account, amount and date, else by 
 by its amount alone.
 """
 
-from db.account_matching_sql import key_sql
+from db.account_pairing_sql import key_sql
 from domain.partner_rules import Variants
 from domain.reconciliation import BreakKind, Cause
 

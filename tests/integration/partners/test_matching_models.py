@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from db.account_matching_sql import JUDGED, key_sql
+from db.account_matching_sql import JUDGED
+from db.account_pairing_sql import key_sql
 from domain.accounts import OPEN_STATUSES, AccountStatus
 from domain.partner_rules import Variants
 from domain.reconciliation import Fee, OurAccount, Terms, TheirAccount, Tolerance, judge
