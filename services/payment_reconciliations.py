@@ -63,7 +63,7 @@ class ReconciliationView(View):
     web_ui_url: str
 
 
-class BreakView(View):
+class ProcessorBreakView(View):
     """A difference from Stripe's books; ``ours`` and ``theirs`` are null where there is nothing."""
 
     id: UUID

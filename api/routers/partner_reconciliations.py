@@ -1,7 +1,6 @@
 """Reconciliations with partners: start one, see how far it is and what it came to."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -27,13 +26,7 @@ StateQuery = Annotated[list[BreakState] | None, Query(alias="state", description
 KindQuery = Annotated[list[BreakKind] | None, Query(alias="kind", description="may be repeated")]
 
 
-class ReportFormat(StrEnum):
-    """What a report is given as."""
-
-    JSON = "json"
-    CSV = "csv"
-
-
+ReportFormat = Literal["json", "csv"]
 FormatQuery = Annotated[
     ReportFormat | None, Query(alias="format", description="else as `Accept` says; JSON by default")
 ]
@@ -111,7 +104,7 @@ async def get_report(
     accept: Accept = "*/*",
 ) -> PartnerReconciliationReport | Response:
     """What the reconciliation came to: figures as JSON, or all its breaks as a CSV file."""
-    if report is ReportFormat.CSV or (report is None and _prefers_csv(accept)):
+    if report == "csv" or (report is None and _prefers_csv(accept)):
         return StreamingResponse(
             await services.partner_reports.rows(who, run_id),
             media_type=CSV,

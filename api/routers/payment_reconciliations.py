@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from api.deps import Command, ReadsReconciliations, RunsReconciliations, ServicesDep, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
-from services.payment_reconciliations import BreakView, NewReconciliation, ReconciliationView
+from services.payment_reconciliations import NewReconciliation, ProcessorBreakView, ReconciliationView
 
 router = APIRouter(prefix="/payments", tags=["payments"])
 
@@ -52,9 +52,9 @@ async def list_breaks(
     services: ServicesDep,
     state: StateQuery = None,
     kind: KindQuery = None,
-) -> Page[BreakView]:
+) -> Page[ProcessorBreakView]:
     """Differences from Stripe's books that stay, newest first; they resolve themselves when they are gone."""
     rows = await services.payment_reconciliations.breaks(
         who, paging.position(UUID), paging.limit, states=state or (), kinds=kind or ()
     )
-    return paging.page(rows, key=lambda row: (row.id,), render=BreakView.model_validate)
+    return paging.page(rows, key=lambda row: (row.id,), render=ProcessorBreakView.model_validate)
