@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, text, update
@@ -244,7 +244,7 @@ class BreakStore(Store):
         return None if found is None else _row(found)
 
     def _rows(self) -> "Select[Any]":
-        query: Select[Any] = (
+        query = (
             select(
                 Break,
                 Partner.name,
@@ -258,7 +258,7 @@ class BreakStore(Store):
             .outerjoin(AppUser, AppUser.id == Break.owner_id)
             .where(Break.agency_id == self._agency_id)
         )
-        return query
+        return cast("Select[Any]", query)
 
 
 def _row(found: Any) -> BreakRow:

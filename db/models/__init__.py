@@ -87,6 +87,7 @@ TENANT_TABLES = (
     "partner",
     "partner_account",
     "partner_batch",
+    "partner_message",
     "partner_reconciliation",
     "partner_rules",
     "partner_sync",
