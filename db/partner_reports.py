@@ -41,20 +41,15 @@ class PartnerReportStore(Store):
     """Reading what one agency's reconciliations came to."""
 
     async def figures(self, run: PartnerReconciliationRun) -> Json:
-        """The report of a run, as JSON: what it opened, resolved and cured, what is open now, how lines
-        were matched, and the statements that it closed. Amounts are texts with two decimals."""
+        """The report of a run, as JSON: what it opened, resolved and cured, what is open now, and the
+        statements that it closed. Amounts are texts with two decimals."""
         values = {"agency": self._agency_id, "partner": run.partner_id, "run": run.id}
         return {
             "opened_by": await self._objects(_OPENED, values),
             "resolved_by": await self._objects(_RESOLVED, values),
             "open_by": await self._objects(_OPEN, values),
-            "matched_by": await self._objects(_MATCHED_BY, values),
             "statements": await self._objects(_STATEMENTS, values),
         }
-
-    async def statements(self, run: PartnerReconciliationRun) -> Sequence[Json]:
-        """The statements that a run has closed, with what could not be read of them."""
-        return await self._objects(_STATEMENTS, {"agency": self._agency_id, "run": run.id})
 
     async def open_breaks(self) -> Sequence[OpenBreaks]:
         """All breaks of the agency that are not resolved, counted by source, kind, age and currency."""
@@ -103,19 +98,6 @@ _OPEN = text(f"""
       FROM reconciliation_break b
      WHERE b.agency_id = :agency AND b.partner_id = :partner AND b.state <> 'resolved'
      GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-""")
-
-_MATCHED_BY = text("""
-    SELECT rule, sum(count)::bigint AS count FROM (
-        SELECT p.matched_by AS rule, count(*) AS count FROM partner_account p
-         WHERE p.agency_id = :agency AND p.partner_id = :partner AND p.run_id = :run
-           AND p.matched_by IS NOT NULL
-         GROUP BY p.matched_by
-        UNION ALL
-        SELECT m.rule, count(*) FROM payment_match m
-         WHERE m.agency_id = :agency AND m.partner_id = :partner AND m.run_id = :run
-         GROUP BY m.rule) x
-     GROUP BY rule ORDER BY rule
 """)
 
 _STATEMENTS = text("""

@@ -147,7 +147,7 @@ def report_of(run: PartnerReconciliationView, kept: Mapping[str, Any]) -> Partne
         opened_by=_counts(kept.get("opened_by", ())),
         resolved_by=_counts(kept.get("resolved_by", ())),
         open_by=_counts(kept.get("open_by", ())),
-        matched_by=_counts(kept.get("matched_by", ())),
+        matched_by=_counts(matching.get("report", {}).get("matched_by", ())),
         statements=tuple(StatementFigures.model_validate(one) for one in kept.get("statements", ())),
         problems=tuple(kept.get("problems", ())),
         matching=dict(matching.get("report", {})),
