@@ -207,13 +207,17 @@ class StatementStore(Store):
 
     async def discard(self, statement_id: UUID) -> None:
         """Forget a file that changed while it was read, with all its lines."""
-        await self._session.execute(
-            delete(Statement).where(
+        gone = await self._session.scalar(
+            delete(Statement)
+            .where(
                 Statement.agency_id == self._agency_id,
                 Statement.id == statement_id,
                 Statement.state == "open",
             )
+            .returning(Statement.id)
         )
+        if gone is not None:
+            await self._session.execute(delete(StatementLine).where(StatementLine.statement_id == gone))
 
     async def append_messages(self, partner_id: UUID, items: Sequence[StatedLine]) -> list[Outcome]:
         """Add messages of a partner, each once: what became of every item, in their order.

@@ -226,9 +226,7 @@ CREATE TABLE statement_line (
     payer TEXT,
     problem TEXT,
     digest BYTEA,
-    CONSTRAINT pk_statement_line PRIMARY KEY (statement_id, line),
-    CONSTRAINT fk_statement_line_statement_id_statement
-        FOREIGN KEY (statement_id) REFERENCES statement (id) ON DELETE CASCADE
+    CONSTRAINT pk_statement_line PRIMARY KEY (statement_id, line)
 );
 CREATE UNIQUE INDEX uq_statement_line_digest ON statement_line (digest) WHERE digest IS NOT NULL;
 CREATE INDEX ix_statement_line_problem ON statement_line (statement_id, line) WHERE problem IS NOT NULL;

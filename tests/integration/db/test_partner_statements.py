@@ -177,6 +177,7 @@ async def test_the_same_bytes_are_the_same_statement_until_they_are_refused(hous
     first = (await house.open()).statement.id
     again: OpenedStatement = await house.open(location="/p/b.csv")
     assert (again.created, again.statement.id) == (False, first)
+    assert (await house.get(first)).location == "/p/b.csv", "what is read to its end is what lies there now"
     holder, _ = await house.begin(first)
     await house.append(first, holder, lines(2, 3, problem=3), 1)
     async with house.db.transaction(house.tenant) as tx:
@@ -186,9 +187,9 @@ async def test_the_same_bytes_are_the_same_statement_until_they_are_refused(hous
         assert (await tx.statements.refuse(first, "other")).reason == "cut off"
     assert await house.rows("line", first) == [(3,)], "what could be read of a refused file is of no use"
 
-    still: OpenedStatement = await house.open()
+    still: OpenedStatement = await house.open(location="/p/b.csv")
     assert (still.created, still.statement.id) == (False, first), "nothing has changed: refused as before"
-    mended: OpenedStatement = await house.open(profile="2")
+    mended: OpenedStatement = await house.open(location="/p/b.csv", profile="2")
     assert mended.created, "another layout reads it in another way"
     async with house.db.transaction(house.tenant) as tx:
         assert await tx.statements.to_put_away(house.partner_id) == [], "what lies there is the new one's"
