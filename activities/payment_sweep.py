@@ -9,7 +9,7 @@ from activities.reconciliation_messages import SweepRequest, Swept
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
     from db.models import Payment, Refund
@@ -37,6 +37,7 @@ class PaymentSweepActivities:
         start_refund: "Callable[[Payment, Refund], Awaitable[None]]",
         start_event: "Callable[[UUID, UUID], Awaitable[None]]",
         start_cases: "Callable[[Tenant], Awaitable[int]] | None" = None,
+        wake: "Callable[[Payment, Sequence[UUID]], Awaitable[None]] | None" = None,
         *,
         most: int = MOST,
     ) -> None:
@@ -45,12 +46,15 @@ class PaymentSweepActivities:
         self._start_refund = start_refund
         self._start_event = start_event
         self._start_cases = start_cases
+        self._wake = wake
         self._most = most
         self._stopped: dict[tuple[UUID, str], UUID] = {}
 
     @activity.defn(name="payments.sweep")
     async def sweep(self, request: SweepRequest) -> Swept:
-        """Start the processes of payments and refunds that wait, of events, and of breaks that are worked."""
+        """Start the processes of payments and refunds that wait, of events, and of breaks that are worked;
+        wake those of payments that are to take nothing any more.
+        """
         tenant = Tenant.system(request.agency_id, ACTOR)
         async with heartbeating():
             await self._forget_bodies(tenant)
@@ -59,6 +63,8 @@ class PaymentSweepActivities:
                 refunds=await self._refunds(tenant),
                 events=await self._events(tenant, every=request.every),
             )
+            if self._wake is not None:
+                await self._unwanted(tenant, self._wake)
             if self._start_cases is not None:
                 await self._start_cases(tenant)
             return swept
@@ -92,6 +98,20 @@ class PaymentSweepActivities:
             return list(waiting)
 
         return await self._in_turn((tenant.agency_id, "events"), some)
+
+    async def _unwanted(
+        self, tenant: Tenant, wake: "Callable[[Payment, Sequence[UUID]], Awaitable[None]]"
+    ) -> None:
+        """Wake the processes of payments that are to take nothing any more: they close their pages."""
+
+        async def some(after: "UUID | None") -> "list[UUID]":
+            async with self._db.transaction(tenant) as tx:
+                unwanted = await tx.payments.unwanted(BATCH, after=after)
+            for payment in unwanted:
+                await wake(payment, ())
+            return [payment.id for payment in unwanted]
+
+        await self._in_turn((tenant.agency_id, "unwanted"), some)
 
     async def _forget_bodies(self, tenant: Tenant) -> None:
         """Blank bodies from where this worker's last sweep has stopped, the oldest first."""

@@ -13,6 +13,8 @@ from activities.plan_ends import forbidden
 from activities.plan_following import is_still_wanted
 from domain.errors import DomainError
 from domain.payments import (
+    CANCELLED,
+    LINK_EXPIRED,
     NO_LONGER_TAKEN,
     NOT_ATTEMPTED,
     PaymentStatus,
@@ -100,12 +102,20 @@ class PaymentActivities:
 
     @activity.defn(name="payments.look_up")
     async def look_up(self, ref: PaymentRef) -> IntentFacts | PaymentFailure | None:
-        """What has become of the payment; None while its page waits for the debtor."""
+        """What has become of the payment; None while its page waits for the debtor.
+
+        A page is closed that nobody shall pay on any more.
+        """
         payment = await self._read(ref)
         async with heartbeating():
-            if payment.checkout_ref is not None:
-                return await self._till.look_at_page(payment)
-            return await self._till.look_up(payment)
+            if payment.checkout_ref is None:
+                return await self._till.look_up(payment)
+            said = await self._till.look_at_page(payment)
+            if said is not None or (why := await self._unwanted(payment)) is None:
+                return said
+            closed = await self._till.close_page(payment)
+            unpaid = isinstance(closed, PaymentFailure) and closed.code == LINK_EXPIRED
+            return _not_asked_for(payment, why) if unpaid else closed
 
     @activity.defn(name="payments.give_up")
     async def give_up(self, ref: PaymentRef) -> IntentFacts | PaymentFailure | None:
@@ -118,7 +128,8 @@ class PaymentActivities:
 
     async def _past(self, payment: "Payment") -> str | None:
         """Why a payment that waited is not to be asked for any more, as a code: it is too old, or its account
-        takes no payments now, disputed or held meanwhile. None where it still is.
+        takes no payments now, disputed or held meanwhile, or somebody took the request back. None where it
+        still is.
 
         One that is tried again has waited, and one of a plan is judged however short it did: a plan may be
         cancelled at any time (12 CFR 1005.10(c)).
@@ -126,9 +137,15 @@ class PaymentActivities:
         age = datetime.now(UTC) - payment.created_at
         if age > GOOD_FOR:
             return NOT_ATTEMPTED
+        taken_back = payment.cancel_requested_at is not None
+        at_once = age < AT_ONCE and activity.info().attempt == 1 and payment.instalment_id is None
+        return None if at_once and not taken_back else await self._unwanted(payment)
+
+    async def _unwanted(self, payment: "Payment") -> str | None:
+        """Why a payment is not to be asked for now, as a code; None where it is."""
+        if payment.cancel_requested_at is not None:
+            return CANCELLED
         of_plan = payment.instalment_id is not None
-        if age < AT_ONCE and activity.info().attempt == 1 and not of_plan:
-            return None
         async with self._db.transaction(Tenant.system(payment.agency_id, ACTOR)) as tx:
             account = await AccountChange.begin(tx, payment.account_id, {})
             wanted = await (is_still_wanted(account, payment) if of_plan else _may_be_asked(account))
@@ -161,4 +178,5 @@ def _not_asked_for(payment: "Payment", why: str) -> PaymentFailure:
 _IN_WORDS = {
     NOT_ATTEMPTED: f"it could not be asked for within {GOOD_FOR.days} days",
     NO_LONGER_TAKEN: "before it could be asked for, the account or its plan had ceased to take payments",
+    CANCELLED: "the request was taken back",
 }

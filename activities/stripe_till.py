@@ -13,7 +13,7 @@ from uuid import UUID
 from activities.payment_facts import ACCOUNT_ID, PAYMENT_ID, intent_facts
 from activities.payment_messages import IntentFacts, PaymentFailure
 from domain.errors import Conflict, Unavailable
-from domain.payments import PaymentMethod
+from domain.payments import LINK_EXPIRED, PaymentMethod
 from gateways.stripe import (
     CheckoutLink,
     IntentState,
@@ -198,7 +198,7 @@ class StripeTill:
             facts = intent_facts(state)
             return _ended(payment, facts.failure_code or facts.status, facts.failure_message or "")
         if page.status == "expired":
-            return _ended(payment, "link_expired", "nobody paid on the page while it was open")
+            return _ended(payment, LINK_EXPIRED, "nobody paid on the page while it was open")
         return None
 
     async def close_page(self, payment: "Payment") -> IntentFacts | PaymentFailure | None:

@@ -34,7 +34,7 @@ from services.health import HealthService
 from services.imports import ImportService
 from services.inbox import InboxService
 from services.inbox_dispatch import InboxDispatcher
-from services.inbox_starts import InboxStarter
+from services.inbox_starts import InboxStarter, ProcessWaker
 from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_view import LifecycleReader
 from services.notes import NoteService
@@ -171,7 +171,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
         ),
-        account_commands=AccountCommandService(database, commander),
+        account_commands=AccountCommandService(database, commander, ProcessWaker(client).wake),
         notes=NoteService(database, signaller.tell),
         contacts=ContactService(database, judge, signaller.tell),
         compliance=ComplianceService(database, judge),

@@ -6,15 +6,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, text, update
 
 from db.keyset import Position, newest_first
 from db.models import Payment, PlanInstalment
 from db.on_accounts import on_accounts
 from db.received import received
 from db.store import Store
+from domain.accounts import OPEN_STATUSES, AccountStatus
 from domain.errors import NotFound
-from domain.payments import UNFINISHED
+from domain.holds import OF_THE_PERSON
+from domain.payments import FORBIDS_PAYMENTS, UNFINISHED
 
 
 class PaymentStore(Store):
@@ -115,6 +117,26 @@ class PaymentStore(Store):
         )
         return total or Decimal(0)
 
+    async def unwanted(
+        self, limit: int, *, after: UUID | None = None, person_of: UUID | None = None
+    ) -> Sequence[Payment]:
+        """Payments behind ``after``, by id, that took nothing yet and are to take nothing any more: somebody
+        took the request back, or their page is open though its account takes no payments now.
+
+        ``person_of``: only those of the person who owes on this account.
+        """
+        values = {
+            "agency": self._agency_id,
+            "after": after,
+            "account": person_of,
+            "takes": sorted(OPEN_STATUSES - {AccountStatus.DISPUTED}),
+            "forbidding": sorted(FORBIDS_PAYMENTS),
+            "personal": sorted(OF_THE_PERSON),
+            "limit": limit,
+        }
+        found = select(Payment).from_statement(_UNWANTED)
+        return (await self._session.scalars(found, values)).all()
+
     async def plans(self, payments: Collection[Payment]) -> dict[UUID, UUID]:
         """The plan that each instalment of these payments is of."""
         instalments = {payment.instalment_id for payment in payments if payment.instalment_id is not None}
@@ -146,6 +168,25 @@ class PaymentStore(Store):
 
     def _one(self, condition: ColumnElement[bool]) -> "Select[Payment]":
         return select(Payment).where(Payment.agency_id == self._agency_id, condition)
+
+
+_UNWANTED = text("""
+    SELECT p.* FROM payment p JOIN account a ON a.agency_id = :agency AND a.id = p.account_id
+     WHERE p.agency_id = :agency AND p.status IN ('pending', 'requires_action')
+       AND (CAST(:after AS uuid) IS NULL OR p.id > CAST(:after AS uuid))
+       AND (CAST(:account AS uuid) IS NULL OR a.debtor_id = (
+            SELECT debtor_id FROM account WHERE agency_id = :agency AND id = CAST(:account AS uuid)))
+       AND (p.cancel_requested_at IS NOT NULL OR p.checkout_ref IS NOT NULL AND (
+            a.status <> ALL (:takes)
+            OR EXISTS (
+                SELECT FROM dispute d
+                 WHERE d.agency_id = :agency AND d.account_id = a.id AND d.status = 'open' AND d.in_period)
+            OR EXISTS (
+                SELECT FROM hold h
+                 WHERE h.agency_id = :agency AND h.released_at IS NULL AND h.kind = ANY (:forbidding)
+                   AND (h.account_id = a.id OR h.debtor_id = a.debtor_id AND h.kind = ANY (:personal)))))
+     ORDER BY p.id LIMIT :limit
+""")
 
 
 def _there(payment: Payment | None) -> Payment:

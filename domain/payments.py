@@ -51,9 +51,15 @@ TAKEN = frozenset({P.SUCCEEDED, P.PARTIALLY_REFUNDED, P.REFUNDED, P.DISPUTED})
 
 NOT_ATTEMPTED = "not_attempted"
 NO_LONGER_TAKEN = "no_longer_taken"
+CANCELLED = "cancelled"
+"""Why a payment failed whose request somebody here took back, as a code."""
+
 NEVER_ASKED = frozenset({NOT_ATTEMPTED, NO_LONGER_TAKEN})
 """Why a payment failed that the provider was never asked for, as codes: it could not be for too long, or it
 was not to be any more."""
+
+LINK_EXPIRED = "link_expired"
+"""Why a payment failed whose page is closed and nobody has paid on, as a code."""
 
 DISPUTE_WON = frozenset({"won", "warning_closed", "prevented"})
 """What Stripe says last of a dispute that took nothing; what comes after it is older."""

@@ -1,5 +1,6 @@
 """What a user may tell an account, and what is on record of promises, holds, disputes and offers."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -41,13 +42,17 @@ from services.commands import CommandKey
 from services.lifecycle_commands import LifecycleCommander
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping
 
     from db.keyset import Position
-    from db.models import Dispute, Hold, Promise, SettlementOffer
+    from db.models import Dispute, Hold, Payment, Promise, SettlementOffer
     from db.session import Database, Transaction
 
 UNSCORED_PRIORITY = 0
+MOST_PAGES = 100
+
+Wake = Callable[["Payment", Sequence[UUID]], Awaitable[None]]
+"""Has a payment's process look at it now; never raises."""
 
 
 class AccountCommandService:
@@ -57,12 +62,14 @@ class AccountCommandService:
     by what that has kept with the command. A key that was used with the same body gets the first answer,
     whether or not Temporal is there. Raises ``Forbidden``, ``NotFound`` (not there, or not theirs),
     ``KeyReused``, ``IllegalMove`` and ``Conflict`` (the account is not in a state for it), ``Invalid``,
-    and ``Unavailable`` when nobody answered in time.
+    and ``Unavailable`` when nobody answered in time. Open payment pages on which nobody shall pay after it
+    are closed by their processes, which ``wake`` has look at them.
     """
 
-    def __init__(self, database: "Database", commander: LifecycleCommander) -> None:
+    def __init__(self, database: "Database", commander: LifecycleCommander, wake: Wake) -> None:
         self._database = database
         self._commander = commander
+        self._wake = wake
 
     async def assign(self, who: Principal, command: CommandKey, account_id: UUID, form: AssignForm) -> Answer:
         """Give an account to a collector of the agency; a new one becomes assigned."""
@@ -213,6 +220,9 @@ class AccountCommandService:
             refusal = refused
         async with self._database.transaction(who.tenant) as tx:
             answer = await tx.commands.known(command.operation, key, digest)
+            unwanted = await tx.payments.unwanted(MOST_PAGES, person_of=account_id) if answer else []
+        for payment in unwanted:
+            await self._wake(payment, ())
         if answer is not None:
             return answer
         raise refusal or LookupError(f"the update {update} of account {account_id} has kept no answer")

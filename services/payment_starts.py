@@ -8,6 +8,7 @@ import structlog
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowFailureError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -68,6 +69,21 @@ class PaymentStarter:
             payment_options(payment),
             patience,
         )
+
+    async def end(self, payment: "Payment", patience: "timedelta") -> None:
+        """Have a payment's process look at it, and wait for its end, for ``patience``; as ``begin``."""
+        options = payment_options(payment)
+        try:
+            async with asyncio.timeout(patience.total_seconds()):
+                process = await self._client.start_workflow(
+                    PaymentProcess.run, process_input(payment), start_signal="provider_spoke", **options
+                )
+                await process.result()
+        except (TimeoutError, RPCError, WorkflowFailureError) as error:
+            _log.info("a payment is not waited for", error_type=type(error).__name__)
+        except WorkflowAlreadyStartedError:
+            # It has ended; the row says how.
+            return
 
     async def begin_refund(self, payment: "Payment", refund: "Refund", patience: "timedelta") -> None:
         """Start a refund's process and wait until something is known of it; as ``begin``."""

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class PaymentSummary(View):
-    """One payment of a list. ``action_url`` is where the debtor must do something, until ``action_until``."""
+    """One payment of a list. ``action_url`` is where the debtor must do something, until ``action_until``.
+
+    ``cancel_requested_at``: when somebody took the request back, whatever came of that.
+    """
 
     id: UUID
     account_id: UUID
@@ -30,6 +33,7 @@ class PaymentSummary(View):
     failure_message: str | None
     action_url: str | None
     action_until: datetime | None
+    cancel_requested_at: datetime | None
     origin: str
     reference: str | None
     received_on: date | None

@@ -11,13 +11,14 @@ from activities.account_change import AccountChange
 from activities.plan_ends import check_may_be_asked
 from activities.stripe_accounts import NoStripeCredentials
 from db.commands import Answer
-from domain.errors import Invalid
+from domain.errors import Conflict, Invalid
 from domain.payments import (
     BY_PROVIDER,
     MOST_DAYS_BACK,
     UNFINISHED,
     PaymentMethod,
     PaymentRefused,
+    PaymentStatus,
     check_amount,
     check_currency,
 )
@@ -39,7 +40,7 @@ LEAST_LINK, LONGEST_LINK = timedelta(minutes=30), timedelta(hours=24)
 """How long Stripe keeps a page open."""
 
 CREDIT = "credit"
-CREATED, ACCEPTED = 201, 202
+OK, CREATED, ACCEPTED = 200, 201, 202
 
 
 class PaymentService:
@@ -117,6 +118,34 @@ class PaymentService:
 
         return await self._carry_out(who, command, account_id, effect)
 
+    async def cancel(self, who: Principal, command: CommandKey, payment_id: UUID) -> Answer:
+        """Take back a link, or a payment that nobody was asked for yet: 200 with its end, 202 before that.
+
+        ``Conflict`` for any other. Money that is on its way all the same is posted.
+        """
+        require(who, Right.TAKE_PAYMENTS)
+
+        async def visible(tx: "Transaction") -> None:
+            await visible_payment(tx, who, payment_id)
+
+        async def effect(tx: "Transaction") -> Made:
+            await tx.account_changes.lock(await tx.payments.account_of(payment_id))
+            payment = await tx.payments.lock(payment_id)
+            _check_may_be_taken_back(payment)
+            await tx.payments.change(payment, cancel_requested_at=tx.began_at)
+            await tx.audit.record(
+                "payment.cancel_requested", "payment", payment_id, new={"account_id": payment.account_id}
+            )
+            return Made(id=payment_id)
+
+        await carry_out(self._database, who.tenant, command, effect, first=visible)
+        async with self._database.transaction(who.tenant) as tx:
+            payment = await tx.payments.get(payment_id)
+        if payment.status in UNFINISHED:
+            await self._starter.end(payment, self._patience)
+        shown = await self.get(who, payment_id)
+        return Answer(ACCEPTED if shown.status in UNFINISHED else OK, shown.model_dump(mode="json"))
+
     async def get(self, who: Principal, payment_id: UUID) -> PaymentDetail:
         """One payment, its refunds and chargebacks. ``NotFound`` when it is not there or not theirs."""
         require(who, Right.READ_PAYMENTS)
@@ -182,6 +211,20 @@ async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -
     payment = await tx.payments.get(payment_id)
     await check_visible(tx, who, payment.account_id)
     return payment
+
+
+def _check_may_be_taken_back(payment: "Payment") -> None:
+    if payment.instalment_id is not None:
+        raise Conflict("the payment is of a plan; pause or cancel the plan, or change its date")
+    waits = {PaymentStatus.PENDING}
+    if payment.origin == "link":
+        waits.add(PaymentStatus.REQUIRES_ACTION)
+    if payment.method not in BY_PROVIDER or payment.status not in waits:
+        raise Conflict(
+            f"the payment is {payment.status.replace('_', ' ')}; only a link that waits, or a payment that"
+            " nobody was asked for yet, can be cancelled",
+            status_now=payment.status,
+        )
 
 
 async def payment_detail(tx: "Transaction", payment: "Payment") -> PaymentDetail:

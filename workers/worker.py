@@ -164,13 +164,14 @@ def activities_of(
     refunds = RefundActivities(db, StripeRefunds(stripe))
     plans = PlanActivities(db, scorecards, signaller.tell_soon)
     plan_methods = PlanMethods(db, StripeWallet(stripe))
-    follower = ProviderFollower(db, books, StripeNews(stripe), ProcessWaker(client).wake)
+    waker = ProcessWaker(client)
+    follower = ProviderFollower(db, books, StripeNews(stripe), waker.wake)
     inbox = InboxActivities(db, follower)
     starter = PaymentStarter(client)
     case_starter, ways = BreakCaseStarter(client), PartnerWays(sources, PartnerHttps())
     cases = BreakCaseActivities(db, case_starter.start, case_starter.answer, ways)
     sweep = PaymentSweepActivities(
-        db, starter.start, starter.start_refund, InboxStarter(client).start, cases.start_wanted
+        db, starter.start, starter.start_refund, InboxStarter(client).start, cases.start_wanted, waker.wake
     )
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
     syncs = PartnerSyncActivities(db, ways)

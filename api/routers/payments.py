@@ -62,6 +62,21 @@ async def get_payment(payment_id: UUID, who: ReadsPayments, services: ServicesDe
 
 
 @router.post(
+    "/payments/{payment_id}/cancel",
+    response_model=PaymentDetail,
+    responses={**WRITE_ERRORS, **_ENDED_OR_NOT},
+)
+async def cancel_payment(
+    payment_id: UUID, who: TakesPayments, command: Command, services: ServicesDep
+) -> JSONResponse:
+    """Take back a link, or a payment that nobody was asked for yet: 200 when it has ended, 202 before that.
+
+    409 for any other. It ends `failed` with `cancelled`, unless its money is on its way already.
+    """
+    return respond(await services.payments.cancel(who, command, payment_id))
+
+
+@router.post(
     "/payments/{payment_id}/refund",
     status_code=201,
     response_model=PaymentDetail,

@@ -15,8 +15,9 @@ class Payment(Base):
     ``origin`` is who began it: a user's ``request``, a ``plan``, a payment ``link``, or nobody here
     (``provider``: found at Stripe). ``journal_id`` is set exactly when it is on the ledger, and never changes
     after. References of the provider: ``payment_method`` (pm_…), ``customer_ref`` (cus_…), ``processor_ref``
-    (pi_…), ``charge_ref`` (ch_…), ``checkout_ref`` (cs_…). ``reference`` and ``received_on`` are of a check
-    or cash. ``authorised_at``: when the debtor agreed to a bank debit or to charges without them.
+    (pi_…), ``charge_ref`` (ch_…), ``checkout_ref`` (cs_…); ``processor_account`` (acct_…) is where those are.
+    ``reference`` and ``received_on`` are of a check or cash. ``authorised_at``: when the debtor agreed to a
+    bank debit or to charges without them. ``cancel_requested_at``: when somebody here took the request back.
     """
 
     __tablename__ = "payment"
@@ -72,10 +73,12 @@ class Payment(Base):
     processor_ref: Mapped[str | None]
     charge_ref: Mapped[str | None]
     checkout_ref: Mapped[str | None]
+    processor_account: Mapped[str | None]
     action_url: Mapped[str | None]
     action_until: Mapped[Instant | None]
     failure_code: Mapped[str | None]
     failure_message: Mapped[str | None]
+    cancel_requested_at: Mapped[Instant | None]
     requested_by: Mapped[str]
     journal_id: Mapped[UUID | None]
     created_at: Mapped[Now]

@@ -1,4 +1,5 @@
-"""Plans: what of an instalment was asked for as agreed, and when a plan is to be looked at.
+"""Plans: what of an instalment was asked for as agreed, and when a plan is to be looked at. Payments: whether
+somebody has taken the request back, and at which Stripe account they were begun.
 
 Revision ID: 0007
 Revises: 0006
@@ -20,6 +21,9 @@ ALTER TABLE plan_instalment
     ADD COLUMN asked_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN judged_on DATE,
     ADD CONSTRAINT ck_plan_instalment_declines CHECK (declines BETWEEN 0 AND 3);
+ALTER TABLE payment
+    ADD COLUMN cancel_requested_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN processor_account TEXT;
 UPDATE plan_instalment i
    SET declines = LEAST(p.declined, 3), asked_at = p.first_asked_at
   FROM (SELECT instalment_id, min(created_at) first_asked_at,
@@ -31,6 +35,7 @@ UPDATE plan_instalment i
 """
 
 AS_IT_WAS = """
+ALTER TABLE payment DROP COLUMN processor_account, DROP COLUMN cancel_requested_at;
 ALTER TABLE plan_instalment DROP COLUMN judged_on, DROP COLUMN asked_at, DROP COLUMN declines;
 ALTER TABLE payment_plan DROP COLUMN next_look_at, DROP COLUMN varies_down;
 """

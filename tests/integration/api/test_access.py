@@ -84,6 +84,7 @@ MATRIX = {
     "GET /payments": {"acme.admin", "acme.collector", "acme.auditor"},
     "POST /payments": {"acme.admin", "acme.collector"},
     "GET /payments/{payment_id}": {"acme.admin", "acme.collector", "acme.auditor"},
+    "POST /payments/{payment_id}/cancel": {"acme.admin", "acme.collector"},
     "POST /payments/{payment_id}/refund": {"acme.admin"},
     "POST /accounts/{account_id}/credit-balance/apply": {"acme.admin"},
     "POST /accounts/{account_id}/credit-balance/refund": {"acme.admin"},

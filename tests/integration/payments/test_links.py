@@ -6,10 +6,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
 from activities.payment_books import PaymentBooks
 from activities.payment_messages import IntentFacts, PaymentRef
+from activities.payment_sweep import PaymentSweepActivities
+from activities.reconciliation_messages import SweepRequest
 from db.scorecard_files import builtin_scorecards
+from services.inbox_starts import ProcessWaker
+from tests.integration.api.commanding import tell
 from tests.integration.payments.till import Json, Till
 
 
@@ -153,3 +158,88 @@ async def test_nor_does_one_whose_dispute_is_unanswered_whatever_status_was_set_
     answer = await link(till, account)
     assert answer.status_code == 409
     assert "12 CFR 1006.38(d)(2)" in answer.json()["detail"]
+
+
+STOPS: dict[str, tuple[str, Json]] = {
+    "disputed": ("disputes", {"reason": "not mine", "received_on": "today", "in_writing": True}),
+    "held": ("holds", {"kind": "bankruptcy", "reason": "told by the court"}),
+    "closed": ("close", {"reason": "by mistake"}),
+}
+
+
+@pytest.mark.parametrize("what", STOPS)
+async def test_a_page_is_closed_when_its_account_takes_no_payments_any_more(till: Till, what: str) -> None:
+    account = await till.debt()
+    payment = (await link(till, account)).json()
+    path, body = STOPS[what]
+    today = {"received_on": datetime.now(UTC).date().isoformat()} if "received_on" in body else {}
+    answer = await tell(till.world, account, path, body | today)
+    assert answer.status_code in {200, 201}, answer.text
+    ended = await till.ends(payment)
+    assert (ended["status"], ended["failure_code"], ended["action_url"]) == (
+        "failed",
+        "no_longer_taken",
+        None,
+    )
+    page = await till.caller.get(f"checkout/sessions/{await page_of(till, payment)}")
+    assert page["status"] == "expired"
+
+
+async def test_a_page_of_an_account_that_was_changed_in_silence_is_closed_by_the_sweep(till: Till) -> None:
+    account = await till.debt()
+    payment = (await link(till, account)).json()
+    await till.dispute(account)
+    await sweep(till)
+    assert (await till.ends(payment))["failure_code"] == "no_longer_taken"
+
+
+async def sweep(till: Till) -> None:
+    async def started(*_: object) -> None:
+        """Whatever else waits in the agency is none of this test's."""
+
+    wake = ProcessWaker(till.temporal).wake
+    activities = PaymentSweepActivities(till.world.database, started, started, started, wake=wake)
+    await ActivityEnvironment().run(activities.sweep, SweepRequest(agency_id=till.agency_id))
+
+
+async def cancel(till: Till, payment: Json, who: str = "acme.admin", **headers: str) -> Any:
+    return await till.ask(who, "POST", f"/payments/{payment['id']}/cancel", **headers)
+
+
+async def test_a_link_is_cancelled_and_its_page_closed(till: Till) -> None:
+    account = await till.debt()
+    payment = (await link(till, account)).json()
+    key = {"Idempotency-Key": payment["id"]}
+    for _ in range(2):
+        answer = await cancel(till, payment, **key)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["status"], answer.json()["failure_code"]) == ("failed", "cancelled")
+    page = await till.caller.get(f"checkout/sessions/{await page_of(till, payment)}")
+    assert page["status"] == "expired"
+    again = await cancel(till, payment)
+    assert (again.status_code, again.json()["status_now"]) == (409, "failed")
+    assert (await cancel(till, payment, who="rival.admin")).status_code == 404
+
+
+async def test_what_nobody_was_asked_for_yet_is_cancelled(till: Till) -> None:
+    account = await till.debt()
+    till.breaks("unavailable", "/v1/*", method="*", count=None)
+    payment = (await till.pay(account)).json()
+    assert payment["status"] == "pending"
+    assert (await cancel(till, payment)).status_code in {200, 202}
+    till.stripe.faults.clear()
+    ended = await till.ends(payment)
+    assert (ended["status"], ended["failure_code"]) == ("failed", "cancelled")
+    assert await till.charges(account) == []
+
+
+async def test_what_is_paid_handed_in_or_on_its_way_is_not_cancelled(till: Till) -> None:
+    account = await till.debt()
+    debit = {"method": "bank_transfer", "payment_method": "pm_usBankAccount_processing"}
+    for more in ({}, {"method": "cash", "payment_method": None}, debit):
+        payment = (await till.pay(account, "10.00", **more)).json()
+        answer = await cancel(till, payment)
+        assert (answer.status_code, answer.json()["status_now"]) == (409, payment["status"])
+    paid = (await link(till, account, amount="10.00")).json()
+    await till.caller.control(f"checkout/{await page_of(till, paid)}/pay", payment_method="pm_card_visa")
+    assert (await cancel(till, paid)).json()["status"] == "succeeded", "nobody has told us yet"
