@@ -184,6 +184,7 @@ class PartnerSyncStore(Store):
         if await self._session.scalar(_DELIVER, values) is not None:
             await self._session.execute(_COUNT, values)
             await self._session.execute(_KNOWN, values)
+            await self._session.execute(_TOLD, values)
 
     async def trouble(self, sync_id: UUID, number: int, problem: str, *, over: bool) -> None:
         """What went wrong with an attempt at a batch; ``over``: there will be no other."""
@@ -265,6 +266,17 @@ _KNOWN = text("""
            sent_as_of = GREATEST(partner_account.sent_as_of, excluded.sent_as_of),
            reference = COALESCE(partner_account.reference, excluded.reference)
 """)
+
+_TOLD = text("""
+    WITH told AS (
+        SELECT n.id FROM high_priority_notice n
+          JOIN partner_sync_item i ON i.agency_id = :agency AND i.account_id = n.account_id
+         WHERE n.agency_id = :agency AND n.delivered_at IS NULL
+           AND i.sync_id = :sync AND i.batch = :number AND n.created_at <= i.processed_at
+         ORDER BY n.account_id FOR UPDATE OF n SKIP LOCKED)
+    UPDATE high_priority_notice n SET delivered_at = clock_timestamp() FROM told WHERE n.id = told.id
+""")
+"""That an account has become one of high priority is told to whom it concerns once a partner has it."""
 
 _TROUBLE = text("""
     UPDATE partner_batch SET last_problem = :problem, status = :status

@@ -86,17 +86,25 @@ def _check_scheme(parts: SplitResult, host: str, *, plain_http: bool) -> None:
         raise _bad_url("must begin with https://: accounts are not sent where others could read them")
     if local and not plain_http:
         raise _bad_url("must not lead to this machine itself")
+    address = _address(host)
+    if address and (address.is_link_local or address.is_unspecified or address.is_multicast):
+        raise _bad_url("must lead to a partner: this address means nobody in particular")
 
 
 def _loopback(host: str) -> bool:
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 def check_signing_secret(secret: str) -> None:
-    """``ValueError`` unless ``secret`` is as Standard Webhooks has them: ``whsec_``, 24 to 64 bytes in base64."""
+    """``ValueError`` unless ``secret`` is as Standard Webhooks has it: whsec_, 24 to 64 bytes in base64."""
     least, most = SECRET_BYTES
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)

@@ -1,5 +1,6 @@
 """Partners over REST: set up, changed, refused, their rules by version, and what they say taken in."""
 
+import asyncio
 import base64
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,8 @@ async def test_a_partner_is_made_shown_changed_and_its_secret_never_told(world: 
         ({**HTTPS, "delivery_url": "https:///in"}, "delivery_url"),
         ({**HTTPS, "delivery_url": "https://[::1/in"}, "delivery_url"),
         ({**HTTPS, "delivery_url": "https://partner.example:port/in"}, "delivery_url"),
+        ({**HTTPS, "delivery_url": "https://169.254.169.254/in"}, "delivery_url"),
+        ({**HTTPS, "delivery_url": "https://[::]/in"}, "delivery_url"),
         ({**HTTPS, "signing_secret": "short"}, "signing_secret"),
         ({**HTTPS, "signing_secret": "whsec_c2hvcnQ="}, "signing_secret"),
         ({"tolerance_absolute": "-1"}, "tolerance_absolute"),
@@ -259,6 +262,15 @@ async def test_the_same_message_again_is_a_duplicate_whatever_the_request(world:
     theirs = await world.call("acme.admin", "POST", f"/partners/{other}/messages", [_message()])
     assert theirs.json()["accepted"] == 1
     assert [len(await _lines(world, one)) for one in (partner, other)] == [2, 1]
+
+
+async def test_of_the_same_message_sent_at_once_one_is_accepted(world: Any) -> None:
+    partner = (await _made(world))["id"]
+    path, sent = f"/partners/{partner}/messages", [_message(), _message(account_ref="A-2")]
+    answers = await asyncio.gather(*(world.call("acme.admin", "POST", path, sent) for _ in range(8)))
+    told = [answer.json() for answer in answers]
+    assert (sum(one["accepted"] for one in told), sum(one["duplicates"] for one in told)) == (2, 14)
+    assert [row.line for row in await _lines(world, partner)] == [1, 2]
 
 
 async def test_messages_have_the_words_and_the_currency_of_the_partner_s_statements(world: Any) -> None:

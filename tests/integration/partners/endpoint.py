@@ -9,7 +9,6 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook
 
 SECRET = "whsec_" + base64.b64encode(b"partners" * 4).decode()
-LARGE = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Endpoint:
     """``answers``: what is done with the next requests, in order; then all are taken with 200.
 
     An answer is a status, after a blank with a Retry-After, or one of ``silent`` (never answered), ``drip``
-    (an answer that never ends), ``huge`` (megabytes of it), ``cut`` (closed without one) and ``held`` (taken,
+    (an answer that never ends), ``flood`` (the same, fast), ``cut`` (closed without one) and ``held`` (taken,
     but not said before ``released``).
     """
 
@@ -94,10 +93,11 @@ async def _answer(answer: str, reader: asyncio.StreamReader, writer: asyncio.Str
                 writer.write(b"1\r\n.\r\n")
                 await writer.drain()
                 await asyncio.sleep(0.05)
-        case ["huge"]:
-            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n".encode())
-            writer.write(b"x" * LARGE)
-            await writer.drain()
+        case ["flood"]:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+            while not reader.at_eof():
+                writer.write(b"x" * 1000)
+                await writer.drain()
         case [status, *wait]:
             more = f"Retry-After: {wait[0]}\r\n" if wait else ""
             more += "Location: https://elsewhere.example/\r\n" if status.startswith("3") else ""

@@ -128,6 +128,8 @@ async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
     written = list(csv.DictReader(io.StringIO(raw.decode())))
     assert [row["account_ref"] for row in written] == [row[1] for row in rows]
     assert [len(await known(stocked, partner)) for partner in (by_https, by_sftp)] == [sync["total"]] * 2
+    untold = await stocked.query("SELECT count(*) FROM high_priority_notice WHERE delivered_at IS NULL")
+    assert untold[0][0] == 0
 
 
 async def test_only_what_has_changed_since_is_sent_where_that_is_asked_for(
