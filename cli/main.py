@@ -264,7 +264,8 @@ def simulate_partner(
     stale: Annotated[Share, _share("Lines that are too old.")] = "0",
     currency: Annotated[Share, _share("Lines in another currency.")] = "0",
     timing: Annotated[Share, _share("Lines from before the last payment was posted.")] = "0",
-    variants: Annotated[Share, _share("References written in another way.")] = "0",
+    variants: Annotated[Share, _share("References written in another way; payments without one.")] = "0",
+    splits: Annotated[Share, _share("Payments in two lines.")] = "0",
     noise: Annotated[Share, _share("Balances that differ within the tolerance: no breaks.")] = "0",
     out: Annotated[Path | None, typer.Option(help="Folder for the statement; here by default.")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Send it to the partner's SFTP folder.")] = False,
@@ -292,6 +293,7 @@ def simulate_partner(
         "currency": currency,
         "timing": timing,
         "variants": variants,
+        "splits": splits,
         "noise": noise,
     }
     wanted = Wanted(agency, partner, seed, shares, out, upload, truth, packed)

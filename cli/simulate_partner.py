@@ -128,14 +128,14 @@ def _writable(path: Path) -> Iterator[None]:
 
 
 def _show(summary: Mapping[str, Any]) -> None:
-    out.print(f"{summary['statement']}: {summary['lines']:,} lines about {summary['population']:,} accounts")
+    out.print(f"{summary['statement']}: {summary['lines']:,} lines about {summary['population']:,} of ours")
     table = Table("planted", "breaks")
     table.columns[1].justify = "right"
     for kind, count in summary["counts"].items():
         table.add_row(kind, f"{count:,}")
     out.print(table)
     if summary["variants"]:
-        out.print(f"{summary['variants']:,} references are written in another way")
+        out.print(f"{summary['variants']:,} lines only a fallback of the matching finds")
     for note in summary["notes"]:
         out.print(note)
     out.print(f"the truth: {summary['truth']}")

@@ -16,7 +16,8 @@ class Shares:
     ``missing``, ``duplicates``, ``stale``, ``currency``, ``timing`` and ``variants`` hit an account each;
     ``balance`` and ``status`` hit the others independently, so that some are wrong in both. ``noise`` are
     differences within the tolerance, which are no breaks. ``unknown`` are lines about accounts that nobody
-    has, beside the others. ``variants`` are references written in another way.
+    has, beside the others. ``variants`` are references written in another way. Of payments, ``splits`` are
+    stated in two lines, ``variants`` without a reference, and each is hit by one thing.
     """
 
     balance: Decimal = Decimal("0.10")
@@ -28,6 +29,7 @@ class Shares:
     currency: Decimal = Decimal(0)
     timing: Decimal = Decimal(0)
     variants: Decimal = Decimal(0)
+    splits: Decimal = Decimal(0)
     noise: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:

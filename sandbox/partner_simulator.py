@@ -17,6 +17,7 @@ from domain.partner_rules import Variants
 from domain.statement_profiles import StatementProfile, profile_of
 from sandbox.partner_population import PopulationStore
 from sandbox.partner_shares import Shares, deal
+from sandbox.payment_simulator import PaymentPopulation, PaymentSimulation
 from sandbox.planted import Truth
 from sandbox.statement_writer import encode
 
@@ -64,12 +65,14 @@ async def simulate(
 ) -> Simulated:
     """A statement of all accounts that the partner has, of the agency's where it has none.
 
-    ``at``: when it is written, now by default. ``Conflict`` when the partner does not state accounts, or
-    there are none.
+    A bank states the payments of the last four months instead. ``at``: when it is written, now by default.
+    ``Conflict`` when there is nothing to state.
     """
     profile = profile_of(partner.kind, partner.statement_profile)
-    if profile.kind != "accounts":
-        raise Conflict(f"{partner.name} states payments; name a partner that states accounts")
+    if profile.kind == "payments":
+        return await _bank(
+            tx, PaymentSimulation(partner, profile, shares, seed, at or tx.began_at), packed, report
+        )
     report("reading accounts", 0, 0)
     accounts = await PopulationStore(tx.session, tx.tenant).accounts(partner.id, changes=shares.timing > 0)
     if accounts.is_empty():
@@ -77,6 +80,13 @@ async def simulate(
     report("planting breaks", 0, 0)
     simulation = _Simulation(partner, profile, shares, seed, at or tx.began_at)
     return await asyncio.to_thread(simulation.run, accounts, packed)
+
+
+async def _bank(tx: "Transaction", simulation: PaymentSimulation, packed: bool, report: Report) -> Simulated:
+    report("reading payments", 0, 0)
+    payments = await PaymentPopulation(tx.session, tx.tenant).payments(*simulation.span)
+    report("planting breaks", 0, 0)
+    return Simulated(*await asyncio.to_thread(simulation.run, payments, packed))
 
 
 class _Simulation:
@@ -95,6 +105,8 @@ class _Simulation:
 
     def run(self, accounts: pl.DataFrame, packed: bool) -> Simulated:
         dealt, notes = deal(self._able(accounts), self._shares, self._seed)
+        if self._shares.splits:
+            notes.append("splits: only statements of payments have these")
         told = self._told(dealt)
         lines = self._lines(told)
         frame = self._frame(lines)

@@ -1,6 +1,7 @@
 """What is wrong in a simulated statement, on purpose: the truth that a reconciliation is measured by."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SCHEMA = 1
+_OF_LINE = re.compile(r"^[0-9a-f-]{36}/(?=[0-9]+$)")
 
 
 class Found(NamedTuple):
@@ -63,8 +65,9 @@ class Truth:
     """A statement's planted breaks, and the links that only a fallback of the matching finds.
 
     ``planted``: one entry per break, with ``kind``, ``subject`` (id of the account or payment, or the
-    reference of what is not known here), ``account_ref``, ``line`` (null: left out), ``ours`` and
-    ``theirs`` as amounts or statuses. ``links``: ``line``, ``subject`` and ``how`` the reference was written.
+    reference of what is not known here, or ``line/<line>``), ``account_ref``, ``line`` (null: left out),
+    ``ours`` and ``theirs`` as amounts or statuses. ``links``: ``line``, ``subject`` and ``how`` the reference
+    was written.
     """
 
     partner: str
@@ -91,8 +94,12 @@ class Truth:
         return frozenset(Found(entry["kind"], entry["subject"]) for entry in self.planted)
 
     def score(self, found: Iterable[tuple[str, str]]) -> Score:
-        """Measure the breaks of a run: ``(kind, subject)`` of each."""
-        theirs = {Found(kind, str(subject)) for kind, subject in found}
+        """Measure the breaks of a run: ``(kind, subject)`` of each.
+
+        A subject ``<statement id>/<line>`` counts as ``line/<line>``: the truth is told before the statement
+        has an id.
+        """
+        theirs = {Found(kind, _OF_LINE.sub("line/", str(subject))) for kind, subject in found}
         planted = self.breaks
         kinds = {one.kind for one in theirs | planted}
         return Score(

@@ -267,7 +267,7 @@ async def test_what_cannot_be_planted_is_told(house: House) -> None:
         assert unknown.truth.population == COUNT - 1, "who was sent nothing states all accounts"
         assert unknown.truth.notes[0].startswith("missing: 0 instead of 20")
         bank = await tx.partners.add({"name": "bank", "kind": "bank"})
-        with pytest.raises(Conflict, match="bank states payments"):
+        with pytest.raises(Conflict, match="there are no payments that bank could state"):
             await simulate(tx, bank, seed=1, shares=ALL)
     async with house.db.platform() as platform:
         empty = await platform.agencies.add({"slug": f"e-{uuid4().hex[:6]}", "name": "Empty"})
