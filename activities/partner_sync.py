@@ -53,7 +53,8 @@ class PartnerSyncActivities:
     async def open(self, request: SyncRequest) -> SyncRef:
         """Make the sending, or find it, and decide what is in it: once, for good."""
         tenant = Tenant.system(request.agency_id, ACTOR)
-        async with heartbeating(), self._db.transaction(tenant) as tx:
+        async with self._db.transaction(tenant) as tx:
+            # On record by itself: should it come to nothing, that is to be seen.
             found = await tx.partner_syncs.open(
                 request.sync_id,
                 request.partner_id,
@@ -61,6 +62,7 @@ class PartnerSyncActivities:
                 requested_by=request.requested_by,
                 scoring_run_id=request.scoring_run_id,
             )
+        async with heartbeating(), self._db.transaction(tenant) as tx:
             sync = await tx.partner_syncs.get(found.id, lock=True)
             if sync.status == "pending":
                 await self._fill(tx, sync.id, request)

@@ -206,8 +206,11 @@ async def test_other_bytes_under_the_same_key_are_never_sent(
 async def test_who_is_not_served_any_more_gets_no_sending(stocked: PartnerOffice, endpoint: Endpoint) -> None:
     steps = await begun(stocked, endpoint)
     await stocked.done("PATCH", f"/partners/{steps.partner['id']}", {"active": False})
-    with pytest.raises(NoWay):
+    with pytest.raises(NoWay) as refusal:
         await steps.open()
+    await steps.finish(refusal.value.message)
+    shown = await steps.shown()
+    assert (shown["status"], shown["total"], shown["reason"]) == ("failed", 0, refusal.value.message)
 
 
 async def test_files_are_whole_and_the_same_when_they_are_written_again(stocked: PartnerOffice) -> None:
