@@ -278,7 +278,10 @@ async def test_a_file_that_is_not_what_was_seen_is_left_for_the_next_run(desk: D
     with path.open("a") as fh:
         fh.write("A-8,1.00,PAID,2026-11-20\n")
     gone.unlink()
-    assert [(await desk.stage(file)).state for file in files] == ["changed", "changed"]
+    another = desk.send(rows(4), "same-size.csv")
+    files += (await desk.look()).files[-1:]
+    os.utime(another, (1_700_000_000, 1_700_000_000))
+    assert [(await desk.stage(file)).state for file in files] == ["changed", "changed", "changed"]
     assert await desk.statements() == []
 
 
