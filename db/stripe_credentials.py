@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 
+from db.changes import unique
 from db.cipher import place
 from db.models import StripeCredentials
 from db.store import Store
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 SECRET_KEY_COLUMN = "stripe_credentials.secret_key"  # noqa: S105 - the place of a secret, not one
 WEBHOOK_SECRET_COLUMN = "stripe_credentials.webhook_secret"  # noqa: S105 - likewise
+
+_ONE_AGENCY_S = {
+    "uq_stripe_credentials_account_ref": (
+        "secret_key",
+        "this Stripe account is in use here already; each agency needs an account of its own",
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class StripeCredentialStore(Store):
     async def put(
         self, *, secret_key: str, account_ref: str, webhook_secret: str | None, webhook: Webhook | None
     ) -> StripeCredentials:
-        """Set the credentials, in place of those there were; the row as it is then.
+        """Set the credentials, in place of those there were; the row as it is then. ``Conflict`` where the
+        account is another agency's: two would take each other's money for theirs.
 
         ``webhook``: the endpoint that was registered from here, if one was.
         """
@@ -86,9 +95,10 @@ class StripeCredentialStore(Store):
             "updated_at": await self._now(),
         }
         statement = insert(StripeCredentials).values(agency_id=self._agency_id, **values)
-        await self._session.execute(
-            statement.on_conflict_do_update(index_elements=["agency_id"], set_=values)
-        )
+        with unique(_ONE_AGENCY_S):
+            await self._session.execute(
+                statement.on_conflict_do_update(index_elements=["agency_id"], set_=values)
+            )
         row = await self.find()
         if row is None:
             raise LookupError("the credentials that were just set are not there")

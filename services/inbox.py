@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from activities.payment_facts import PAYMENT_ID, our_id
 from db.inbox import PROVIDER
 from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.payments import PaymentMethod
@@ -148,6 +149,19 @@ async def _method(account: StripeAccount, intent: IntentState) -> PaymentMethod:
     return PaymentMethod.BANK_TRANSFER if kind == "us_bank_account" else PaymentMethod.CARD
 
 
+async def _check_is_nobody_else_s(tx: "Transaction", intent: IntentState) -> None:
+    """``Conflict`` for money of a payment that is on record, but not here: whose it is, is known there."""
+    if (named := our_id(intent.metadata, PAYMENT_ID)) is None:
+        return
+    try:
+        await tx.payments.get(named)
+    except NotFound:
+        raise Conflict(
+            f"Stripe's record names the payment {named} as what this money is for ({PAYMENT_ID}), which is"
+            " none of this agency's; it cannot be matched to an account here"
+        ) from None
+
+
 async def _make_payment(
     tx: "Transaction", event: "InboxEvent", intent: IntentState, account_id: UUID, method: PaymentMethod
 ) -> MatchedView:
@@ -162,6 +176,7 @@ async def _make_payment(
         )
     if (known := await tx.payments.by_processor_ref(intent.id)) is not None:
         raise Conflict("a payment is there for it by now", payment_id=str(known.id))
+    await _check_is_nobody_else_s(tx, intent)
     payment = await tx.payments.add(
         account_id,
         origin="provider",

@@ -265,7 +265,7 @@ class StripeCredentials(Base):
     agency_id: Mapped[UUID] = mapped_column(ForeignKey("agency.id"), primary_key=True)
     secret_key_encrypted: Mapped[bytes]
     webhook_secret_encrypted: Mapped[bytes | None]
-    account_ref: Mapped[str]
+    account_ref: Mapped[str] = mapped_column(unique=True)
     webhook_ref: Mapped[str | None]
     webhook_url: Mapped[str | None]
     changed_by: Mapped[str]

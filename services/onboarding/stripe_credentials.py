@@ -123,8 +123,9 @@ class StripeCredentialsService:
         """Set the agency's credentials, once Stripe has accepted the key.
 
         ``Invalid`` (field ``secret_key``) when Stripe refuses it; ``StripeOutage`` (503) when Stripe does not
-        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks, and when
-        somebody else has set credentials while Stripe was asked. No transaction is open meanwhile.
+        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks, when the
+        account is another agency's, and when somebody else has set credentials while Stripe was asked. No
+        transaction is open meanwhile.
         """
         require(who, Right.MANAGE_SETTINGS)
         key = form.secret_key.get_secret_value()
@@ -160,7 +161,11 @@ class StripeCredentialsService:
                 replaced.append((old, new))
             return _view(row, url)
 
-        answer = await carry_out(self._database, who.tenant, command, effect)
+        try:
+            answer = await carry_out(self._database, who.tenant, command, effect)
+        except Conflict:
+            await self._leave(who, account, endpoint)
+            raise
         for tell in self._changed:
             tell(who.tenant.agency_id)
         for old, new in replaced:
@@ -175,6 +180,15 @@ class StripeCredentialsService:
             if row is None:
                 raise NotFound("no Stripe credentials are set up for this agency; put them here")
             return _view(row, await self._url(tx))
+
+    async def _leave(self, who: Principal, account: StripeAccount, made: _Endpoint) -> None:
+        """Have no events sent to an endpoint that was registered for credentials that are not taken."""
+        if made.webhook is None:
+            return
+        async with self._database.transaction(who.tenant) as tx:
+            present = await tx.stripe_credentials.find()
+        if present is None or present.webhook_ref != made.webhook.ref:
+            await _remove(account, made.webhook.ref)
 
     async def _url(self, tx: "Transaction") -> str:
         agency = await tx.agencies.get(tx.tenant.agency_id)
@@ -226,12 +240,16 @@ async def _drop_endpoint(account: StripeAccount, old: _Shown, new: _Shown) -> No
     if old["account_ref"] != new["account_ref"]:
         return
     if (replaced := old["webhook_ref"]) and replaced != new["webhook_ref"]:
-        try:
-            await account.delete_webhook(replaced)
-        except StripeObjectMissing:
-            return
-        except (StripeOutage, StripeOutcomeUnknown) as error:
-            _log.warning("a webhook endpoint is to be removed at Stripe", ref=replaced, error_type=error.type)
+        await _remove(account, replaced)
+
+
+async def _remove(account: StripeAccount, endpoint_ref: str) -> None:
+    try:
+        await account.delete_webhook(endpoint_ref)
+    except StripeObjectMissing:
+        return
+    except (StripeOutage, StripeOutcomeUnknown) as error:
+        _log.warning("a webhook endpoint is to be removed at Stripe", ref=endpoint_ref, error_type=error.type)
 
 
 def _version(row: "StripeCredentials | None") -> datetime | None:

@@ -1,5 +1,5 @@
 """Plans: what of an instalment was asked for as agreed, and when a plan is to be looked at. Payments: whether
-somebody has taken the request back, and at which Stripe account they were begun.
+somebody has taken the request back, and at which Stripe account they were begun, which is one agency's.
 
 Revision ID: 0007
 Revises: 0006
@@ -24,6 +24,7 @@ ALTER TABLE plan_instalment
 ALTER TABLE payment
     ADD COLUMN cancel_requested_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN processor_account TEXT;
+ALTER TABLE stripe_credentials ADD CONSTRAINT uq_stripe_credentials_account_ref UNIQUE (account_ref);
 UPDATE plan_instalment i
    SET declines = LEAST(p.declined, 3), asked_at = p.first_asked_at
   FROM (SELECT instalment_id, min(created_at) first_asked_at,
@@ -35,6 +36,7 @@ UPDATE plan_instalment i
 """
 
 AS_IT_WAS = """
+ALTER TABLE stripe_credentials DROP CONSTRAINT uq_stripe_credentials_account_ref;
 ALTER TABLE payment DROP COLUMN processor_account, DROP COLUMN cancel_requested_at;
 ALTER TABLE plan_instalment DROP COLUMN judged_on, DROP COLUMN asked_at, DROP COLUMN declines;
 ALTER TABLE payment_plan DROP COLUMN next_look_at, DROP COLUMN varies_down;

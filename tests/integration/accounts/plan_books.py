@@ -53,7 +53,10 @@ class Plans:
         """Put the agency's way into Stripe on record."""
         async with self.desk.db.transaction(self.desk.tenant) as tx:
             await tx.stripe_credentials.put(
-                secret_key="sk_test_desk", account_ref="acct_1", webhook_secret=None, webhook=None
+                secret_key="sk_test_desk",
+                account_ref=f"acct_{self.desk.agency_id.hex}",
+                webhook_secret=None,
+                webhook=None,
             )
 
     async def make(

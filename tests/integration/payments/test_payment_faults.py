@@ -224,7 +224,7 @@ async def test_an_agency_without_credentials_keeps_its_payment_waiting_for_them(
     await until(tried_again, within_s=30, what="the step to be tried again")
     async with till.world.database.transaction(tenant(rival)) as tx:
         await tx.stripe_credentials.put(
-            secret_key=till.key, account_ref=till.stripe_id, webhook_secret=None, webhook=None
+            secret_key=till.key, account_ref="acct_rival", webhook_secret=None, webhook=None
         )
     assert (await process.result())["status"] == "succeeded"
     assert len(await till.charges(account)) == 1

@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import dropwhile, islice
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
@@ -37,7 +37,7 @@ async def years(
     await desk.open()
     async with db.transaction(desk.tenant) as tx:
         await tx.stripe_credentials.put(
-            secret_key=stripe_key, account_ref="acct_1", webhook_secret=None, webhook=None
+            secret_key=stripe_key, account_ref=f"acct_{uuid4().hex}", webhook_secret=None, webhook=None
         )
     plans = Plans(desk, Till(desk))
     # Begun in the afternoon, nothing is due before the next morning.

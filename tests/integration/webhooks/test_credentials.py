@@ -120,6 +120,16 @@ async def test_a_key_sent_again_with_another_key_is_another_command(office: Offi
     assert (first.status_code, other.status_code) == (200, 422)
 
 
+async def test_an_account_of_another_agency_is_refused_and_left_as_it_was(office: Office) -> None:
+    """Each would take the other's money for its own."""
+    endpoints = (await office.caller.get("webhook_endpoints", limit=100))["data"]
+    refused = await office.register("rival", key=office.key)
+    assert (refused.status_code, refused.json()["field"]) == (409, "secret_key")
+    assert "acme" not in refused.text
+    after = (await office.caller.get("webhook_endpoints", limit=100))["data"]
+    assert [one["id"] for one in after] == [one["id"] for one in endpoints]
+
+
 async def test_a_rotated_key_is_used_soon(office: Office) -> None:
     """Both keys are of one account at Stripe; at the stand-in, they are of two, so that it can be seen."""
     accounts = StripeAccounts(office.world.database, office.gateway, life_s=0.2)

@@ -145,6 +145,24 @@ async def test_money_that_nobody_asked_for_is_kept_shown_and_matched(office: Off
     assert (await office.ask("acme.auditor", "POST", path, {"account_id": debt["id"]})).status_code == 403
 
 
+async def test_money_of_a_payment_that_is_on_record_elsewhere_is_not_matched(office: Office) -> None:
+    made = await office.caller.done(
+        "payment_intents",
+        amount=2500,
+        currency="usd",
+        confirm="true",
+        payment_method="pm_card_visa",
+        metadata__recoup_payment=str(uuid4()),
+    )
+    row = await office.came("payment_intent.succeeded", made["id"], "unmatched")
+    debt = await office.debt("100.00")
+    path = f"/payments/inbox/{row['id']}/match"
+    refused = await office.ask("acme.admin", "POST", path, {"account_id": debt["id"]})
+    assert refused.status_code == 409
+    assert made["metadata"]["recoup_payment"] in refused.json()["detail"]
+    assert await office.journals(debt) == []
+
+
 async def test_an_unmatched_event_is_brought_to_a_payment_that_appears_later(office: Office) -> None:
     made = await office.caller.paid(2500)
     await office.came("payment_intent.succeeded", made["id"], "unmatched")
@@ -248,7 +266,7 @@ async def test_a_sweep_goes_on_where_the_last_one_stopped(office: Office) -> Non
     async def none(*_: object) -> None:
         raise AssertionError("there are no payments")
 
-    sweeps = PaymentSweepActivities(office.world.database, none, none, start, none, most=200)
+    sweeps = PaymentSweepActivities(office.world.database, none, none, start, most=200)
     numbers = []
     for _ in range(4):
         swept = await ActivityEnvironment().run(sweeps.sweep, SweepRequest(agency_id=rival))
