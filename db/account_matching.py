@@ -53,8 +53,14 @@ async def gone(steps: Steps, *, full: bool) -> None:
 async def _fall_back(steps: Steps, variants: Variants | None) -> None:
     if await steps.value(_SEVERAL_CREDITORS):
         await steps.run(pairing.SEVERAL)
-    if not await steps.value("SELECT EXISTS (SELECT FROM pair WHERE account_id IS NULL)"):
-        return
+    left = await steps.value("SELECT count(*) FROM pair WHERE account_id IS NULL")
+    if left:
+        async with steps.joining(left):
+            await _find_others(steps, variants)
+
+
+async def _find_others(steps: Steps, variants: Variants | None) -> None:
+    await steps.run("ANALYZE pair")
     await steps.run(pairing.BY_DEBTOR)
     await steps.run(pairing.BY_ID)
     if variants is not None:

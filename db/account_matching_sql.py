@@ -186,6 +186,7 @@ NOT_THERE = f"""
        AND NOT EXISTS (SELECT FROM unread u WHERE u.account_id = pa.account_id)
 """
 
+# In the order of the indexes, which then grow at their right edge.
 KEEP = """
     INSERT INTO partner_account AS pa (partner_id, account_id, agency_id, reference, balance, status,
                                        currency, processed_at, matched_by, statement_id, line, run_id)
@@ -193,6 +194,7 @@ KEEP = """
            p.theirs_status, p.theirs_currency, p.at, p.rule, p.statement_id, p.line, %(run)s
       FROM pair p
      WHERE p.counts AND p.account_id IS NOT NULL AND p.stated
+     ORDER BY p.account_id
     ON CONFLICT (partner_id, account_id) DO UPDATE
        SET reference = EXCLUDED.reference, balance = EXCLUDED.balance, status = EXCLUDED.status,
            currency = EXCLUDED.currency, processed_at = EXCLUDED.processed_at,

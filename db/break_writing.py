@@ -166,6 +166,7 @@ _OPEN = """
       FROM found f
       LEFT JOIN taken t ON t.kind = f.kind AND t.subject = f.subject
      WHERE t.kind IS NULL
+     ORDER BY f.kind, f.subject
 """
 
 _CURE = """

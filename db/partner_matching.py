@@ -42,6 +42,7 @@ class MatchStore(Store):
         steps = Steps(driver, await self._values(run, partner, rules, closing.statement_ids))
         figures: Figures = {"lines": closing.lines, "problems": closing.problems}
         async with driver.transaction(force_rollback=run.dry_run):
+            await steps.prepare(closing.lines)
             figures |= await self._compare(steps, run, partner, rules)
         await PartnerRunStore(self._session, self._tenant).note(
             run.id, lines=closing.lines, problems=closing.problems, report={**run.report, _DONE: figures}
@@ -49,7 +50,6 @@ class MatchStore(Store):
         return figures
 
     async def _compare(self, steps: Steps, run: Run, partner: Partner, rules: PartnerRuleBook) -> Figures:
-        await steps.prepare()
         # What is missed may stand in a file that could not be taken.
         full = run.scope == "full" and run.report.get("whole", True)
         kind = payment_matching if partner.kind == "bank" else account_matching
