@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from domain.card_numbers import has_card_number
 from domain.money import PositiveMoney
 from domain.payments import BY_PROVIDER, PaymentMethod
 from services.account_command_forms import Words
@@ -36,6 +37,15 @@ def _no_card_number(value: object) -> object:
     return value
 
 
+def _no_number_in_it(value: str) -> str:
+    """Text is kept, shown and logged by whoever reads it: the number of a card must not be."""
+    if has_card_number(value):
+        raise PydanticCustomError(
+            "card_number", "must not contain the number of a card; those are never kept here"
+        )
+    return value
+
+
 def _payment_method_id(value: str) -> str:
     if not _REFERENCE.fullmatch(value):
         raise ValueError("must be the id of a Stripe payment method (pm_…)")
@@ -46,11 +56,23 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-PaymentMethodId = Annotated[str, AfterValidator(_payment_method_id), BeforeValidator(_no_card_number)]
+PaymentMethodId = Annotated[
+    str,
+    AfterValidator(_payment_method_id),
+    AfterValidator(_no_number_in_it),
+    BeforeValidator(_no_card_number),
+]
 """A Stripe payment method (pm_…), never a number."""
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), BeforeValidator(_upper)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY, pattern=r"^[\x20-\x7e]+$")]
+Key = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_KEY, pattern=r"^[\x20-\x7e]+$"),
+    AfterValidator(_no_number_in_it),
+]
+MoneyLine = Annotated[Line, AfterValidator(_no_number_in_it)]
+MoneyWords = Annotated[Words, AfterValidator(_no_number_in_it)]
+"""What is written of money, without the number of a card."""
 
 
 class PaymentForm(Form):
@@ -67,7 +89,7 @@ class PaymentForm(Form):
     method: PaymentMethod
     payment_method: PaymentMethodId | None = None
     idempotency_key: Key | None = None
-    reference: Line | None = None
+    reference: MoneyLine | None = None
     received_on: Day | None = None
     authorised_on: Day | None = None
 
@@ -116,7 +138,7 @@ class RefundForm(Form):
     """How much of a payment is to go back: what is left of it, unless an amount is given."""
 
     amount: PositiveMoney | None = None
-    reason: Words | None = None
+    reason: MoneyWords | None = None
 
 
 class ApplyCreditForm(Form):
@@ -128,7 +150,7 @@ class ApplyCreditForm(Form):
 
     amount: PositiveMoney | None = None
     to_account_id: UUID | None = None
-    reason: Words
+    reason: MoneyWords
 
 
 class HandBackForm(Form):
@@ -139,8 +161,8 @@ class HandBackForm(Form):
     """
 
     amount: PositiveMoney | None = None
-    reference: Line | None = None
-    reason: Words | None = None
+    reference: MoneyLine | None = None
+    reason: MoneyWords | None = None
 
 
 def _error(name: str, words: str) -> InitErrorDetails:

@@ -172,6 +172,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a card number": ({"payment_method": CARD}, "payment_method"),
     "a card number in groups": ({"payment_method": CARD_IN_GROUPS}, "payment_method"),
     "a card number as a number": ({"payment_method": int(CARD)}, "payment_method"),
+    "a card number after pm_": ({"payment_method": f"pm_{CARD}"}, "payment_method"),
+    "a card number as the key": ({"idempotency_key": f"pay-{CARD_IN_GROUPS}"}, "idempotency_key"),
+    "a check whose number is a card's": (
+        {"method": "check", "payment_method": None, "reference": f"No. {CARD}"},
+        "reference",
+    ),
     "a token": ({"payment_method": "tok_visa"}, "payment_method"),
     "cash with a payment method": ({"method": "cash"}, "payment_method"),
     "a card with a reference": ({"reference": "No. 1"}, "reference"),
