@@ -3,13 +3,13 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, payments, portfolio_import, scoring, transition, worklist
+from benchmarks import admission, payments, portfolio_import, reconciliation, scoring, transition, worklist
 from benchmarks.report import (
     admission_json,
     admission_tables,
@@ -17,6 +17,8 @@ from benchmarks.report import (
     import_tables,
     payments_json,
     payments_tables,
+    reconciliation_json,
+    reconciliation_tables,
     scoring_json,
     scoring_tables,
     transition_json,
@@ -31,8 +33,15 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission", "scoring", "worklist", "transition", "payments")
+BENCHES = ("import", "admission", "scoring", "worklist", "transition", "payments", "reconciliation")
 TERMINATED = 143
+
+_BY_ROWS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
+    "import": (portfolio_import.measure, import_json, import_tables),
+    "scoring": (scoring.measure, scoring_json, scoring_tables),
+    "reconciliation": (reconciliation.measure, reconciliation_json, reconciliation_tables),
+}
+"""What is measured by a number of rows, turn by turn: how, and how its figures are shown."""
 
 
 async def run(
@@ -93,12 +102,10 @@ async def _measure(
     requests: int,
     report: Callable[[str], None],
 ) -> "tuple[dict[str, Any], list[RenderableType]]":
-    if name == "import":
-        imported = await portfolio_import.measure(servers, rows, repeat, report)
-        return import_json(imported), list(import_tables(imported))
-    if name == "scoring":
-        scored = await scoring.measure(servers, rows, repeat, report)
-        return scoring_json(scored), list(scoring_tables(scored))
+    if name in _BY_ROWS:
+        measure, as_json, as_tables = _BY_ROWS[name]
+        figures = await measure(servers, rows, repeat, report)
+        return as_json(figures), list(as_tables(figures))
     if name == "worklist":
         listed = await worklist.measure(servers, rows, requests, report)
         return worklist_json(listed), list(worklist_tables(listed))

@@ -9,6 +9,8 @@ from benchmarks.admission import LEAST_RATIO, AdmissionFigures
 from benchmarks.payments import LEAST_RATIO as LEAST_PAYMENTS_RATIO
 from benchmarks.payments import PaymentFigures
 from benchmarks.portfolio_import import MOST_BYTES, MOST_RATIO, ImportFigures
+from benchmarks.reconciliation import MOST_RATIO as MOST_RECONCILIATION_RATIO
+from benchmarks.reconciliation import ReconciliationFigures
 from benchmarks.scoring import MOST_GROWTH, ScoringFigures
 from benchmarks.scoring import MOST_RATIO as MOST_SCORING_RATIO
 from benchmarks.transition import TransitionFigures
@@ -219,6 +221,41 @@ def payments_tables(figures: PaymentFigures) -> "Iterator[RenderableType]":
         f" promised at least {LEAST_PAYMENTS_RATIO:g} ×",
         kept=ratio >= LEAST_PAYMENTS_RATIO,
     )
+
+
+def reconciliation_json(figures: ReconciliationFigures) -> dict[str, Any]:
+    """The figures of reconciliations with a partner; seconds, bytes, and the ratio to the floor."""
+    return {
+        "accounts": figures.accounts,
+        "lines": figures.first[0].lines,
+        "breaks": figures.first[0].breaks,
+        "turns": len(figures.first),
+        "reconciliation_s": figures.wall_s,
+        "reconciliation_s_each": [run.wall_s for run in figures.first],
+        "floor_s": figures.floor_s,
+        "floor_s_each": figures.floors,
+        "ratio": figures.ratio,
+        "again_s": figures.again_s,
+        "peak_bytes": figures.peak_bytes,
+        "promises": {"ratio_at_most": MOST_RECONCILIATION_RATIO},
+    }
+
+
+def reconciliation_tables(figures: ReconciliationFigures) -> "Iterator[RenderableType]":
+    """The figures of reconciliations with a partner: medians over the turns."""
+    lines, breaks = figures.first[0].lines, figures.first[0].breaks
+    size = f"{lines:,} lines against {figures.accounts:,} accounts, {breaks:,} breaks"
+    table = Table("", "seconds", "lines/s", title=f"{size}, {_turns(len(figures.first))}")
+    _timed(table, "reconciliation, start of the workflow to completed", figures.wall_s, lines)
+    _timed(table, "  the next statement, which says the same", figures.again_s, lines)
+    _timed(table, "floor, one FULL JOIN that inserts as many rows", figures.floor_s, lines)
+    yield table
+    yield _promise(
+        f"reconciliation is {figures.ratio:.2f} × the floor,"
+        f" promised at most {MOST_RECONCILIATION_RATIO:g} ×",
+        kept=figures.ratio <= MOST_RECONCILIATION_RATIO,
+    )
+    yield Text(f"the worker held at most {_mib(figures.peak_bytes)}")
 
 
 def _round_trips_table(

@@ -305,10 +305,12 @@ def simulate_partner(
 def bench(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="import, admission, scoring, worklist, transition, payments; all by default."),
+        typer.Argument(
+            help="import, admission, scoring, worklist, transition, payments, reconciliation; all by default."
+        ),
     ] = None,
     rows: Annotated[
-        int, typer.Option(help="Rows of the import, accounts to score or list.", min=1)
+        int, typer.Option(help="Rows of the import, accounts to score, list or reconcile.", min=1)
     ] = 1_000_000,
     accounts: Annotated[int, typer.Option(help="Account workflows to admit.", min=1)] = 1_000,
     repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,

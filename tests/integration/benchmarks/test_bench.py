@@ -35,7 +35,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def measured(environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         command(
-            "import", "admission", "scoring", "--rows", "2000", "--accounts", "20", "--repeat", "1", "--json"
+            *("import", "admission", "scoring", "reconciliation"),
+            *("--rows", "2000", "--accounts", "20", "--repeat", "1", "--json"),
         ),
         env=environment,
         capture_output=True,
@@ -50,6 +51,12 @@ def measured(environment: dict[str, str]) -> dict[str, Any]:
 @pytest.mark.timeout(240)
 def test_bench_measures_each_promise_against_its_floor(measured: dict[str, Any], tmp_path: Path) -> None:
     imported, admitted, scored = measured["import"], measured["admission"], measured["scoring"]
+    reconciled = measured["reconciliation"]
+    assert (reconciled["accounts"], reconciled["lines"]) == (2000, 1980)
+    # One in ten has another balance, one in fifty another status, one in a hundred is on one side only.
+    assert reconciled["breaks"] == 200 + 40 + 20 + 20
+    assert reconciled["ratio"] == pytest.approx(reconciled["reconciliation_s"] / reconciled["floor_s"])
+    assert reconciled["again_s"] > 0
     assert scored["accounts"] == 2000
     assert scored["ratio"] == pytest.approx(scored["scoring_s"] / scored["floor_s"])
     assert scored["unchanged_s"] > 0
@@ -105,5 +112,5 @@ def test_an_unknown_benchmark_is_named_with_those_that_exist(environment: dict[s
         command("worklists"), env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 1
-    known = "import, admission, scoring, worklist, transition, payments"
+    known = "import, admission, scoring, worklist, transition, payments, reconciliation"
     assert done.stderr.strip() == f"unknown benchmarks worklists; there are {known}"
