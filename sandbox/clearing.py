@@ -32,6 +32,7 @@ CLEARED = (
     "contact_preference",
     "compliance_chain",
     "compliance_decision",
+    "partner_message",
     "break_proposal",
     "reconciliation_break",
     "payment_match",
