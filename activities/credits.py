@@ -7,6 +7,8 @@ from uuid import UUID
 
 from activities.account_change import AccountChange
 from activities.account_money import came_in, went_back
+from domain.accounts import PAID, AccountStatus
+from domain.holds import HoldKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from db.lifecycles import NoticeSignal
 
 NOTHING = Decimal(0)
+
+STAYS = frozenset({HoldKind.BANKRUPTCY, HoldKind.DECEASED})
+"""Holds under which no money of a person is set off against their debt by itself (11 U.S.C. 362(a)(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,27 @@ async def apply_credit(
     return journals
 
 
+async def pay_what_is_owed(owner: AccountChange, *, key: str, occurred_at: "datetime") -> None:
+    """Put money that is owed back on an account on its own debt, when something on it is owed again.
+
+    Nobody has to wait for their money while they are asked for the same amount. Not on a debt that was
+    recalled or closed by somebody, is disputed, or is stayed: there, people decide.
+    """
+    if owner.account.balance <= 0 or not await _counts(owner):
+        return
+    if taken := shares(await owner.tx.credits.sources(owner.account.id), owner.account.balance):
+        await apply_credit(owner, owner, taken, key=key, occurred_at=occurred_at)
+
+
+async def _counts(owner: AccountChange) -> bool:
+    account = owner.account
+    if account.status is AccountStatus.CLOSED and account.closed_reason != PAID:
+        return False
+    if account.status is AccountStatus.DISPUTED or await owner.tx.disputes.open_on(account.id) is not None:
+        return False
+    return STAYS.isdisjoint(hold.kind for hold in await owner.tx.holds.in_force(account))
+
+
 async def take_back_applied(
     owner: AccountChange, payment_journal: UUID, amount: Decimal, *, key: str, occurred_at: "datetime"
 ) -> None:
@@ -105,6 +131,7 @@ async def take_back_applied(
         words = f"{back:,.2f} {debt.account.currency} that had been applied to the debt went back"
         await debt.event("payment", words, went_back=format(back, "f"), from_account_id=str(owner.account.id))
         if not here:  # Of the payment's own account, whoever has the rest go back sees to it.
+            await pay_what_is_owed(debt, key=f"{key}/{one.journal_id}", occurred_at=occurred_at)
             await went_back(debt, occurred_at)
             await _tell(debt, "payment_reversed")
             await debt.settle()

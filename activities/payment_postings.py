@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from activities.account_change import AccountChange
 from activities.account_money import came_in, went_back
-from activities.credits import take_back_applied
+from activities.credits import pay_what_is_owed, take_back_applied
 from activities.plan_following import plan_follows
 from domain.errors import Conflict
 from domain.holds import HoldKind
@@ -148,6 +148,7 @@ class PaymentChange:
             gone=True,
         )
         await self.tx.refunds.change(refund, status="succeeded", journal_id=journal_id, failure_code=None)
+        await pay_what_is_owed(self.account, key=f"{refund.id}/paid", occurred_at=occurred_at)
         before = await self._restate()
         words = f"{refund.amount:,.2f} {refund.currency} of {self._words(lower=True)} were refunded"
         await self._event(words, before, refund_id=str(refund.id), amount=format(refund.amount, "f"))
@@ -165,6 +166,7 @@ class PaymentChange:
             )
             await came_in(self.account, self.tx.began_at)
         await self.tx.refunds.change(refund, status=facts.status, failure_code=facts.failure_code)
+        await pay_what_is_owed(self.account, key=f"{refund.id}/failed", occurred_at=self.tx.began_at)
         before = await self._restate()
         words = f"A refund of {refund.amount:,.2f} {refund.currency} failed"
         await self._event(words, before, refund_id=str(refund.id), failure_code=facts.failure_code)
@@ -174,6 +176,7 @@ class PaymentChange:
     async def refund_refused(self, refund: "Refund", code: str) -> None:
         """A refund was never made; it took nothing off the ledger."""
         await self.tx.refunds.change(refund, status="failed", failure_code=code)
+        await pay_what_is_owed(self.account, key=f"{refund.id}/refused", occurred_at=self.tx.began_at)
         words = f"A refund of {refund.amount:,.2f} {refund.currency} was refused: {code.replace('_', ' ')}"
         await self._event(words, self.payment.status, refund_id=str(refund.id), failure_code=code)
         await self.account.record("refund.failed", "refund", refund.id, {"failure_code": code})
@@ -205,6 +208,7 @@ class PaymentChange:
         elif withdrawn or known is None:
             await self._hold(chargeback)
         before = await self._restate()
+        await pay_what_is_owed(self.account, key=f"{chargeback.id}/{facts.status}", occurred_at=now)
         words = "Inquiry about" if facts.inquiry else "Chargeback of"
         await self._event(
             f"{words} {chargeback.amount:,.2f} {chargeback.currency} ({facts.reason}):"
@@ -240,6 +244,7 @@ class PaymentChange:
             occurred_at=now,
             gone=True,
         )
+        await pay_what_is_owed(self.account, key=f"{chargeback.id}/withdrawn", occurred_at=now)
         await went_back(self.account, now)
         await self._tell("payment_reversed")
 

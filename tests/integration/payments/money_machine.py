@@ -276,9 +276,12 @@ _ACCOUNT = """
 
 _ENTRIES = """
     SELECT p.id::text, j.kind, j.key,
-           (SELECT sum(amount) FROM posting WHERE journal_id = j.id) AS amount
+           (SELECT sum(amount) FROM posting
+             WHERE journal_id = j.id AND (j.kind NOT LIKE 'application%' OR 'receivable' IN (debit, credit)))
+             AS amount
       FROM journal j
-      LEFT JOIN payment p ON p.journal_id = COALESCE(j.reverses_id, j.id)
+      LEFT JOIN journal r ON r.id = j.reverses_id AND r.kind = 'application'
+      LEFT JOIN payment p ON p.journal_id = COALESCE(r.reverses_id, j.reverses_id, j.id)
      WHERE j.kind <> 'placement'
        AND EXISTS (SELECT FROM posting WHERE journal_id = j.id AND account_id = :account)
      ORDER BY j.id

@@ -12,6 +12,8 @@ from typing import NamedTuple
 ZERO = Decimal(0)
 UNFINISHED = {"pending", "processing", "requires_action"}
 GOES_BACK = {"refund", "chargeback"}
+APPLIED = {"application": 1, "application_reversal": -1}
+"""What moves no money of a payment: from what is owed back to the debt, and off it again."""
 
 METHODS = {
     "card": ("card", "pm_card_visa", "succeeded"),
@@ -134,12 +136,19 @@ class Books(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Where a payment's money is; ``losses``: what went back beyond all of it."""
+    """Where a payment's money is; ``losses``: what went back beyond all of it; ``applied``: what was owed
+    back at first, and is on the debt.
+    """
 
     debt: Decimal = ZERO
     credit: Decimal = ZERO
     unapplied: Decimal = ZERO
     losses: Decimal = ZERO
+    applied: Decimal = ZERO
+
+    @property
+    def on_the_debt(self) -> Decimal:
+        return self.debt + self.applied
 
     def less(self, amount: Decimal) -> "Parts":
         """What is left when an amount has gone back: what nobody owed goes first."""
@@ -147,16 +156,26 @@ class Parts(NamedTuple):
         credit = min(self.credit, amount - unapplied)
         debt = min(self.debt, amount - unapplied - credit)
         lost = amount - unapplied - credit - debt
-        return Parts(self.debt - debt, self.credit - credit, self.unapplied - unapplied, self.losses + lost)
+        return Parts(
+            self.debt - debt,
+            self.credit - credit,
+            self.unapplied - unapplied,
+            self.losses + lost,
+            self.applied,
+        )
 
     def more(self, amount: Decimal, balance: Decimal, *, recalled: bool) -> "Parts":
         """What is there when an amount has come in: losses are made good first."""
         good = min(self.losses, amount)
         rest, losses = amount - good, self.losses - good
         if recalled:
-            return Parts(self.debt, self.credit, self.unapplied + rest, losses)
+            return self._replace(unapplied=self.unapplied + rest, losses=losses)
         debt = min(balance, rest)
-        return Parts(self.debt + debt, self.credit + rest - debt, self.unapplied, losses)
+        return self._replace(debt=self.debt + debt, credit=self.credit + rest - debt, losses=losses)
+
+    def moved(self, amount: Decimal) -> "Parts":
+        """What is where when so much that was owed back is put on the debt; below zero, taken off it."""
+        return self._replace(credit=self.credit - amount, applied=self.applied + amount)
 
 
 @dataclass
@@ -192,17 +211,22 @@ class Account:
 
     def books(self) -> Books:
         """What follows from the journals, in their order."""
+        return self._follow()[0]
+
+    def _follow(self) -> tuple[Books, dict[str, Parts]]:
         balance, status = self.owed, "new"
         parts: dict[str, Parts] = {}
         for place, entry in enumerate(self.entries):
             before = parts.get(entry.payment, Parts())
             if entry.kind in GOES_BACK:
                 after = before.less(entry.amount)
+            elif entry.kind in APPLIED:
+                after = before.moved(APPLIED[entry.kind] * entry.amount)
             else:
                 recalled = self.recalled_after is not None and place >= self.recalled_after
                 after = before.more(entry.amount, balance, recalled=recalled)
             parts[entry.payment] = after
-            balance -= after.debt - before.debt
+            balance -= after.on_the_debt - before.on_the_debt
             if balance > 0 and status == "closed":
                 status = "in_contact"
             elif balance == 0:
@@ -210,7 +234,7 @@ class Account:
         if self.recalled_after is not None:
             status = "closed"
         credit, unapplied, losses = (sum((one[which] for one in parts.values()), ZERO) for which in (1, 2, 3))
-        return Books(balance, credit, unapplied, losses, status)
+        return Books(balance, credit, unapplied, losses, status), parts
 
     def wrong(self) -> Iterator[str]:
         """What the journals say that is not true, once all has been heard."""
@@ -219,8 +243,17 @@ class Account:
             kinds = [one.kind for one in mine]
             if kinds.count("payment") != (payment.state == "succeeded") or kinds[:1] not in ([], ["payment"]):
                 yield f"{payment} has the journals {kinds}"
-            net = sum((-one.amount if one.kind in GOES_BACK else one.amount for one in mine), ZERO)
+            moved = [one for one in mine if one.kind not in APPLIED]
+            net = sum((-one.amount if one.kind in GOES_BACK else one.amount for one in moved), ZERO)
             if net != payment.net:
                 yield f"{payment} comes to {payment.net}, its journals to {net}"
+        books, parts = self._follow()
+        if any(part < 0 for one in parts.values() for part in one):
+            yield f"less than nothing is somewhere: {parts}"
+        if self.recalled_after is None and books.balance > 0:
+            for payment in self.payments:
+                owed_back = parts.get(payment.id, Parts()).credit - payment.refunded("pending")
+                if owed_back > 0 and not payment.disputed:
+                    yield f"{books.balance} are owed though {owed_back} of {payment} are owed back"
         known = {payment.id for payment in self.payments}
         yield from (f"{one} is of no payment" for one in self.entries if one.payment not in known)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from domain.tenancy import Tenant
+from tests.integration.api.commanding import tell
 from tests.integration.api.people import make, place, set_account
 from tests.integration.payments.till import Json, Till
 
@@ -64,6 +65,42 @@ async def test_it_is_applied_to_another_debt_and_taken_off_it_when_the_payment_g
     assert kinds == ["application", "application_reversal"]
     assert await till.status(account) == "in_contact"
     assert await owed_back(till, account) == ("0.00", "0.00")
+    await sound(till)
+
+
+async def test_what_is_owed_again_is_paid_with_it_first(till: Till) -> None:
+    """Nobody is asked for what is here already."""
+    account = await till.debt("100.00")
+    card = await till.paid(account, "40.00")
+    cash = await till.paid(account, "70.00", method="cash", payment_method=None)
+    assert await owed_back(till, account) == ("10.00", "0.00")
+    assert (await till.refund(card, amount="7.77")).status_code == 201
+    assert (await till.balance(account), await till.status(account)) == ("0.00", "closed")
+    assert await owed_back(till, account) == ("2.23", "0.00")
+    await sound(till)
+    assert (await till.refund(card)).status_code == 201
+    assert (await till.balance(account), await till.status(account)) == ("30.00", "in_contact")
+    assert await owed_back(till, account) == ("0.00", "0.00")
+    assert (await till.refund(cash)).status_code == 201
+    assert (await till.balance(account), await owed_back(till, account)) == ("100.00", ("0.00", "0.00"))
+    await sound(till)
+
+
+@pytest.mark.parametrize("why", ["disputed", "bankruptcy"])
+async def test_where_people_decide_it_is_not_put_on_the_debt_by_itself(till: Till, why: str) -> None:
+    account = await till.debt("100.00")
+    card = await till.paid(account, "40.00")
+    await till.paid(account, "50.00", method="cash", payment_method=None)
+    await till.query("UPDATE agency SET overpayments = 'credit' WHERE id = :agency", agency=till.agency_id)
+    await till.paid(account, "20.00")
+    assert await owed_back(till, account) == ("10.00", "0.00")
+    await set_account(till.world, account, status="in_contact", closed_reason=None)
+    if why == "disputed":
+        await till.dispute(account)
+    else:
+        await tell(till.world, account, "holds", {"kind": why, "reason": "told by the court"})
+    assert (await till.refund(card, amount="7.77")).status_code == 201
+    assert (await till.balance(account), await owed_back(till, account)) == ("7.77", ("10.00", "0.00"))
     await sound(till)
 
 
