@@ -1,5 +1,6 @@
 """The report of a reconciliation with a partner: figures as JSON, its breaks as a CSV file."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -19,7 +20,9 @@ from services.partner_reconciliations import PartnerReconciliationService, Partn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from db.breaks import BreakRow
     from db.session import Database
     from domain.tenancy import Tenant
 
@@ -129,11 +132,11 @@ class PartnerReportService:
         while True:
             async with self._database.transaction(tenant) as tx:
                 rows = await tx.breaks.page(position, ROWS_AT_ONCE, BreakFilter(run_id=run_id))
-                views = [break_view(row, tx.began_at) for row in rows]
-            if not views:
+                now = tx.began_at
+            if not rows:
                 return
-            yield _csv(map(_cells, views))
-            position = Position((views[-1].id,))
+            yield await asyncio.to_thread(_text_of, rows, now)
+            position = Position((rows[-1].broken.id,))
 
 
 def report_of(run: PartnerReconciliationView, kept: Mapping[str, Any]) -> PartnerReconciliationReport:
@@ -156,6 +159,10 @@ def report_of(run: PartnerReconciliationView, kept: Mapping[str, Any]) -> Partne
 
 def _counts(kept: "Sequence[Mapping[str, Any]]") -> tuple[Count, ...]:
     return tuple(Count.model_validate(one) for one in kept)
+
+
+def _text_of(rows: "Sequence[BreakRow]", now: "datetime") -> str:
+    return _csv(_cells(break_view(row, now)) for row in rows)
 
 
 def _cells(broken: BreakView) -> list[str]:

@@ -12,6 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from api.reconciliation_metrics import FRESH_S, ReconciliationMetrics
 from sandbox.processes import until
+from services import partner_reports
 from tests.integration.imports.faults import GatedSftp
 from tests.integration.partners.office import Json, PartnerOffice, now, statement
 from workflows.schedules import partner_schedule_id
@@ -92,7 +93,10 @@ async def the_report_says_so(office: PartnerOffice, run: Json, found: list[Json]
     assert both.headers["content-type"] == "application/json"
 
 
-async def test_the_breaks_of_a_run_come_in_pages(office: PartnerOffice, partner: Json) -> None:
+async def test_the_breaks_of_a_run_come_in_pages_and_the_file_in_portions(
+    office: PartnerOffice, partner: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partner_reports, "ROWS_AT_ONCE", 2)
     office.send(partner, [(f"NOBODY-{n}", "1.00", "UNPAID") for n in range(5)])
     run = await office.reconciled(partner)
     path, seen = f"/reconciliations/{run['id']}/breaks?page_size=2&kind=missing_here", []
@@ -101,6 +105,8 @@ async def test_the_breaks_of_a_run_come_in_pages(office: PartnerOffice, partner:
         seen += [one["account_ref"] for one in page["results"]]
         path = (page["next"] or "").removeprefix(f"{ROOT}/api/v1")
     assert sorted(seen) == [f"NOBODY-{n}" for n in range(5)]
+    asked = await office.ask("acme.admin", "GET", f"/reconciliations/{run['id']}/report?format=csv")
+    assert [row["account_ref"] for row in csv.DictReader(io.StringIO(asked.text))] == seen
     none = await office.done("GET", f"/reconciliations/{run['id']}/breaks?state=resolved")
     assert none["results"] == []
 
