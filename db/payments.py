@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, select, text, update
 
 from db.keyset import Position, newest_first
-from db.models import Payment, PlanInstalment
+from db.models import Payment, PlanInstalment, StripeCredentials
 from db.on_accounts import on_accounts
 from db.received import received
 from db.store import Store
@@ -34,6 +34,8 @@ class PaymentStore(Store):
         **more: Any,
     ) -> Payment:
         """Record a payment that is asked for, pending. The caller has claimed ``key`` (unique by origin)."""
+        if more.get("processor_ref") is not None:
+            more["processor_account"] = await self._session.scalar(self._account_ref())
         payment = Payment(
             agency_id=self._agency_id,
             account_id=account_id,
@@ -85,6 +87,8 @@ class PaymentStore(Store):
         """Write what has become known of a payment that the caller has locked."""
         for name, value in values.items():
             setattr(payment, name, value)
+        if payment.processor_account is None and (payment.processor_ref or payment.checkout_ref):
+            payment.processor_account = await self._session.scalar(self._account_ref())
         payment.updated_at = await self._now()
         await self._session.flush()
 
@@ -97,7 +101,11 @@ class PaymentStore(Store):
                 Payment.id == payment_id,
                 Payment.processor_ref.is_(None),
             )
-            .values(processor_ref=intent_ref, updated_at=func.now())
+            .values(
+                processor_ref=intent_ref,
+                processor_account=self._account_ref().scalar_subquery(),
+                updated_at=func.now(),
+            )
             .returning(Payment.processor_ref)
         )
         return noted or (await self.get(payment_id)).processor_ref or intent_ref
@@ -165,6 +173,10 @@ class PaymentStore(Store):
     async def received_since(self, account_id: UUID, since: datetime) -> Decimal:
         """What was paid on an account since a moment, less what of that went back: its part of the debt."""
         return await received(self._session, self._agency_id, account_id, since)
+
+    def _account_ref(self) -> "Select[str]":
+        """The Stripe account that is the agency's now."""
+        return select(StripeCredentials.account_ref).where(StripeCredentials.agency_id == self._agency_id)
 
     def _one(self, condition: ColumnElement[bool]) -> "Select[Payment]":
         return select(Payment).where(Payment.agency_id == self._agency_id, condition)

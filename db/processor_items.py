@@ -100,9 +100,14 @@ _STAGE = text("""
            currency = EXCLUDED.currency
 """)
 
+_AT_THIS_ACCOUNT = """
+    (p.processor_account IS NULL OR p.processor_account IN (
+        SELECT c.account_ref FROM stripe_credentials c WHERE c.agency_id = :agency))"""
+"""Of what was taken at an account that the agency has left, its present one has nothing."""
+
 # What is about a payment is named by its intent; what came to Stripe without one, by its charge. Of what is
 # on our ledger only that is compared which was made in the run's window, or has been in question before.
-_DIFFERENCES = """
+_DIFFERENCES = f"""
     difference AS (
         SELECT CASE WHEN p.id IS NULL THEN 'missing_here'
                     WHEN p.currency <> i.currency THEN 'currency'
@@ -154,6 +159,7 @@ _DIFFERENCES = """
                'a payment was posted that Stripe does not have, or not as one that took money'
           FROM payment p
          WHERE p.agency_id = :agency AND p.journal_id IS NOT NULL AND p.processor_ref IS NOT NULL
+           AND {_AT_THIS_ACCOUNT}
            AND (p.created_at >= :since AND p.created_at < :until OR p.id IN (
                 SELECT b.payment_id FROM reconciliation_break b
                  WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'
@@ -167,7 +173,7 @@ _DIFFERENCES = """
                'a refund was posted that Stripe does not have'
           FROM refund r JOIN payment p ON p.agency_id = :agency AND p.id = r.payment_id
          WHERE r.agency_id = :agency AND r.journal_id IS NOT NULL AND r.undone_by_id IS NULL
-           AND r.processor_ref IS NOT NULL
+           AND r.processor_ref IS NOT NULL AND {_AT_THIS_ACCOUNT}
            AND (r.created_at >= :since AND r.created_at < :until OR r.processor_ref IN (
                 SELECT b.subject FROM reconciliation_break b
                  WHERE b.agency_id = :agency AND b.source = 'processor' AND b.state <> 'resolved'

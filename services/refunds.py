@@ -83,6 +83,7 @@ async def promise_refund(tx: "Transaction", payment_id: UUID, form: RefundForm) 
             "the payer disputes the payment at the bank; it cannot be refunded as well until that is decided",
             status_now=status.value,
         )
+    await _check_is_at_this_account(tx, payment)
     left = payment.amount - await tx.refunds.promised(payment_id)
     amount = left if form.amount is None else form.amount
     if amount > left or left <= 0:
@@ -98,3 +99,14 @@ async def promise_refund(tx: "Transaction", payment_id: UUID, form: RefundForm) 
         new={"account_id": payment.account_id, "payment_id": payment_id, "amount": amount},
     )
     return payment, refund
+
+
+async def _check_is_at_this_account(tx: "Transaction", payment: "Payment") -> None:
+    """``Conflict`` for what was taken at a Stripe account that the agency has left."""
+    credentials = await tx.stripe_credentials.find() if payment.processor_account else None
+    if credentials is not None and credentials.account_ref != payment.processor_account:
+        raise Conflict(
+            f"the payment was taken at the Stripe account {payment.processor_account}, and the agency's is"
+            f" {credentials.account_ref} now; refund it from there, at Stripe, or put its credentials back",
+            account_ref=payment.processor_account,
+        )

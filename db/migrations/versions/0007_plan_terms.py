@@ -24,6 +24,8 @@ ALTER TABLE plan_instalment
 ALTER TABLE payment
     ADD COLUMN cancel_requested_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN processor_account TEXT;
+UPDATE payment p SET processor_account = c.account_ref FROM stripe_credentials c
+ WHERE c.agency_id = p.agency_id AND COALESCE(p.processor_ref, p.checkout_ref) IS NOT NULL;
 ALTER TABLE stripe_credentials ADD CONSTRAINT uq_stripe_credentials_account_ref UNIQUE (account_ref);
 UPDATE plan_instalment i
    SET declines = LEAST(p.declined, 3), asked_at = p.first_asked_at

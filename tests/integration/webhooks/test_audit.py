@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -144,3 +145,18 @@ async def test_a_difference_from_stripe_is_found_to_the_cent(office: Office, sto
     assert code == 1
     assert [(one["entity"], one["ref"]) for one in report["breaches"]] == [("missing_here", made["id"])]
     assert "nothing here, 10.01 at Stripe, USD" in report["breaches"][0]["what"]
+
+
+async def test_what_was_taken_at_an_account_that_was_left_is_no_difference(office: Office) -> None:
+    payment = await office.paid(await office.debt("50.00"), "50.00")
+    await office.settled(payment["processor_ref"])
+    assert (await office.register(key=f"sk_test_{uuid4().hex}")).status_code == 200
+    try:
+        code, report = await audit(office, "--stripe")
+        assert (code, report["breaches"]) == (0, [])
+        refused = await office.refund(payment)
+        assert (refused.status_code, refused.json()["account_ref"]) == (409, office.stripe_id)
+    finally:
+        assert (await office.register()).status_code == 200
+    _, back = await audit(office, "--stripe")
+    assert payment["processor_ref"] not in [one["ref"] for one in back["breaches"]]
