@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ACTOR = "inbox"
 UNNAMED_CURRENCY, CURRENCY_LETTERS = "USD", 3
 OVER = frozenset({"handled", "ignored"})
+NOTHING_TAKEN = "no money was taken"
+SET_ASIDE = "people have explained it in the queue of breaks"
 NO_INTENT = "it is about a charge that was made without a payment intent; look at it at Stripe"
 
 
@@ -33,8 +35,9 @@ class InboxActivities:
     async def handle(self, ref: InboxRef) -> InboxOutcome:
         """Bring the payment that an event is about in line with Stripe, and the event to its end.
 
-        An event about a payment that nobody here knows is left ``unmatched``. Raises what
-        ``ProviderFollower`` raises.
+        An event about money that nobody here knows is left ``unmatched`` until people have matched or
+        explained it; one about an intent that took none is ``ignored``. Raises what ``ProviderFollower``
+        raises.
         """
         tenant = Tenant.system(ref.agency_id, ACTOR)
         async with self._db.transaction(tenant) as tx:
@@ -45,9 +48,7 @@ class InboxActivities:
             followed = await self._follow(event)
         async with self._db.transaction(tenant) as tx:
             if followed.reason is not None:
-                await tx.inbox.leave(ref.event_id, "unmatched", followed.reason)
-                await self._keep_as_break(tx, event, followed)
-                return InboxOutcome(status="unmatched", reason=followed.reason)
+                return await self._unmatched(tx, event, followed, followed.reason)
             await tx.inbox.handled(ref.event_id)
             await tx.processor_breaks.matched(_subject_of(event))
         return InboxOutcome(status="handled", payment_id=followed.view.payment_id if followed.view else None)
@@ -59,12 +60,30 @@ class InboxActivities:
             await tx.inbox.leave(failure.event_id, "failed", failure.reason)
         return InboxOutcome(status="failed", reason=failure.reason)
 
-    async def _keep_as_break(self, tx: "Transaction", event: "InboxEvent", followed: "Followed") -> None:
-        """Put what nobody here knows into the queue of breaks, with the money that it is about."""
+    async def _unmatched(
+        self, tx: "Transaction", event: "InboxEvent", followed: "Followed", reason: str
+    ) -> InboxOutcome:
+        """Leave an event for people, unless no money was taken, or they have explained it."""
+        subject = _subject_of(event)
+        if followed.news is not None and not followed.news.intent.amount_received:
+            aside = f"{NOTHING_TAKEN}: {reason}"
+        elif not await self._keep_as_break(tx, event, followed):
+            aside = SET_ASIDE
+        else:
+            await tx.inbox.leave(event.id, "unmatched", reason)
+            return InboxOutcome(status="unmatched", reason=reason)
+        await tx.inbox.ignored(event.id, aside)
+        await tx.processor_breaks.matched(subject)
+        return InboxOutcome(status="ignored", reason=aside)
+
+    async def _keep_as_break(self, tx: "Transaction", event: "InboxEvent", followed: "Followed") -> bool:
+        """Put what nobody here knows into the queue of breaks, with the money that it is about; False where
+        people have explained it."""
         intent = followed.news.intent if followed.news is not None else None
         taken = intent.amount_received if intent is not None and intent.amount_received else None
         currency = intent.currency if intent is not None else _currency_of(event)
-        await tx.processor_breaks.unmatched(_subject_of(event), taken, currency, followed.reason or "")
+        subject, reason = _subject_of(event), followed.reason or ""
+        return await tx.processor_breaks.unmatched(subject, taken, currency, reason)
 
     async def _follow(self, event: "InboxEvent") -> "Followed":
         subject = subject_of(event.type)

@@ -130,6 +130,19 @@ class InboxStore(Store):
             )
         )
 
+    async def ignored(self, event_id: UUID, reason: str) -> None:
+        """Nothing is to be done of an event that nobody here knows anything about."""
+        await self._session.execute(
+            update(InboxEvent)
+            .where(InboxEvent.agency_id == self._agency_id, InboxEvent.id == event_id)
+            .values(
+                status="ignored",
+                attempts=InboxEvent.attempts + 1,
+                reason=reason,
+                handled_at=await self._now(),
+            )
+        )
+
     async def leave(self, event_id: UUID, status: str, reason: str) -> None:
         """An event could not be handled (``failed``, ``unmatched``); it is tried again later."""
         await self._session.execute(

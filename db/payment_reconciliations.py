@@ -202,11 +202,11 @@ class ProcessorBreakStore(Store):
         values = {"agency": self._agency_id, "ref": ref, "cause": cause}
         await self._session.execute(_NOT_READABLE, values)
 
-    async def unmatched(self, subject: str, theirs: Decimal | None, currency: str, cause: str) -> None:
+    async def unmatched(self, subject: str, theirs: Decimal | None, currency: str, cause: str) -> bool:
         """Keep as a break that the provider has told of something that nobody here knows; once while it is
-        open, and not again while it is what somebody has explained."""
+        open, and not again while it is what somebody has explained. Whether it is open."""
         values = {"agency": self._agency_id, "subject": subject, "theirs": theirs, "currency": currency}
-        await self._session.execute(_UNMATCHED, {**values, "cause": cause})
+        return await self._session.scalar(_UNMATCHED, {**values, "cause": cause}) is not None
 
     async def matched(self, subject: str) -> None:
         """Resolve the break that was kept as ``unmatched``, once nothing is waiting about it any more."""
@@ -268,6 +268,7 @@ _UNMATCHED = text("""
               AND e.theirs IS NOT DISTINCT FROM CAST(:theirs AS numeric))
     ON CONFLICT (agency_id, kind, subject) WHERE source = 'processor' AND state <> 'resolved'
     DO UPDATE SET seen_at = now()
+    RETURNING id
 """)
 
 _MATCHED = text("""

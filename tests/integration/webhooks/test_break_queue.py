@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.tenancy import Tenant
+from services.inbox_starts import InboxStarter
 from tests.integration.webhooks.office import Json, Office
 
 
@@ -47,6 +48,33 @@ async def test_an_unmatched_event_is_in_the_queue_until_it_is_matched(office: Of
     [cured] = await broken_about(office, made["id"])
     assert (cured["id"], cured["resolution"]) == (found["id"], "cured")
     assert await office.balance(debt) == "75.00"
+
+
+async def test_an_unmatched_event_is_set_aside_when_people_explain_it(office: Office) -> None:
+    """As of euros, for which there is no account."""
+    made = await office.caller.done(
+        "payment_intents", amount=1700, currency="eur", confirm="true", payment_method="pm_card_visa"
+    )
+    event = await office.came("payment_intent.succeeded", made["id"], "unmatched")
+    [found] = await broken_about(office, made["id"], state="open")
+    assert (found["theirs"], found["currency"]) == ("17.00", "EUR")
+    await explain(office, found)
+    for _ in range(2):
+        await InboxStarter(office.temporal).start(office.agency_id, event["id"])
+        row = await office.came("payment_intent.succeeded", made["id"], "ignored")
+    assert "explained" in row["reason"]
+    await office.reconciled()
+    assert [one["resolution"] for one in await broken_about(office, made["id"])] == ["explain"]
+
+
+async def test_what_took_no_money_is_nobody_s_business(office: Office) -> None:
+    made = await office.caller.done(
+        "payment_intents", amount=1700, currency="usd", payment_method_types__0="card"
+    )
+    await office.caller.done(f"payment_intents/{made['id']}/cancel")
+    row = await office.came("payment_intent.canceled", made["id"], "ignored")
+    assert row["reason"].startswith("no money was taken")
+    assert await broken_about(office, made["id"]) == []
 
 
 async def test_what_was_explained_is_not_found_again_while_it_is_the_same(office: Office) -> None:
