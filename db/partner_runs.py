@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.keyset import Position, newest_first
 from db.models import Partner, PartnerReconciliationRun, PartnerRules
+from db.partner_statements import StatementStore
 from db.store import Store
 from domain.errors import Conflict, NotFound
 
@@ -44,7 +45,7 @@ class PartnerRunStore(Store):
         """Make a run, or find the one that has this id.
 
         ``PartnerReconciliationGoing`` (with its ``run_id``) while another run of the partner is at work;
-        one that never ended is given up.
+        one that never ended is given up, and its statements wait for this one.
         """
         await self._give_up(partner_id, run_id)
         await self._session.execute(
@@ -160,7 +161,7 @@ class PartnerRunStore(Store):
         return (await self._session.scalars(query)).all()
 
     async def _give_up(self, partner_id: UUID, run_id: UUID) -> None:
-        await self._session.execute(
+        abandoned = await self._session.scalars(
             update(Run)
             .where(
                 Run.agency_id == self._agency_id,
@@ -174,8 +175,12 @@ class PartnerRunStore(Store):
                 reason="it was at work for six hours without coming to its end, and was given up",
                 completed_at=func.now(),
             )
+            .returning(Run.id)
             .execution_options(synchronize_session=False)
         )
+        statements = StatementStore(self._session, self._tenant)
+        for given_up in abandoned.all():
+            await statements.reopen(given_up)
 
     async def _find(self, run_id: UUID) -> Run | None:
         query = self._runs().where(Run.id == run_id).execution_options(populate_existing=True)
