@@ -15,7 +15,7 @@ from types import MappingProxyType
 import polars as pl
 
 from domain.csv_text import NEUTRALISED_PATTERN
-from domain.money import CENT
+from domain.money import CENT, MAX_AMOUNT
 from domain.placements import (
     BREAKS_PATTERN,
     CONTROL_PATTERN,
@@ -142,7 +142,7 @@ def _amount(text: pl.Expr, _field: str, reading: Reading) -> _Rule:
     example = _example(profile)
     if profile.thousands == " ":
         text = text.str.replace_all(_SPACES, " ")
-    good = text.str.contains(_whole(_amount_pattern(profile)))
+    shaped = text.str.contains(_whole(_amount_pattern(profile)))
     mark = re.escape(profile.decimal_mark)
     digits = text.str.replace_all(f"[^0-9{mark}]", "").str.replace(mark, ".")
     magnitude = digits.cast(AMOUNT_TYPE, strict=False)
@@ -150,7 +150,14 @@ def _amount(text: pl.Expr, _field: str, reading: Reading) -> _Rule:
     if profile.reversed_signs:
         below = ~below
     value = pl.when(below).then(-magnitude).otherwise(magnitude)
-    return _Rule(value.cast(AMOUNT_TYPE), good, _said(text, f"is not an amount such as {example}"))
+    # What is compared with it is subtracted and added up, in columns of the same width.
+    beyond = shaped & (magnitude > MAX_AMOUNT)
+    reason = (
+        pl.when(beyond)
+        .then(_said(text, f"is beyond {MAX_AMOUNT:,}, more than any account can have"))
+        .otherwise(_said(text, f"is not an amount such as {example}"))
+    )
+    return _Rule(value.cast(AMOUNT_TYPE), shaped & ~beyond.fill_null(value=False), reason)
 
 
 def _amount_pattern(profile: StatementProfile) -> str:

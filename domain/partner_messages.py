@@ -1,6 +1,7 @@
 """What a partner says in a message: each is judged alone, so that a bad one stops no other."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
@@ -15,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from domain.money import Money
+from domain.money import MAX_AMOUNT, Money
 from domain.statement_lines import StatedLine
 from domain.statement_profiles import StatementProfile, status_key
 
@@ -66,6 +67,14 @@ def _printable(value: str) -> str:
     return value
 
 
+def _bounded(value: Decimal) -> Decimal:
+    """What is stated is added up and subtracted in columns that hold no more."""
+    if abs(value) > MAX_AMOUNT:
+        raise ValueError(f"must be between -{MAX_AMOUNT} and {MAX_AMOUNT}")
+    return value
+
+
+Stated = Annotated[Money, AfterValidator(_bounded)]
 Reference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_REFERENCE_LENGTH),
@@ -90,7 +99,7 @@ class AccountMessage(BaseModel):
 
     account_ref: Reference | None = None
     debtor_id: Reference | None = None
-    balance: Money
+    balance: Stated
     status: Annotated[str, BeforeValidator(_status)]
     currency: Currency | None = None
     processed_at: Annotated[AwareDatetime, BeforeValidator(_instant)]
@@ -120,7 +129,7 @@ class PaymentMessage(BaseModel):
 
     payment_ref: Reference | None = None
     account_ref: Reference | None = None
-    amount: Money
+    amount: Stated
     currency: Currency | None = None
     paid_on: Annotated[date, BeforeValidator(_day)]
     payer: Name | None = None

@@ -99,7 +99,8 @@ def test_a_line_says_who_how_much_and_when() -> None:
         ("-0.01", "-0.01", {}),
         ("+12.5", "12.50", {}),
         ("'-12.50", "-12.50", {}),
-        ("999999999999.99", "999999999999.99", {}),
+        ("999999999.99", "999999999.99", {}),
+        ("-0999999999.99", "-999999999.99", {}),
         ("1.234,5", "1234.50", {"decimal_mark": ",", "thousands": "."}),
         ("1234,50", "1234.50", {"decimal_mark": ",", "thousands": "."}),
         ("1\u202f234\u202f567.00", "1234567.00", {"thousands": " "}),
@@ -121,6 +122,14 @@ def test_amounts_are_read_as_the_profile_writes_them(text: str, amount: str, pro
 )
 def test_what_is_no_amount_is_told_with_the_value(text: str) -> None:
     assert cell("balance", text) == (None, f"balance “{text}” is not an amount such as 1250.01")
+
+
+@pytest.mark.parametrize("text", ["1000000000.00", "-999999999999.99"])
+@pytest.mark.parametrize("field", ["balance", "amount"])
+def test_an_amount_that_no_account_can_have_is_a_problem_of_its_line(field: str, text: str) -> None:
+    profile = {"kind": "accounts" if field == "balance" else "payments"}
+    told = f"{field} “{text}” is beyond 999,999,999.99, more than any account can have"
+    assert cell(field, text, profile) == (None, told)
 
 
 @pytest.mark.parametrize("text", ["1.23,00", "12.3456,00", "1234.567,00"])
