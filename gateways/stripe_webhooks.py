@@ -7,11 +7,13 @@ from typing import Final
 
 import stripe
 
+from domain.errors import Malformed
 from gateways.stripe_errors import SignatureInvalid
 from gateways.stripe_results import StripeEvent, read_event
 
 TOLERANCE_S: Final = 300
-"""The oldest signature that is taken, as Stripe recommends: a webhook replayed later is refused."""
+"""How far from now a signature may be, as Stripe recommends: a webhook replayed later is refused, and so is
+one that was signed in advance, to be replayed for long."""
 
 MOST_SIGNATURES: Final = 1_000
 """Characters of the header: Stripe signs with two secrets at most, while one is rolled."""
@@ -21,7 +23,7 @@ _V1 = re.compile(r"(?:^|,)v1=[0-9a-f]{64}(?:,|$)")
 
 
 def check_header(signature: str | None, *, tolerance_s: int = TOLERANCE_S) -> str:
-    """The ``Stripe-Signature`` header, if it may be one: well-formed and not too old, whoever signed.
+    """The ``Stripe-Signature`` header, if it may be one: well-formed and of about now, whoever signed.
 
     Raises ``SignatureInvalid``.
     """
@@ -29,7 +31,7 @@ def check_header(signature: str | None, *, tolerance_s: int = TOLERANCE_S) -> st
     signed_at = _TIME.search(header) if header.isascii() and len(header) <= MOST_SIGNATURES else None
     if signed_at is None or _V1.search(header) is None:
         raise SignatureInvalid("the webhook's signature is not right: no Stripe-Signature of the scheme v1")
-    if int(signed_at[1]) < time.time() - tolerance_s:
+    if abs(time.time() - int(signed_at[1])) > tolerance_s:
         raise SignatureInvalid("the webhook's signature is not right: outside the tolerance of its time")
     return header
 
@@ -44,13 +46,15 @@ def signed_with(body: bytes, signature: str, secret: str, *, tolerance_s: int = 
 
 
 def read_body(body: bytes) -> StripeEvent:
-    """The event of a body whose signature is right. Raises ``SignatureInvalid`` where it is none at all;
-    one about an object that cannot be read is an event, with its ``problem``.
+    """The event of a body whose signature is right. ``Malformed`` where it is none at all; one about an
+    object that cannot be read is an event, with its ``problem``.
     """
     try:
         return read_event(json.loads(body))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise SignatureInvalid("the webhook's body is no event of Stripe's") from error
+        raise Malformed(
+            "the webhook is signed as it should be, but its body is no event of Stripe's; nothing was stored"
+        ) from error
 
 
 def parse_event(
@@ -58,7 +62,7 @@ def parse_event(
 ) -> StripeEvent:
     """The event of a webhook, by its raw body, its ``Stripe-Signature`` header and the endpoint's secret.
 
-    Raises ``SignatureInvalid``; messages never quote the body.
+    Raises ``SignatureInvalid`` and, where it is no event, ``Malformed``; messages never quote the body.
     """
     header = check_header(signature, tolerance_s=tolerance_s)
     if not signed_with(body, header, secret, tolerance_s=tolerance_s):

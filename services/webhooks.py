@@ -41,18 +41,18 @@ class WebhookService:
         """Store an event of Stripe's, once, and have it handled soon.
 
         ``agency`` is an id or a slug; without it, every agency's secret is tried. ``SignatureInvalid``, in
-        the same words whatever is wrong, for what no agency's Stripe has signed within five minutes.
+        the same words whatever is wrong, for what no agency's Stripe has signed within five minutes;
+        ``Malformed`` for what it has signed and is no event.
         """
         try:
             header = check_header(signature)
             agency_id = await self._signer(agency, body, header)
-            event = read_body(body)
         except SignatureInvalid:
             raise SignatureInvalid(
                 "this is no event that was signed with the secret of this address within the last five"
                 " minutes; nothing was stored"
             ) from None
-        await self._store(agency_id, event, body)
+        await self._store(agency_id, read_body(body), body)
 
     def forget(self, agency_id: "UUID") -> None:
         """Read the secrets again: the agency's was just replaced."""

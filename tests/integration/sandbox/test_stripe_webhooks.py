@@ -7,6 +7,7 @@ from time import time
 
 import pytest
 
+from domain.errors import Malformed
 from gateways.stripe import (
     ChargeState,
     DisputeState,
@@ -132,7 +133,7 @@ async def test_an_old_signature_is_refused(caller: Caller, receiver: Receiver) -
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b"no json", b'{"object": "event", "id": "evt_1"}'])
 def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises(Malformed):
         parse_event(body, signature("whsec_x", body, int(time())), "whsec_x")
 
 
