@@ -330,6 +330,8 @@ class ReconciliationBreak(Base):
 
     ``subject``: what it is about, by the other side's id or reference. ``seen_at``: when it was there last.
     ``value``: the money at risk, zero or more. ``answer_due_at``: until when its case waits for an answer.
+    ``item_id``: the payment, refund or chargeback that ``journal_id`` was posted for, where it is one.
+    ``approval_limit``: its partner's when it was found.
     """
 
     __tablename__ = "reconciliation_break"
@@ -375,6 +377,7 @@ class ReconciliationBreak(Base):
             postgresql_where=text("state <> 'resolved'"),
         ),
         Index(None, "run_id", postgresql_where=text("run_id IS NOT NULL")),
+        Index(None, "agency_id", "item_id", postgresql_where=text("item_id IS NOT NULL")),
     )
 
     id: Mapped[UuidKey]
@@ -406,6 +409,8 @@ class ReconciliationBreak(Base):
     resolution_note: Mapped[str | None]
     resolved_by: Mapped[str | None]
     journal_id: Mapped[UUID | None]
+    item_id: Mapped[UUID | None]
+    approval_limit: Mapped[Amount | None]
     found_at: Mapped[Now]
     seen_at: Mapped[Now]
     resolved_at: Mapped[Instant | None]

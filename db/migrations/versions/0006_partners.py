@@ -296,6 +296,8 @@ ALTER TABLE reconciliation_break
     ADD COLUMN resolution_note TEXT,
     ADD COLUMN resolved_by TEXT,
     ADD COLUMN journal_id UUID,
+    ADD COLUMN item_id UUID,
+    ADD COLUMN approval_limit NUMERIC(14, 2),
     ADD COLUMN case_started_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN answer_due_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN escalated_at TIMESTAMP WITH TIME ZONE,
@@ -326,6 +328,8 @@ CREATE UNIQUE INDEX uq_reconciliation_break_partner ON reconciliation_break (par
 CREATE INDEX ix_reconciliation_break_queue ON reconciliation_break (agency_id, found_at, id)
     WHERE state <> 'resolved';
 CREATE INDEX ix_reconciliation_break_run_id ON reconciliation_break (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX ix_reconciliation_break_agency_id_item_id ON reconciliation_break (agency_id, item_id)
+    WHERE item_id IS NOT NULL;
 
 CREATE TABLE break_proposal (
     id UUID DEFAULT uuidv7() NOT NULL,
@@ -396,6 +400,7 @@ DROP INDEX uq_reconciliation_break_processor;
 DROP INDEX uq_reconciliation_break_partner;
 DROP INDEX ix_reconciliation_break_queue;
 DROP INDEX ix_reconciliation_break_run_id;
+DROP INDEX ix_reconciliation_break_agency_id_item_id;
 ALTER TABLE reconciliation_break
     DROP CONSTRAINT uq_reconciliation_break_agency_id_id,
     DROP CONSTRAINT ck_reconciliation_break_source,
@@ -408,6 +413,7 @@ ALTER TABLE reconciliation_break
     DROP COLUMN ours_status, DROP COLUMN theirs_status, DROP COLUMN theirs_at, DROP COLUMN difference,
     DROP COLUMN value, DROP COLUMN rule, DROP COLUMN owner_id, DROP COLUMN resolution,
     DROP COLUMN resolution_note, DROP COLUMN resolved_by, DROP COLUMN journal_id,
+    DROP COLUMN item_id, DROP COLUMN approval_limit,
     DROP COLUMN case_started_at, DROP COLUMN answer_due_at, DROP COLUMN escalated_at, DROP COLUMN version,
     ADD CONSTRAINT ck_processor_break_kind
         CHECK (kind IN ('balance', 'status', 'missing_here', 'missing_there', 'currency')),
