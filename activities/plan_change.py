@@ -218,7 +218,7 @@ class PlanChange:
             await self._check_method(first)
         amount = await self.amount_of(first)
         reserved = await self.tx.payments.reserved(self.plan.account_id)
-        check_amount(amount, await owed(self) - reserved, credit_taken=False)
+        check_amount(amount, await owed(self), reserved, credit_taken=False)
         return await self.ask(
             first, amount, authorised_at=self.now, payment_method=payment_method, method=method
         )

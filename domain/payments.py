@@ -127,13 +127,21 @@ def check_currency(currency: str) -> None:
         )
 
 
-def check_amount(amount: Decimal, balance: Decimal, *, credit_taken: bool) -> None:
-    """``PaymentRefused`` for more than the balance, unless the agency takes the rest as a credit."""
-    if amount > balance and not credit_taken:
-        raise PaymentRefused(
-            f"the payment is more than the balance of {balance}; ask for that at most",
-            balance=format(balance, "f"),
-        )
+def check_amount(amount: Decimal, balance: Decimal, under_way: Decimal, *, credit_taken: bool) -> None:
+    """``PaymentRefused`` for more than is left of the balance, what is ``under_way`` taken off; unless the
+    agency takes the rest as a credit.
+    """
+    left = max(balance - under_way, Decimal(0))
+    if amount <= left or credit_taken:
+        return
+    of_which = f", of which {under_way} are under way" if under_way else ""
+    remedy = f"ask for {left} at most" if left else "wait for what is under way"
+    raise PaymentRefused(
+        f"the payment is more than is left of the balance of {balance}{of_which}; {remedy}",
+        balance=format(balance, "f"),
+        under_way=format(under_way, "f"),
+        left=format(left, "f"),
+    )
 
 
 def status_of_intent(intent_status: str, *, attempted: bool) -> PaymentStatus:

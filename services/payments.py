@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -67,13 +67,13 @@ class PaymentService:
 
         async def effect(tx: "Transaction") -> "Payment":
             account = await tx.account_changes.lock(form.account_id)
-            left = await _room(tx, account) if form.method in BY_PROVIDER else None
+            room = await _room(tx, account) if form.method in BY_PROVIDER else None
             if form.currency is not None and form.currency != account.currency:
                 raise Invalid(
                     f"the account is in {account.currency}; payments on it are, too", field="currency"
                 )
-            if left is not None:
-                await _check_amount(tx, form.amount, left)
+            if room is not None:
+                await _check_amount(tx, form.amount, room)
                 await _check_provider(tx, account.currency)
             return await tx.payments.add(
                 account.id,
@@ -100,11 +100,15 @@ class PaymentService:
 
         async def effect(tx: "Transaction") -> "Payment":
             account = await tx.account_changes.lock(account_id)
-            left = await _room(tx, account)
-            if left <= 0:
-                raise PaymentRefused("nothing is left to be paid on the account", balance=format(left, "f"))
-            amount = left if form.amount is None else form.amount
-            await _check_amount(tx, amount, left)
+            room = await _room(tx, account)
+            amount = room.balance - room.under_way if form.amount is None else form.amount
+            if amount <= 0:
+                raise PaymentRefused(
+                    "nothing is left to be paid on the account, what is under way taken off",
+                    balance=format(room.balance, "f"),
+                    under_way=format(room.under_way, "f"),
+                )
+            await _check_amount(tx, amount, room)
             await _check_provider(tx, account.currency)
             return await tx.payments.add(
                 account.id,
@@ -238,15 +242,22 @@ async def payment_detail(tx: "Transaction", payment: "Payment") -> PaymentDetail
     )
 
 
-async def _room(tx: "Transaction", account: "LockedAccount") -> Decimal:
-    """How much may still be asked for on an account. ``PaymentRefused`` when its debtor must not be asked."""
+class _Room(NamedTuple):
+    """What is owed on an account, and what of that is being asked for."""
+
+    balance: Decimal
+    under_way: Decimal
+
+
+async def _room(tx: "Transaction", account: "LockedAccount") -> _Room:
+    """What may be asked for on an account. ``PaymentRefused`` when its debtor must not be asked."""
     await check_may_be_asked(AccountChange(tx, account, {}))
-    return account.balance - await tx.payments.reserved(account.id)
+    return _Room(account.balance, await tx.payments.reserved(account.id))
 
 
-async def _check_amount(tx: "Transaction", amount: Decimal, left: Decimal) -> None:
+async def _check_amount(tx: "Transaction", amount: Decimal, room: _Room) -> None:
     agency = await tx.agencies.get(tx.tenant.agency_id)
-    check_amount(amount, max(left, Decimal(0)), credit_taken=agency.overpayments == CREDIT)
+    check_amount(amount, *room, credit_taken=agency.overpayments == CREDIT)
 
 
 async def _check_provider(tx: "Transaction", currency: str) -> None:

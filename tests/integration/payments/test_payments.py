@@ -269,7 +269,11 @@ async def test_two_payments_at_once_do_not_exceed_the_balance(till: Till) -> Non
     assert sorted(answer.status_code for answer in answers) in ([201, 409], [202, 409])
     [refused] = [answer.json() for answer in answers if answer.status_code == 409]
     assert refused["type"] == f"{PROBLEM}payment-refused"
-    assert refused["balance"] == "40.00"
+    assert refused["left"] == "40.00"
+    owed, under_way = Decimal(refused["balance"]), Decimal(refused["under_way"])
+    assert owed - under_way == 40
+    if under_way:
+        assert f"balance of {owed}, of which {under_way} are under way" in refused["detail"]
     assert len(await till.charges(account)) == 1
 
 
