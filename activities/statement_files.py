@@ -63,7 +63,7 @@ class StatementActivities:
                 listing = await session.list_files(folder, PATTERNS)
             except NotFound:
                 problem = f"there is no folder {folder} on the server; make it, or rename the partner"
-                return StatementSighting(files=[], problems=[problem], settle_s=self._settle_s)
+                return StatementSighting(files=[], problems=[problem], settle_s=self._settle_s, whole=False)
         files = [
             StatementFile(
                 agency_id=ref.agency_id,
@@ -78,7 +78,14 @@ class StatementActivities:
             for entry in listing.files[:MOST_FILES]
         ]
         problems = [f"{entry.name}: {entry.reason}" for entry in listing.refused[:MOST_FILES]]
-        return StatementSighting(files=files, problems=problems, settle_s=self._settle_s)
+        left = len(listing.files) - len(files)
+        if left:
+            problems.append(
+                f"{len(files)} of {len(listing.files)} files were taken; the next run takes the others"
+            )
+        return StatementSighting(
+            files=files, problems=problems, settle_s=self._settle_s, whole=not (left or listing.refused)
+        )
 
     @activity.defn(name="statements.stage")
     async def stage(self, file: StatementFile) -> StagedStatement:

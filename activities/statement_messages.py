@@ -27,12 +27,13 @@ class StatementSighting(Message):
     """What lies in a partner's folder.
 
     ``files`` have to look the same after ``settle_s`` seconds. ``problems`` are sentences about what is not
-    taken.
+    taken. ``whole``: ``files`` are all that may be statements; nothing was refused, or left for the next run.
     """
 
     files: list[StatementFile]
     problems: list[str]
     settle_s: float
+    whole: bool = True
 
 
 class StagedStatement(Message):

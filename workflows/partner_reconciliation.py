@@ -100,7 +100,7 @@ class PartnerReconciliation:
         self._problems += seen.problems
         if seen.files:
             await workflow.sleep(timedelta(seconds=seen.settle_s))
-        whole = True
+        whole = seen.whole
         for number, file in enumerate(seen.files, start=1):
             workflow.set_current_details(f"staging statement {number} of {len(seen.files)}")
             staged = await workflow.execute_activity_method(
@@ -113,7 +113,7 @@ class PartnerReconciliation:
             whole = whole and staged.state in {"staged", "known"}
             self._problems += _problems(file, staged)
         if not whole:
-            self._problems.append("as a file could not be taken, nothing was called missing there")
+            self._problems.append("as not every file could be taken, nothing was called missing there")
         return whole
 
     async def _follow(self, ref: PartnerRunRef) -> None:

@@ -18,6 +18,7 @@ from tests.integration.partners.office import Json, PartnerOffice, now, statemen
 from workflows.schedules import partner_schedule_id
 
 ROOT = "http://test"
+NOT_WHOLE = "as not every file could be taken, nothing was called missing there"
 
 
 def kinds(breaks: list[Json]) -> list[tuple[str, str]]:
@@ -200,12 +201,29 @@ async def test_what_may_stand_in_a_file_that_was_refused_is_not_missed(
     report = await office.done("GET", f"/reconciliations/{run['id']}/report")
     assert [line.partition(":")[0] for line in report["problems"]] == [
         "broken.csv",
-        "as a file could not be taken, nothing was called missing there",
+        NOT_WHOLE,
     ]
     office.send(partner, [(named["external_ref"], "100.00", "UNPAID")], "whole.csv")
     assert kinds(await office.breaks(await office.reconciled(partner))) == [
         ("missing_there", unnamed["external_ref"])
     ]
+
+
+async def test_what_may_stand_in_a_folder_that_is_not_there_is_not_missed(
+    office: PartnerOffice, partner: Json
+) -> None:
+    named, unnamed = await office.accounts(2)
+    office.send(partner, [(one["external_ref"], "100.00", "UNPAID") for one in (named, unnamed)])
+    await office.reconciled(partner)
+    folder = office.folder(partner["name"])
+    folder.rename(folder.with_name(f"{partner['name']}-away"))
+    said = {"account_ref": named["external_ref"], "balance": "100.00", "status": "UNPAID"}
+    await office.say(partner, said | {"processed_at": now()})
+    run = await office.reconciled(partner)
+    assert (run["status"], run["lines"], await office.breaks(run)) == ("completed", 1, [])
+    report = await office.done("GET", f"/reconciliations/{run['id']}/report")
+    assert report["problems"][-1] == NOT_WHOLE
+    assert len(report["problems"]) == 2
 
 
 async def test_a_run_that_cannot_reach_the_folder_fails_and_loses_no_message(

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities import statement_files
 from activities.partner_run_messages import PartnerRunRef
 from activities.portfolio_sources import PortfolioSources
 from activities.statement_files import StatementActivities
@@ -143,7 +144,9 @@ def rows(count: int, *, at: datetime = TODAY, prefix: str = "A") -> str:
     return HEADER + "".join(f"{prefix}-{n},{n}.00,UNPAID,{at.isoformat()}\n" for n in range(count))
 
 
-async def test_only_whole_statements_in_the_partners_own_folder_are_seen(desk: Desk) -> None:
+async def test_only_whole_statements_in_the_partners_own_folder_are_seen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.send(rows(1), "b.csv")
     desk.send(gzip.compress(rows(2).encode()), "A.CSV.GZ")
     desk.send("x", ".c.csv")
@@ -155,6 +158,14 @@ async def test_only_whole_statements_in_the_partners_own_folder_are_seen(desk: D
     assert sorted(file.name for file in seen.files) == ["A.CSV.GZ", "b.csv"]
     assert [problem.split(":")[0] for problem in seen.problems] == ["link.csv"]
     assert seen.settle_s == 0.5
+    assert not seen.whole, "what was refused may be a statement"
+    (desk.folder / "link.csv").unlink()
+    assert (await desk.look()).whole
+    monkeypatch.setattr(statement_files, "MOST_FILES", 1)
+    seen = await desk.look()
+    assert [file.name for file in seen.files] == ["A.CSV.GZ"]
+    assert seen.problems == ["1 of 2 files were taken; the next run takes the others"]
+    assert not seen.whole
 
 
 async def test_a_folder_that_is_not_there_is_a_problem_and_no_server_is_none(desk: Desk) -> None:
@@ -164,8 +175,10 @@ async def test_a_folder_that_is_not_there_is_a_problem_and_no_server_is_none(des
         [],
         ["there is no folder /partners/northgate on the server; make it, or rename the partner"],
     )
+    assert not seen.whole
     await desk.change(source_id=None)
-    assert (await desk.look()).problems == []
+    seen = await desk.look()
+    assert (seen.problems, seen.whole) == ([], True)
 
 
 async def test_a_file_becomes_a_statement_and_is_put_away_after_its_run(desk: Desk) -> None:

@@ -172,7 +172,7 @@ async def test_a_full_run_stages_what_stays_the_same_and_puts_it_away_last(
         "x.csv: is a link",
         "b.csv: it is truncated",
         "c.csv: it was still being written; the next run takes it",
-        "as a file could not be taken, nothing was called missing there",
+        "as not every file could be taken, nothing was called missing there",
     ]
     assert not books.whole
     assert books.looked_at
