@@ -117,10 +117,14 @@ async def visible_account(tx: "Transaction", who: Principal, account_id: UUID) -
     return view
 
 
-async def check_visible(tx: "Transaction", who: Principal, account_id: UUID) -> None:
-    """``NotFound`` for what hangs on an account of the agency that the principal may not see."""
+async def check_visible(tx: "Transaction", who: Principal, account_id: UUID, what: str) -> None:
+    """``NotFound`` for ``what`` hangs on an account that the principal may not see, in the words in which it
+    is said of one that is not there.
+    """
     if who.role is Role.COLLECTOR:
-        await visible_account(tx, who, account_id)
+        view = await tx.accounts.get(account_id)
+        if view is None or not _is_theirs(view, who):
+            raise NotFound(f"there is no such {what}")
 
 
 def _is_theirs(view: "AccountView", who: Principal) -> bool:

@@ -213,7 +213,7 @@ class PaymentService:
 async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -> "Payment":
     """A payment that the principal may see; ``NotFound`` for any other, or none."""
     payment = await tx.payments.get(payment_id)
-    await check_visible(tx, who, payment.account_id)
+    await check_visible(tx, who, payment.account_id, "payment")
     return payment
 
 

@@ -218,7 +218,7 @@ class PlanService:
 async def _visible_plan(tx: "Transaction", who: Principal, plan_id: UUID) -> "PaymentPlan":
     """A plan that the principal may see; ``NotFound`` for any other, or none."""
     plan = await tx.plans.get(plan_id)
-    await check_visible(tx, who, plan.account_id)
+    await check_visible(tx, who, plan.account_id, "plan")
     return plan
 
 

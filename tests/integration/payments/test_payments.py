@@ -402,7 +402,13 @@ async def test_a_collector_takes_payments_on_their_own_accounts_only(till: Till)
     listed = (await till.ask("acme.collector", "GET", "/payments")).json()["results"]
     assert taken.json()["id"] in [row["id"] for row in listed]
     assert foreign["id"] not in [row["id"] for row in listed]
-    assert (await till.ask("acme.collector", "GET", f"/payments/{foreign['id']}")).status_code == 404
+    theirs, none = [
+        (await till.ask("acme.collector", "GET", f"/payments/{one}")).json()
+        for one in (foreign["id"], uuid4())
+    ]
+    assert [(one["status"], one["detail"]) for one in (theirs, none)] == [
+        (404, "there is no such payment")
+    ] * 2
     await till.query("UPDATE account SET assigned_to = NULL WHERE id = :id", id=own["id"])
     again = await till.pay(own, who="acme.collector", idempotency_key=taken.json()["idempotency_key"])
     assert again.status_code == 404
