@@ -25,6 +25,8 @@ class PartnerMatchingActivities:
 
         What a repetition after the commit answers is what the first has written down. The run must be at
         work; its statements must have been closed for it, unless it is a dry run.
+        ``Unavailable`` where what it writes was changed since it began: the next attempt sees that.
         """
-        async with heartbeating(), self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
+        tenant = Tenant.system(ref.agency_id, ACTOR)
+        async with heartbeating(), self._db.transaction(tenant, snapshot=True) as tx:
             return MatchFigures.model_validate(await tx.partner_matching.match(ref.run_id))

@@ -47,12 +47,18 @@ def _condition(rules: PartnerRuleBook, rule: ResolveRule, now: datetime) -> tupl
     return condition, {"fixed": [fee.fixed for fee in fees], "rate": [fee.percent for fee in fees]}
 
 
+async def lock(steps: Steps) -> None:
+    """Lock the partner's open breaks: until the matching has ended nobody resolves one.
+
+    Done first, so that what people decide is in what the matching sees, or waits for what it writes.
+    """
+    await steps.run(_LOCK)
+
+
 async def write(steps: Steps) -> Written:
     """Write what was found (table ``found``) and what is gone (table ``gone``) to the partner's breaks."""
     await steps.run(_TAKEN)
     if await steps.value(_ANY_BREAK):
-        # Whoever resolves one now is waited for, and what they decided is seen by what follows.
-        await steps.run(_LOCK)
         await steps.run(_REFRESH)
         await steps.run(_RESOLVED_BEFORE)
         await steps.run(_EXPLAINED)

@@ -29,6 +29,9 @@ class MatchStore(Store):
     async def match(self, run_id: UUID) -> Figures:
         """Match, classify, resolve by rules, write breaks; the figures of ``activities.partner_messages``.
 
+        In a transaction with a snapshot: what is posted or resolved meanwhile is in all of it or in none,
+        ``Unavailable`` where what it is to write was changed since.
+
         The run must be at work. Its statements are closed for it first, but not by a dry run, of which
         nothing but the figures is kept. A repetition gives what the first has written down.
         """
@@ -52,6 +55,7 @@ class MatchStore(Store):
     async def _compare(self, steps: Steps, run: Run, partner: Partner, rules: PartnerRuleBook) -> Figures:
         # What is missed may stand in a file that could not be taken.
         full = run.scope == "full" and run.report.get("whole", True)
+        await break_writing.lock(steps)
         kind = payment_matching if partner.kind == "bank" else account_matching
         matched = await kind.find(steps, rules, full=full)
         await break_writing.mark_resolvable(steps, rules, run.started_at or run.created_at)

@@ -231,14 +231,19 @@ class Database:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
-    async def transaction(self, tenant: "Tenant") -> AsyncIterator[Transaction]:
+    async def transaction(self, tenant: "Tenant", *, snapshot: bool = False) -> AsyncIterator[Transaction]:
         """One transaction that sees only the rows of ``tenant``'s agency.
+
+        ``snapshot``: all its statements see the database as it was at its beginning; it is ``Unavailable``
+        when a row that it changes was changed since (REPEATABLE READ).
 
         Commits when the block ends, rolls back when it raises. ``Unavailable`` when the database
         does not answer, or gave up on a lock or a deadlock: nothing was written, try again.
         ``DatabaseRefused`` when a constraint refuses what no store has foreseen.
         """
         async with self._begin() as session:
+            if snapshot:
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             session.info[BEGAN_AT] = await session.scalar(_BEGIN, {"agency": str(tenant.agency_id)})
             yield Transaction(session, tenant, self._cipher)
 

@@ -172,9 +172,16 @@ class Books:
 
     async def match(self, scope: str = "full", *, dry_run: bool = False) -> SimpleNamespace:
         """One run, from its beginning to its end; its figures, and its ``run_id``."""
-        run_id = await self.open_run(scope, dry_run=dry_run)
-        async with self.db.transaction(self.tenant) as tx:
-            figures = await tx.partner_matching.match(run_id)
+        return await self.end(await self.open_run(scope, dry_run=dry_run))
+
+    async def matched(self, run_id: UUID) -> dict[str, Any]:
+        """What the matching step of a run answers."""
+        async with self.db.transaction(self.tenant, snapshot=True) as tx:
+            return await tx.partner_matching.match(run_id)
+
+    async def end(self, run_id: UUID) -> SimpleNamespace:
+        """Match a run that is at work, and end it."""
+        figures = await self.matched(run_id)
         async with self.db.transaction(self.tenant) as tx:
             counted = {name: figures[name] for name in ("matched", "breaks", "resolved", "cured")}
             await tx.partner_runs.complete(run_id, report={}, **counted)
