@@ -97,6 +97,11 @@ class StatementReader:
         if resume:
             self._set_layout(layout_of(resume.header, profile, limits.columns))
 
+    @property
+    def undated(self) -> bool:
+        """Whether it states accounts without a time, so that the file's counts; known from the header on."""
+        return self._profile.kind == "accounts" and "processed_at" not in self._reading.names
+
     def feed(self, data: bytes) -> Iterator[StatementChunk]:
         """Take the next bytes; the chunks that became ready."""
         for piece in self._stream.feed(data):

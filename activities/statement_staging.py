@@ -70,7 +70,7 @@ class StatementStager:
 
         await self._pump(_read(session, source, reader), commit)
         async with self._db.transaction(tenant) as tx:
-            return await tx.statements.finish(statement_id, holder)
+            return await tx.statements.finish(statement_id, holder, undated=reader.undated)
 
     async def _pump(self, chunks: AsyncIterator[StatementChunk], commit: _Commit) -> None:
         """Read ahead of the writer by one chunk.

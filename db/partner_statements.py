@@ -73,7 +73,8 @@ class StatementStore(Store):
         mtime: int,
         profile: str,
     ) -> OpenedStatement:
-        """The statement of a file content: the same bytes of a partner are the same statement.
+        """The statement of a file content: the same bytes of a partner are the same statement. Where they
+        do not say of which time they are, those of a later ``mtime`` are another one.
 
         One that was refused does not count when it lies elsewhere by now or ``profile`` (a digest of the
         layout that it is read by) is another one: it is then judged anew. ``size`` in bytes, ``mtime`` in
@@ -90,34 +91,46 @@ class StatementStore(Store):
         )
         if refused is not None:
             return OpenedStatement(refused, created=False)
+        content: dict[str, Any] = {
+            "name": name,
+            "location": location,
+            "file_bytes": size,
+            "file_mtime": mtime,
+        }
+        content |= {"cursor": {"profile": profile}, **values}
+        created = await self._create(content)
+        if created is not None:
+            return OpenedStatement(created, created=True)
+        found = await self._session.scalar(
+            self._files()
+            .where(*where, Statement.state != "refused")
+            .order_by(Statement.file_mtime.desc())
+            .limit(1)
+        )
+        if found is not None and _is_of_earlier(found, mtime):
+            created = await self._create(content | {"as_of": mtime})
+            if created is not None:
+                return OpenedStatement(created, created=True)
+        if found is None or _is_of_earlier(found, mtime):
+            raise Unavailable("the same file was seen to while it was looked at; it is taken up again")
+        if found.state == "open":
+            # The same content as somebody began to read: what lies here now is what is read to its end.
+            found.name, found.location, found.file_mtime = name, location, mtime
+        return OpenedStatement(found, created=False)
+
+    async def _create(self, content: dict[str, Any]) -> Statement | None:
         created = await self._session.scalar(
             insert(Statement)
-            .values(
-                agency_id=self._agency_id,
-                channel="file",
-                name=name,
-                location=location,
-                file_bytes=size,
-                file_mtime=mtime,
-                cursor={"profile": profile},
-                **values,
-            )
+            .values(agency_id=self._agency_id, channel="file", **content)
             .on_conflict_do_nothing(
-                index_elements=["partner_id", "sha256"],
+                index_elements=["partner_id", "sha256", "as_of"],
                 index_where=text("channel = 'file' AND state <> 'refused'"),
             )
             .returning(Statement)
         )
         if created is not None:
             await self._forget_refused_at(created)
-            return OpenedStatement(created, created=True)
-        found = await self._session.scalar(self._files().where(*where, Statement.state != "refused"))
-        if found is None:
-            raise Unavailable("the same file was refused while it was looked at; it is taken up again")
-        if found.state == "open":
-            # The same content as somebody began to read: what lies here now is what is read to its end.
-            found.name, found.location, found.file_mtime = name, location, mtime
-        return OpenedStatement(found, created=False)
+        return created
 
     async def _forget_refused_at(self, statement: Statement) -> None:
         """What lies at this place now is another file: nothing of earlier ones is there to be put away."""
@@ -178,9 +191,12 @@ class StatementStore(Store):
             await cursor.execute(_INSERT_COPIED, {"agency": self._agency_id, "statement": statement_id})
             await cursor.execute(b"DROP TABLE copied_line")
 
-    async def finish(self, statement_id: UUID, holder: UUID) -> Statement:
-        """The file was read to its end and is a statement: ``staged`` until a run closes it."""
-        values = {"agency": self._agency_id, "id": statement_id, "holder": str(holder)}
+    async def finish(self, statement_id: UUID, holder: UUID, *, undated: bool = False) -> Statement:
+        """The file was read to its end and is a statement: ``staged`` until a run closes it.
+
+        ``undated``: it does not say of which time it is, so that its own time counts.
+        """
+        values = {"agency": self._agency_id, "id": statement_id, "holder": str(holder), "undated": undated}
         if await self._session.scalar(_FINISH, values) is None:
             raise Unavailable("the statement is no longer ours to read; it goes on from what is there")
         return await self.get(statement_id)
@@ -339,6 +355,12 @@ class StatementStore(Store):
         return self._statements().where(Statement.channel == "file")
 
 
+def _is_of_earlier(statement: Statement, mtime: int) -> bool:
+    """Whether the same bytes at ``mtime`` say something new: that it is so still, or again."""
+    undated = statement.state != "open" and statement.cursor.get("undated", False)
+    return bool(undated) and (statement.file_mtime or 0) < mtime
+
+
 def _summary(lines: pl.DataFrame) -> dict[str, Any]:
     """How many lines could not be read, and the time that the others span."""
     problems = lines["problem"].count() if "problem" in lines.columns else 0
@@ -369,7 +391,10 @@ _ADVANCE = text("""
     RETURNING id
 """)
 _FINISH = text("""
-    UPDATE statement SET state = 'staged', cursor = cursor - 'position' - 'holder'
+    UPDATE statement
+       SET state = 'staged',
+           cursor = (cursor - 'position' - 'holder')
+                    || jsonb_build_object('undated', CAST(:undated AS boolean))
      WHERE agency_id = :agency AND id = :id AND state = 'open' AND cursor ->> 'holder' = :holder
     RETURNING id
 """)

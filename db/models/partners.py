@@ -198,7 +198,8 @@ class Statement(Base):
     ``state``: open (lines are still coming), staged (a file, read to its end), closed by ``run_id``, or
     refused for ``reason``. ``cursor`` is committed with the lines that it counts. ``oldest_at`` and
     ``newest_at`` span its readable lines: ``processed_at``, or the day of payment. ``put_away_at``: when its
-    file left the partner's folder.
+    file left the partner's folder. ``as_of``: the ``file_mtime`` of bytes that were stated before and now
+    are of another time, else 0.
     """
 
     __tablename__ = "statement"
@@ -213,6 +214,7 @@ class Statement(Base):
             "uq_statement_content",
             "partner_id",
             "sha256",
+            "as_of",
             unique=True,
             postgresql_where=text("channel = 'file' AND state <> 'refused'"),
         ),
@@ -234,6 +236,7 @@ class Statement(Base):
     sha256: Mapped[str | None]
     file_bytes: Mapped[int | None] = mapped_column(BigInteger)
     file_mtime: Mapped[int | None] = mapped_column(BigInteger)
+    as_of: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     cursor: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     lines: Mapped[int] = mapped_column(server_default=text("0"))
     problems: Mapped[int] = mapped_column(server_default=text("0"))

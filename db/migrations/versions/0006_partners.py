@@ -185,6 +185,7 @@ CREATE TABLE statement (
     sha256 TEXT,
     file_bytes BIGINT,
     file_mtime BIGINT,
+    as_of BIGINT DEFAULT 0 NOT NULL,
     cursor JSONB DEFAULT '{}' NOT NULL,
     lines INTEGER DEFAULT 0 NOT NULL,
     problems INTEGER DEFAULT 0 NOT NULL,
@@ -205,7 +206,7 @@ CREATE TABLE statement (
     CONSTRAINT ck_statement_state CHECK (state IN ('open', 'staged', 'closed', 'refused'))
 );
 CREATE INDEX ix_statement_agency_id_partner_id_id ON statement (agency_id, partner_id, id);
-CREATE UNIQUE INDEX uq_statement_content ON statement (partner_id, sha256)
+CREATE UNIQUE INDEX uq_statement_content ON statement (partner_id, sha256, as_of)
     WHERE channel = 'file' AND state <> 'refused';
 CREATE UNIQUE INDEX uq_statement_messages ON statement (partner_id)
     WHERE channel = 'messages' AND state = 'open';

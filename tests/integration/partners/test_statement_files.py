@@ -233,6 +233,32 @@ async def test_the_same_statement_again_changes_nothing(desk: Desk) -> None:
     assert len(await desk.statements()) == 1
 
 
+async def test_the_same_bytes_of_another_time_are_news_where_the_time_of_the_file_counts(
+    desk: Desk,
+) -> None:
+    monday, day = int(TODAY.timestamp()) - 3 * 86_400, 86_400
+
+    async def sent(name: str, balance: str, at: int) -> StagedStatement:
+        os.utime(desk.send(f"account_ref,balance,status\nA-1,{balance},UNPAID\n", name), (at, at))
+        [staged] = await desk.staged()
+        await desk.close()
+        await desk.put_away()
+        return staged
+
+    first = await sent("mon.csv", "100.00", monday)
+    await sent("tue.csv", "60.00", monday + day)
+    third = await sent("wed.csv", "100.00", monday + 2 * day)
+    assert (third.state, third.lines) == ("staged", 1)
+    assert third.statement_id != first.statement_id
+    said = (await desk.get(third.statement_id)).newest_at
+    assert said == datetime.fromtimestamp(monday + 2 * day, UTC)
+    for name, at in (("copy.csv", monday + 2 * day), ("late.csv", monday + day)):
+        again = await sent(name, "100.00", at)
+        assert (again.state, again.statement_id) == ("known", third.statement_id)
+    assert len(await desk.statements()) == 3
+    assert desk.lying() == []
+
+
 async def test_a_truncated_file_is_refused_kept_and_may_come_again_whole(desk: Desk) -> None:
     desk.send(rows(5)[:-8])
     [refused] = await desk.staged()
