@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
@@ -14,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.composition import Services
 from api.problems import NOT_JSON
 from db.commands import Answer
+from domain.card_numbers import has_card_number
 from domain.errors import Malformed, Unauthenticated
 from services.access import Principal, Right, require
 from services.commands import CommandKey
@@ -113,15 +115,39 @@ ResolvesBreaks = Annotated[Principal, may(Right.RESOLVE_BREAKS)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=MAX_KEY_LENGTH,
-        description="sent again with the same request by the same user, it gets the first answer; else 422",
-    ),
-]
+KEY_HEADER = "Idempotency-Key"
+_KEY = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+
+
+def _key_header(
+    request: Request,
+    _declared: Annotated[
+        str | None,
+        Header(
+            alias=KEY_HEADER,
+            description="sent again with the same request by the same user, it gets the first answer;"
+            " else 422",
+            json_schema_extra={"minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
+        ),
+    ] = None,
+) -> str | None:
+    """The key of a command, as in a body's ``idempotency_key``; ``Malformed`` for any other, or for two."""
+    sent = request.headers.getlist(KEY_HEADER)
+    if len(sent) > 1:
+        raise Malformed(f"send one header {KEY_HEADER}, not {len(sent)}", field=KEY_HEADER)
+    if not sent:
+        return None
+    [key] = sent
+    if not _KEY.fullmatch(key):
+        raise Malformed(
+            f"{KEY_HEADER} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters", field=KEY_HEADER
+        )
+    if has_card_number(key):
+        raise Malformed(f"{KEY_HEADER} must not contain the number of a card", field=KEY_HEADER)
+    return key
+
+
+IdempotencyKey = Annotated[str | None, Depends(_key_header)]
 
 
 async def command_key(

@@ -140,6 +140,10 @@ class RefundForm(Form):
     amount: PositiveMoney | None = None
     reason: MoneyWords | None = None
 
+    def sent(self) -> dict[str, Any]:
+        """What makes two requests with one key the same: a field left out is as one that is null."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 class ApplyCreditForm(Form):
     """Money that is owed back is put on a debt, as the debtor has directed (``reason`` says how).

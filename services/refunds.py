@@ -41,6 +41,7 @@ class RefundService:
         when the provider does not pay it out.
         """
         require(who, Right.REFUND_PAYMENTS)
+        sent = CommandKey(command.operation, command.key, {"payment_id": str(payment_id), **form.sent()})
         made_now: list[tuple[Payment, Refund]] = []
 
         async def visible(tx: "Transaction") -> None:
@@ -50,7 +51,7 @@ class RefundService:
             made_now.append(await promise_refund(tx, payment_id, form))
             return Made(id=made_now[0][1].id)
 
-        kept = await carry_out(self._database, who.tenant, command, effect, first=visible)
+        kept = await carry_out(self._database, who.tenant, sent, effect, first=visible)
         if made_now:
             await self._starter.begin_refund(*made_now[0], self._patience)
         async with self._database.transaction(who.tenant) as tx:
