@@ -24,6 +24,7 @@ from domain.errors import Conflict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from db.adjustments import Standing
     from db.breaks import BreakRow
     from db.models import BreakProposal, ReconciliationBreak
     from db.session import Transaction
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 S = AccountStatus
 ENTITY = "reconciliation_break"
 _PAID_THERE = "PAID"
+_MISSED = "missing_there"
 
 _WORDS = {
     Resolution.ACCEPT_THEIRS: "the other side's record is taken over",
@@ -109,7 +111,7 @@ class BreakChange:
 
     @property
     def _key(self) -> str:
-        """Of the one journal that a break can bring about."""
+        """Of the one journal that the break of an account can bring about."""
         return f"break/{self.broken.id}"
 
     async def propose(self, resolution: Resolution, note: str, proposed_by: UUID) -> None:
@@ -128,6 +130,8 @@ class BreakChange:
         effect = effect_of(resolution, difference_of(self.row))
         if effect.on_account:
             await self._account()
+        elif effect.on_cash:
+            await self._item()
         await self.tx.breaks.propose(self.broken, resolution.value, note, proposed_by)
         await self._reread()
         await self._noted("proposed", resolution, note)
@@ -185,28 +189,32 @@ class BreakChange:
     async def _carry_out(
         self, resolution: Resolution, effect: Effect, note: str, *, proposed_by: str | None = None
     ) -> None:
-        journal_id = await self._post(effect)
+        item = await self._item() if effect.on_cash else None
+        journal_id = await self._post_on_account(effect) if item is None else await self._post(effect, item)
         if effect.told:
             await self._tell()
-        await self.tx.breaks.resolve(self.broken, resolution.value, note, journal_id=journal_id)
+        await self.tx.breaks.resolve(
+            self.broken, resolution.value, note, journal_id=journal_id, item_id=item and item.item_id
+        )
         await self._reread()
         details: dict[str, Any] = {"proposed_by": proposed_by} if proposed_by else {}
         if journal_id is not None:
             details |= {"journal_id": str(journal_id), "moved": format(effect.moved, "f")}
         await self._noted("resolved", resolution, note, **details)
 
-    async def _post(self, effect: Effect) -> UUID | None:
-        """Bring the books in line; the journal's id, None where nothing is posted."""
-        if effect.on_account:
-            return await self._post_on_account(effect)
-        key, now, currency = self._key, self.tx.began_at, self.broken.currency
+    async def _post(self, effect: Effect, item: "Standing") -> UUID:
+        """Bring the house's cash in line with what came in of a payment; the journal's id."""
+        # Whatever breaks there are about it: each of its adjustments has its number, and is posted once.
+        key, now = f"item/{item.item_id}/{item.journals + 1}", self.tx.began_at
+        adjustments, currency = self.tx.adjustments, self.broken.currency
         if effect.cash:
-            return await self.tx.adjustments.adjust_cash(effect.cash, currency, key=key, occurred_at=now)
-        if effect.lost:
-            return await self.tx.adjustments.lose(effect.lost, currency, key=key, occurred_at=now)
-        return None
+            return await adjustments.adjust_cash(effect.cash, currency, key=key, occurred_at=now)
+        return await adjustments.lose(effect.lost, currency, key=key, occurred_at=now)
 
     async def _post_on_account(self, effect: Effect) -> UUID | None:
+        """Bring the account in line; the journal's id, None where nothing is posted."""
+        if not effect.on_account:
+            return None
         change = await self._account()
         account, journal_id = change.account, None
         key, now = self._key, self.tx.began_at
@@ -257,6 +265,26 @@ class BreakChange:
                 balance=_text(balance),
             )
         return change
+
+    async def _item(self) -> "Standing":
+        """What of a payment the break is about, locked. ``BreakChanged`` when our side of it is not what the
+        break says: it went back, or was adjusted, since.
+        """
+        broken = self.broken
+        assert broken.payment_id is not None  # noqa: S101 - effects on cash need one
+        await self.tx.payments.lock(broken.payment_id)
+        item = await self.tx.adjustments.standing(broken.payment_id, broken.subject, broken.partner_id)
+        ours = None
+        if item is not None and item.on_ledger:
+            ours = item.missed if broken.kind == _MISSED else item.ours
+        if item is None or ours != broken.ours or broken.ours_status not in {None, item.status}:
+            raise BreakChanged(
+                f"our side of it has changed since this was found: it was {_text(broken.ours)}, it is"
+                f" {_text(ours) or 'not on our ledger'}; the next reconciliation looks at it again",
+                found=_text(broken.ours),
+                ours=_text(ours),
+            )
+        return item
 
     async def _tell(self) -> None:
         """Keep word to the partner with our record as it is now."""

@@ -97,9 +97,18 @@ class BreakStore(Store):
         return changed
 
     async def resolve(
-        self, broken: Break, resolution: str, note: str, *, journal_id: UUID | None = None
+        self,
+        broken: Break,
+        resolution: str,
+        note: str,
+        *,
+        journal_id: UUID | None = None,
+        item_id: UUID | None = None,
     ) -> Break:
-        """Resolve a break, once, in the name of the tenant's actor. ``BreakIsResolved``, ``BreakChanged``."""
+        """Resolve a break, once, in the name of the tenant's actor. ``BreakIsResolved``, ``BreakChanged``.
+
+        ``item_id``: the payment, refund or chargeback that the journal was posted for.
+        """
         if broken.state == "resolved":
             raise BreakIsResolved("the break is resolved already", resolution=broken.resolution)
         return await self.change(
@@ -110,6 +119,7 @@ class BreakStore(Store):
             resolved_by=self._tenant.actor.name,
             resolved_at=func.now(),
             journal_id=journal_id,
+            item_id=item_id,
         )
 
     async def propose(self, broken: Break, resolution: str, note: str, proposed_by: UUID) -> BreakProposal:

@@ -22,10 +22,12 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
             await steps.run(sql.fallback_sql(rule))
             if matching.splits:
                 await steps.run(sql.splits_sql(rule))
+    await steps.run("ANALYZE matched, candidate, untold")
     await steps.run(sql.DIFFERENCES)
     await steps.run(sql.LINES)
-    if full and await steps.value("SELECT EXISTS (SELECT FROM stated s WHERE s.new)"):
-        await steps.run(sql.NOT_THERE, since=await steps.value(sql.SINCE))
+    newest = await steps.value(sql.NEWEST) if full else None
+    if newest is not None:
+        await steps.run(sql.NOT_THERE, newest=newest, since=await steps.value(sql.SINCE))
     await steps.run("ANALYZE found")
     by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
     three_way = (await steps.rows(sql.THREE_WAY))[0]._asdict()

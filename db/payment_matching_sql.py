@@ -6,6 +6,7 @@ by its amount alone.
 """
 
 from db.account_pairing_sql import key_sql
+from db.adjustments import ADJUSTED, WENT_BACK
 from domain.partner_rules import Variants
 from domain.reconciliation import BreakKind, Cause
 
@@ -22,15 +23,16 @@ def name_key(column: str) -> str:
 STATED = f"""
     CREATE TEMPORARY TABLE stated ON COMMIT DROP AS
     WITH question AS (
-        SELECT b.statement_id, b.line, b.payment_id FROM reconciliation_break b
+        SELECT b.statement_id, b.line, b.payment_id, b.subject FROM reconciliation_break b
          WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
            AND b.state <> 'resolved'),
     again AS (
         SELECT statement_id, line FROM question WHERE statement_id IS NOT NULL
         UNION
         SELECT m.statement_id, m.line FROM payment_match m
+          JOIN question q ON q.payment_id = m.payment_id
          WHERE m.agency_id = %(agency)s AND m.partner_id = %(partner)s
-           AND m.payment_id IN (SELECT q.payment_id FROM question q WHERE q.payment_id IS NOT NULL)),
+           AND (q.subject = m.item_id::text OR q.subject LIKE '%%/%%')),
     lines AS (
         SELECT l.statement_id, l.line, true AS new FROM statement_line l
          WHERE l.agency_id = %(agency)s AND l.statement_id = ANY (%(statements)s) AND l.problem IS NULL
@@ -43,30 +45,34 @@ STATED = f"""
         ON l.agency_id = %(agency)s AND l.statement_id = n.statement_id AND l.line = n.line
 """
 
-# Payments, refunds and chargebacks in one reading, so that all are of one moment.
-ITEM = """
+# Payments, refunds and chargebacks in one reading, so that all are of one moment. What an item comes to on
+# our side (``ours``) is its amount with the adjustments that were posted for it; what ``remains`` of a
+# payment is that less what went back of it.
+ITEM = f"""
     CREATE TEMPORARY TABLE item ON COMMIT DROP AS
     WITH zone AS (SELECT time_zone FROM agency WHERE id = %(agency)s),
     every AS (
         SELECT p.id AS item_id, p.id AS payment_id, p.amount, p.currency,
                COALESCE(p.received_on, (p.created_at AT TIME ZONE z.time_zone)::date) AS day,
                p.created_at AS at, p.status, p.journal_id IS NOT NULL AS on_ledger, p.account_id, p.method,
-               p.processor_ref AS ref, p.charge_ref AS second_ref, p.reference AS third_ref
+               p.journal_id, p.processor_ref AS ref, p.charge_ref AS second_ref, p.reference AS third_ref
           FROM payment p CROSS JOIN zone z WHERE p.agency_id = %(agency)s
         UNION ALL
         SELECT r.id, p.id, -r.amount, r.currency, (r.created_at AT TIME ZONE z.time_zone)::date, r.created_at,
                r.status, r.journal_id IS NOT NULL AND r.undone_by_id IS NULL, p.account_id, p.method,
-               r.processor_ref, p.processor_ref, p.charge_ref
+               NULL, r.processor_ref, p.processor_ref, p.charge_ref
           FROM refund r JOIN payment p ON p.agency_id = %(agency)s AND p.id = r.payment_id CROSS JOIN zone z
          WHERE r.agency_id = %(agency)s
         UNION ALL
         SELECT c.id, p.id, -c.amount, c.currency, (c.created_at AT TIME ZONE z.time_zone)::date, c.created_at,
                c.status, c.journal_id IS NOT NULL AND c.undone_by_id IS NULL, p.account_id, p.method,
-               c.processor_ref, p.processor_ref, p.charge_ref
+               NULL, c.processor_ref, p.processor_ref, p.charge_ref
           FROM chargeback c JOIN payment p ON p.agency_id = %(agency)s AND p.id = c.payment_id
          CROSS JOIN zone z
          WHERE c.agency_id = %(agency)s)
-    SELECT e.*, a.external_ref, d.full_name, COALESCE(m.amount, 0) AS matched_before,
+    SELECT e.*, e.amount + COALESCE(x.amount, 0) AS ours,
+           e.amount + COALESCE(x.amount, 0) + COALESCE(w.amount, 0) AS remains,
+           a.external_ref, d.full_name, COALESCE(m.amount, 0) AS matched_before,
            b.payment_id IS NOT NULL AS processor_differs
       FROM every e
       JOIN account a ON a.agency_id = %(agency)s AND a.id = e.account_id
@@ -76,6 +82,10 @@ ITEM = """
                     AND NOT EXISTS (SELECT FROM stated s
                                      WHERE s.statement_id = m.statement_id AND s.line = m.line)
                   GROUP BY m.item_id) m ON m.item_id = e.item_id
+      LEFT JOIN ({ADJUSTED} WHERE b.agency_id = %(agency)s AND b.item_id IS NOT NULL
+                  GROUP BY b.item_id) x ON x.item_id = e.item_id
+      LEFT JOIN ({WENT_BACK} WHERE j.agency_id = %(agency)s AND j.reverses_id IS NOT NULL
+                  GROUP BY j.reverses_id) w ON w.payment = e.journal_id
       LEFT JOIN (SELECT DISTINCT b.payment_id FROM reconciliation_break b
                   WHERE b.agency_id = %(agency)s AND b.source = 'processor' AND b.state <> 'resolved') b
              ON b.payment_id = e.payment_id
@@ -288,22 +298,22 @@ _COLUMNS = (
 )
 
 _AGREE = """
-    (t.amount = i.amount
-     OR (sign(t.amount) = sign(i.amount) AND abs(t.amount - i.amount) <= %(tolerance)s
-         AND abs(t.amount - i.amount) * 100 <= %(percent)s * abs(i.amount)))
+    (t.amount = i.ours
+     OR (sign(t.amount) = sign(i.ours) AND abs(t.amount - i.ours) <= %(tolerance)s
+         AND abs(t.amount - i.ours) * 100 <= %(percent)s * abs(i.ours)))
 """
 
 _IS_FEE = """
     EXISTS (SELECT FROM unnest(%(fee_fixed)s::numeric[], %(fee_percent)s::numeric[]) AS f (fixed, percent)
-             WHERE i.amount - t.amount = round(f.fixed + f.percent * abs(i.amount) / 100, 2))
+             WHERE i.ours - t.amount = round(f.fixed + f.percent * abs(i.ours) / 100, 2))
 """
 
 # The bank keeps its fee of what it passes on: it states less than was paid.
 DIFFERENCES = f"""
     INSERT INTO found ({_COLUMNS})
     SELECT j.kind, i.item_id::text, i.account_id, i.external_ref, i.payment_id, t.statement_id, t.line,
-           i.amount, t.amount, i.status, NULL, t.at,
-           CASE WHEN j.kind IN ('{BreakKind.BALANCE}', '{BreakKind.FEE}') THEN abs(t.amount - i.amount)
+           i.ours, t.amount, i.status, NULL, t.at,
+           CASE WHEN j.kind IN ('{BreakKind.BALANCE}', '{BreakKind.FEE}') THEN abs(t.amount - i.ours)
                 ELSE abs(i.amount) END,
            i.currency, t.rule,
            CASE j.kind WHEN '{BreakKind.CURRENCY}' THEN '{Cause.OTHER_CURRENCY}'
@@ -311,6 +321,7 @@ DIFFERENCES = f"""
                        WHEN '{BreakKind.STATUS}' THEN '{Cause.NOT_ON_LEDGER}'
                        WHEN '{BreakKind.FEE}' THEN '{Cause.KNOWN_FEE}'
                        ELSE CASE WHEN i.processor_differs THEN '{Cause.PROCESSOR_DIFFERS}'
+                                 WHEN i.ours <> i.amount THEN '{Cause.ADJUSTED_BEFORE}'
                                  ELSE '{Cause.OTHER_AMOUNT}' END END
       FROM (SELECT m.item_id, sum(m.amount) + i.matched_before AS amount, min(m.rule) AS rule,
                    max(s.currency) FILTER (WHERE s.currency <> i.currency) AS other_currency,
@@ -349,24 +360,41 @@ LINES = f"""
      WHERE m.line IS NULL
 """
 
-# Everything since the partner's first statement must be in one; what is young may be in the next.
+# Everything since the partner's first statement must be in one; what is young may be in the next. Of a
+# payment only that is missed which did not go back, unless the bank states that it did; what went back of
+# one that is missed is so in it already.
 NOT_THERE = f"""
     INSERT INTO found ({_COLUMNS})
-    SELECT CASE WHEN i.day > period.newest - %(window)s THEN '{BreakKind.TIMING}'
+    WITH absent AS (
+        SELECT i.* FROM item i
+         WHERE i.on_ledger AND i.matched_before = 0 AND i.method = ANY (%(methods)s)
+           AND i.day BETWEEN %(since)s AND %(newest)s
+           AND NOT EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id)
+           AND i.item_id NOT IN (SELECT c.item_id FROM untold u
+                                   JOIN candidate c ON c.statement_id = u.statement_id AND c.line = u.line)),
+    back AS (
+        SELECT i.payment_id, sum(i.amount) AS stated FROM item i
+         WHERE i.item_id <> i.payment_id AND i.on_ledger
+           AND (i.matched_before <> 0 OR EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id))
+         GROUP BY i.payment_id),
+    missed AS (
+        SELECT a.*, a.remains - COALESCE(b.stated, 0) AS amiss
+          FROM absent a LEFT JOIN back b ON b.payment_id = a.item_id
+         WHERE a.item_id = a.payment_id
+        UNION ALL
+        SELECT a.*, a.ours FROM absent a
+         WHERE a.item_id <> a.payment_id AND a.payment_id NOT IN (SELECT item_id FROM absent))
+    SELECT CASE WHEN i.day > %(newest)s - %(window)s THEN '{BreakKind.TIMING}'
                 ELSE '{BreakKind.MISSING_THERE}' END,
-           i.item_id::text, i.account_id, i.external_ref, i.payment_id, NULL::uuid, NULL::integer, i.amount,
-           NULL::numeric, i.status, NULL, i.at, abs(i.amount), i.currency, 'not_named',
-           CASE WHEN i.day > period.newest - %(window)s THEN '{Cause.IN_TRANSIT}'
+           i.item_id::text, i.account_id, i.external_ref, i.payment_id, NULL::uuid, NULL::integer, i.amiss,
+           NULL::numeric, i.status, NULL, i.at, abs(i.amiss), i.currency, 'not_named',
+           CASE WHEN i.day > %(newest)s - %(window)s THEN '{Cause.IN_TRANSIT}'
                 WHEN i.processor_differs THEN '{Cause.PROCESSOR_DIFFERS}'
                 ELSE '{Cause.NEVER_STATED}' END
-      FROM item i
-     CROSS JOIN (SELECT max(s.paid_on) FILTER (WHERE s.new) AS newest FROM stated s) period
-     WHERE i.on_ledger AND i.matched_before = 0 AND i.method = ANY (%(methods)s)
-       AND i.day BETWEEN %(since)s AND period.newest
-       AND NOT EXISTS (SELECT FROM matched m WHERE m.item_id = i.item_id)
-       AND NOT EXISTS (SELECT FROM untold u JOIN candidate c ON c.statement_id = u.statement_id
-                                                          AND c.line = u.line AND c.item_id = i.item_id)
+      FROM missed i WHERE i.amiss <> 0
 """
+
+NEWEST = "SELECT max(s.paid_on) FROM stated s WHERE s.new"
 
 SINCE = """
     SELECT min(l.paid_on) FROM statement_line l

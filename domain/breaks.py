@@ -131,6 +131,11 @@ class Effect:
         """Whether it changes the account."""
         return bool(self.added or self.forgiven or self.settles)
 
+    @property
+    def on_cash(self) -> bool:
+        """Whether it changes the house's cash."""
+        return bool(self.cash or self.lost)
+
 
 _OF_A_BALANCE = frozenset({"balance", "status", "fee"})
 """Kinds of which both sides say what is owed. Of the kind ``timing`` one side has yet to hear of what the

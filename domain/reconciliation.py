@@ -75,6 +75,7 @@ class Cause(StrEnum):
     NOT_ON_LEDGER = "not_on_ledger"
     PROCESSOR_DIFFERS = "processor_differs"
     OTHER_AMOUNT = "other_amount"
+    ADJUSTED_BEFORE = "adjusted_before"
 
 
 _WORDS = {
@@ -107,6 +108,7 @@ _WORDS = {
     Cause.NOT_ON_LEDGER: "the money has come in, but the payment is not on our ledger",
     Cause.PROCESSOR_DIFFERS: "the processor's books differ as well: see its break",
     Cause.OTHER_AMOUNT: "the bank states another amount than was paid",
+    Cause.ADJUSTED_BEFORE: "it was adjusted or written off before, and the bank states another amount by now",
 }
 
 
