@@ -39,7 +39,7 @@ _IDS = UUID("6c3f0c2e-7c57-5b0a-9d6a-0d4a3f2f9f51")
 class NewReconciliation(Form):
     """A reconciliation to be asked for: of what was made at Stripe in the last ``days``."""
 
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = WINDOW.days
+    days: Annotated[int, Field(strict=True, ge=1, le=MOST_DAYS)] = WINDOW.days
 
 
 class ReconciliationView(View):

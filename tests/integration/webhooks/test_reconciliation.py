@@ -293,7 +293,7 @@ async def test_the_same_key_is_the_same_reconciliation(office: Office) -> None:
     )
     assert {one.status_code for one in answers} == {202}
     assert len({one.json()["id"] for one in answers}) == 1
-    for days in (0, 91, "x"):
+    for days in (0, 91, "x", "3", True):
         refused = await office.ask("acme.admin", "POST", "/payments/reconciliations", {"days": days})
         assert (refused.status_code, refused.json()["field"]) == (422, "days")
     path = f"/payments/reconciliations/{answers[0].json()['id']}"
