@@ -65,7 +65,7 @@ class PlanDateForm(Form):
 class PayEarlyForm(Form):
     """By what the next instalment is paid now: the plan's own method, unless another one is given.
 
-    ``method`` is what kind the other one is: card or bank_transfer.
+    ``method`` is what kind the other one is, card or bank_transfer, and is needed with it.
     """
 
     payment_method: PaymentMethodId | None = None
@@ -75,6 +75,8 @@ class PayEarlyForm(Form):
     def _kind_of_another(self) -> Self:
         if self.method is not None and self.payment_method is None:
             raise _error(self, "method", "goes with a payment_method")
+        if self.method is None and self.payment_method is not None:
+            raise _error(self, "method", "is needed with a payment_method: card or bank_transfer")
         if self.method is not None and self.method not in BY_PROVIDER:
             raise _error(self, "method", "must be card or bank_transfer; enter other money as a payment")
         return self

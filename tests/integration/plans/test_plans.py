@@ -111,9 +111,9 @@ async def test_a_method_that_is_not_kept_cannot_be_used_again(desk: PlanDesk) ->
     account = await desk.debt("300.00")
     plan = await desk.made(account)
     card = await new_card(desk)
-    await desk.tell(plan, "pay-early", {"payment_method": card}, status=202)
+    await desk.tell(plan, "pay-early", {"payment_method": card, "method": "card"}, status=202)
     await desk.stands(plan, instalments=["paid", "scheduled", "scheduled"])
-    await desk.tell(plan, "pay-early", {"payment_method": card}, status=202)
+    await desk.tell(plan, "pay-early", {"payment_method": card, "method": "card"}, status=202)
 
     async def failed() -> Json:
         plan_now = await desk.plan(plan)

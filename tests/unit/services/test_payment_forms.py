@@ -35,3 +35,12 @@ def test_the_number_of_a_card_is_kept_nowhere(name: str) -> None:
 def test_not_even_in_the_shape_of_a_payment_method() -> None:
     with pytest.raises(ValidationError):
         PayEarlyForm.model_validate({"payment_method": "pm_4242424242424242"})
+
+
+def test_what_kind_another_method_is_must_be_said() -> None:
+    """A bank account asked for money as a card would be refused by Stripe, days later."""
+    for given in ({"payment_method": "pm_card_visa"}, {"method": "card"}):
+        with pytest.raises(ValidationError) as refused:
+            PayEarlyForm.model_validate(given)
+        assert [error["loc"] for error in refused.value.errors()] == [("method",)]
+    PayEarlyForm.model_validate({"payment_method": "pm_card_visa", "method": "card"})
