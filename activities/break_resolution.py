@@ -6,7 +6,7 @@ from uuid import UUID
 
 from activities.account_change import AccountChange
 from activities.account_money import came_in
-from domain.accounts import PAID, SETTLED_FOR_LESS, AccountStatus
+from domain.accounts import SETTLED_FOR_LESS, AccountStatus
 from domain.breaks import (
     APPROVAL_LIMIT,
     BreakChanged,
@@ -20,6 +20,7 @@ from domain.breaks import (
     is_incoming,
 )
 from domain.errors import Conflict
+from domain.reconciliation import PAID_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -246,7 +247,7 @@ class BreakChange:
             await change.move(S.SETTLED, "What was left is written off", reason=SETTLED_FOR_LESS)
         elif change.account.balance == 0 or change.account.status not in {S.SETTLED, S.CLOSED}:
             await came_in(change, self.tx.began_at)
-        elif change.account.status is S.SETTLED or change.account.closed_reason == PAID:
+        elif change.account.status is S.SETTLED or change.account.closed_reason in PAID_REASONS:
             await change.move(S.IN_CONTACT, "A partner's balance was taken over: something is owed again")
         if await self.tx.plans.open_on(change.account.id) is not None:
             # Its workflow brings it in line with what is owed before it asks for anything.

@@ -119,10 +119,15 @@ async def test_a_balance_taken_over_settles_or_grows(
     assert await queue.is_sound()
 
 
-async def test_a_paid_account_that_owes_again_is_worked_again(queue: QueueDesk, partner: Json) -> None:
+@pytest.mark.parametrize("reason", ["paid", "settled_for_less"])
+async def test_a_paid_account_that_owes_again_is_worked_again(
+    queue: QueueDesk, partner: Json, reason: str
+) -> None:
     account = await queue.office.account("60.00")
     await queue.office.pays(account, "60.00")
     assert (await queue.office.shown(account))["status"] == "closed"
+    closed = "UPDATE account SET closed_reason = :reason WHERE id = :id"
+    await queue.office.query(closed, reason=reason, id=account["id"])
     broken = await queue.found(partner, account, ours="0.00", theirs="25.00")
     assert (await queue.resolve(broken, "accept_theirs")).status_code == 200
     shown = await queue.office.shown(account)
