@@ -219,7 +219,7 @@ GONE = f"""
     UNION ALL
     SELECT b.id FROM unseen b
       JOIN account a ON a.agency_id = %(agency)s AND a.id = b.account_id AND a.status NOT IN ({OPEN})
-     WHERE %(full)s
+     WHERE %(full)s AND b.kind = '{BreakKind.MISSING_THERE}'
        AND NOT EXISTS (SELECT FROM pair p WHERE p.account_id = b.account_id)
        AND NOT EXISTS (SELECT FROM unread u WHERE u.account_id = b.account_id)
     UNION ALL
