@@ -6,6 +6,7 @@ from typing import Any
 
 from db.matching_steps import Steps
 from domain.partner_rules import PartnerRuleBook, ResolvableKind, ResolveRule
+from domain.reconciliation import BreakKind
 
 Json = dict[str, Any]
 
@@ -105,15 +106,20 @@ _LOCK = """
 _SIDES = "({0}.ours, {0}.theirs, {0}.ours_status, {0}.theirs_status)"
 _SAME = f"{_SIDES.format('b')} IS NOT DISTINCT FROM {_SIDES.format('f')}"
 
+# A difference in an amount is one break as long as it is there, whatever explains it by now.
+_AMOUNTS = f"'{BreakKind.BALANCE}', '{BreakKind.TIMING}', '{BreakKind.FEE}'"
+_SAME_MATTER = f"(b.kind = f.kind OR (b.kind IN ({_AMOUNTS}) AND f.kind IN ({_AMOUNTS})))"
+
 _REFRESH = f"""
     WITH refreshed AS (
         UPDATE reconciliation_break b
-           SET seen_at = now(), seen_run_id = %(run)s, account_ref = f.account_ref,
+           SET kind = f.kind, seen_at = now(), seen_run_id = %(run)s, account_ref = f.account_ref,
                statement_id = f.statement_id, line = f.line, ours = f.ours, theirs = f.theirs,
                ours_status = f.ours_status, theirs_status = f.theirs_status, theirs_at = f.theirs_at,
                difference = COALESCE(f.theirs, 0) - COALESCE(f.ours, 0), value = f.value,
                currency = f.currency, rule = f.rule, probable_cause = f.cause,
-               version = b.version + CASE WHEN {_SAME} AND f.resolves IS NULL THEN 0 ELSE 1 END,
+               version = b.version
+                       + CASE WHEN {_SAME} AND b.kind = f.kind AND f.resolves IS NULL THEN 0 ELSE 1 END,
                state = CASE WHEN f.resolves IS NULL THEN b.state ELSE 'resolved' END,
                resolution = CASE WHEN f.resolves IS NOT NULL THEN 'rule' END,
                resolution_note = f.resolves,
@@ -121,7 +127,7 @@ _REFRESH = f"""
                resolved_at = CASE WHEN f.resolves IS NOT NULL THEN now() END
           FROM found f
          WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
-           AND b.state <> 'resolved' AND b.kind = f.kind AND b.subject = f.subject
+           AND b.state <> 'resolved' AND b.subject = f.subject AND {_SAME_MATTER}
         RETURNING b.kind, b.subject, b.resolution)
     INSERT INTO taken
     SELECT kind, subject, CASE WHEN resolution IS NULL THEN 'seen' ELSE 'ruled' END FROM refreshed
@@ -175,12 +181,14 @@ _OPEN = """
      ORDER BY f.kind, f.subject
 """
 
+# What this run has found again is not gone, though its kind be another.
 _CURE = """
     UPDATE reconciliation_break b
        SET state = 'resolved', resolution = 'cured', resolution_note = 'the next statement agrees',
            resolved_by = %(actor)s, resolved_at = now(), seen_run_id = %(run)s, version = b.version + 1
       FROM gone g
      WHERE b.agency_id = %(agency)s AND b.id = g.id AND b.state <> 'resolved'
+       AND b.seen_run_id IS DISTINCT FROM %(run)s
 """
 
 _WITHDRAW = """
