@@ -24,7 +24,10 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     await steps.run("ANALYZE pair")
     for statement in (*pairing.TABLES, sql.FOUND, *pairing.UNREAD):
         await steps.run(statement)
-    await _fall_back(steps, rules.matching.variants)
+    variants = rules.matching.variants
+    if variants is not None and await steps.value("SELECT EXISTS (SELECT FROM unread_reference)"):
+        await steps.run(pairing.unread_variants_sql(variants), prefixes=variants.pattern)
+    await _fall_back(steps, variants)
     await _dedupe(steps)
     older = await steps.run(sql.OLDER)
     if full:

@@ -230,6 +230,10 @@ UNREAD = (
       JOIN account a ON a.agency_id = %(agency)s AND a.external_ref = u.reference
      WHERE NOT u.of_debtor
     UNION
+    SELECT a.id FROM (SELECT CASE WHEN u.reference ~ %(uuid)s THEN u.reference::uuid END AS id
+                        FROM unread_reference u WHERE NOT u.of_debtor) u
+      JOIN account a ON a.agency_id = %(agency)s AND a.id = u.id
+    UNION
     SELECT a.id FROM unread_reference u
       JOIN debtor d ON d.agency_id = %(agency)s AND d.natural_key = 'ref:' || u.reference
       JOIN account a ON a.agency_id = %(agency)s AND a.debtor_id = d.id
@@ -240,3 +244,17 @@ UNREAD = (
       JOIN account a ON a.agency_id = %(agency)s AND a.debtor_id = u.debtor_id
     """,
 )
+
+
+def unread_variants_sql(variants: Variants) -> str:
+    """Accounts that an unreadable line may name in another way; what it names exactly is that account."""
+    theirs, ours = key_sql(variants, "u.reference"), key_sql(variants, "a.external_ref")
+    return f"""
+        INSERT INTO unread
+        SELECT a.id
+          FROM (SELECT DISTINCT {theirs} AS key FROM unread_reference u
+                 WHERE NOT u.of_debtor
+                   AND NOT EXISTS (SELECT FROM account x
+                                    WHERE x.agency_id = %(agency)s AND x.external_ref = u.reference)) u
+          JOIN (SELECT a.id, {ours} AS key FROM account a WHERE a.agency_id = %(agency)s) a ON a.key = u.key
+    """

@@ -31,3 +31,27 @@ async def test_a_run_that_was_given_up_gives_its_statements_to_the_next(books: B
         ("balance", "A-1", "less_there"),
         ("missing_here", "A-9", "unknown_reference"),
     ]
+
+
+async def test_an_account_is_not_missed_whose_unreadable_line_names_it_in_another_way(books: Books) -> None:
+    await books.partner("matching: {variants: {strip_prefixes: [NG-], ignore_leading_zeros: true}}")
+    refs = ["A-1", "A-2", "A-3", "07", "A-5"]
+    accounts = [await books.account(ref) for ref in refs]
+    await books.sent(*accounts)
+    broken = {"balance": None, "problem": "balance is empty; every line needs it"}
+    await books.statement(
+        said("A-5"),
+        said("NG-A-1", **broken),
+        said(str(accounts[1]), **broken),
+        said("7", **broken),
+    )
+    await books.match()
+    assert await books.told() == [("missing_there", "A-3", "never_stated")]
+
+
+async def test_an_unreadable_line_is_no_variant_of_another_than_it_names(books: Books) -> None:
+    await books.partner("matching: {variants: {ignore_leading_zeros: true}}")
+    await books.sent(*[await books.account(ref) for ref in ("7", "07", "8")])
+    await books.statement(said("8"), said("7", balance=None, problem="balance is empty; every line needs it"))
+    await books.match()
+    assert await books.told() == [("missing_there", "07", "never_stated")]
