@@ -12,6 +12,7 @@ from domain.tenancy import Role
 from services.access import Principal
 from services.account_commands import AccountCommandService
 from services.commands import CommandKey
+from services.inbox_starts import ProcessWaker
 from services.lifecycle_commands import LifecycleCommander
 from tests.integration.accounts.desk import Desk
 from workflows.queues import account_workflow_id
@@ -30,7 +31,7 @@ class Door:
     ) -> Answer:
         """Send a command; its answer. Raises the domain error with which it is refused."""
         commander = LifecycleCommander(self.client, timedelta(seconds=self.patience_s))
-        service = AccountCommandService(self.desk.db, commander)
+        service = AccountCommandService(self.desk.db, commander, ProcessWaker(self.client).wake)
         body = {"account": str(account), "path": str(path), "form": str(form)}
         who = Principal(self.desk.who, "admin", Role.AGENCY_ADMIN, self.desk.agency_id)
         given = [] if form is None else [form]

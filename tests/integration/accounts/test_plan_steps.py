@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from activities.payment_messages import PaymentRef
+from activities.payment_messages import PaymentFailure, PaymentRef
 from domain.business_days import business_day_from
 from domain.errors import Conflict, NotFound
 from domain.payments import PaymentRefused
@@ -90,6 +90,26 @@ async def test_a_declined_instalment_is_tried_twice_again_and_then_breaks_the_pl
     [last] = (await plans.words(account))[-1:]
     assert last == "Payment plan broken: an instalment was not paid within its days of grace"
     assert (await plans.desk.events(account))[-1] == ("status_changed", "payment_plan", "negotiating")
+
+
+async def test_it_is_said_whether_a_bank_has_declined_or_stripe_has_not_even_asked_one(plans: Plans) -> None:
+    account = await plans.desk.place(amount="300.00", status="negotiating")
+    ref = await plans.make(account)
+    payment = await plans.asked(ref, plans.today)
+    failed = PaymentFailure(
+        agency_id=payment.agency_id, payment_id=payment.payment_id, code="resource_missing", message="no pm"
+    )
+    await plans.till.books.record_failure(failed)
+    day = next_try_after(plans.today)
+    payment = await plans.asked(ref, day)
+    await plans.till.intent(
+        payment, "requires_payment_method", failure_code="card_declined", charge_ref="ch_of_the_second"
+    )
+    said = [words for words in await plans.words(account) if words.startswith("Instalment 1")]
+    assert [words.split(";")[0] for words in said] == [
+        "Instalment 1 of 3 could not be charged",
+        "Instalment 1 of 3 was declined",
+    ]
 
 
 async def test_what_was_never_attempted_counts_as_no_try(plans: Plans) -> None:

@@ -39,6 +39,7 @@ from services.account_command_forms import (
 )
 from services.account_commands import AccountCommandService
 from services.commands import CommandKey
+from services.inbox_starts import ProcessWaker
 from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_start import lifecycle_input, start_options
 from tests.integration.accounts.account_model import BY_HAND, Account, Answer, Event, Person
@@ -128,7 +129,8 @@ class Machine:
 
     @property
     def service(self) -> AccountCommandService:
-        return AccountCommandService(self.desk.db, LifecycleCommander(self.client, timedelta(seconds=20)))
+        commander = LifecycleCommander(self.client, timedelta(seconds=20))
+        return AccountCommandService(self.desk.db, commander, ProcessWaker(self.client).wake)
 
     @property
     def who(self) -> Principal:

@@ -76,6 +76,8 @@ async def _fill(owner: psycopg.AsyncConnection[Any], table: str, agency: uuid.UU
         for name, kind in columns
     }
     values["agency_id"] = agency
+    if table == "stripe_credentials":
+        values["account_ref"] = str(agency)  # No two agencies share one.
     insert = SQL("INSERT INTO {} ({}) VALUES ({})").format(
         Identifier(table),
         SQL(", ").join(map(Identifier, values)),
