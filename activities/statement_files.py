@@ -130,9 +130,13 @@ class StatementActivities:
         session: "SftpSession",
     ) -> StagedStatement:
         try:
-            staged = await self._stager.stage(tenant, statement.id, source, session)
-            if reason := _other_period(partner, staged, source.profile):
-                staged = await self._refuse(tenant, staged, reason)
+            staged = await self._stager.stage(
+                tenant,
+                statement.id,
+                source,
+                session,
+                refusal=lambda read: _other_period(partner, read, source.profile),
+            )
         except FileRefused as error:
             staged = await self._refuse(tenant, statement, error.message)
         except FileChanged:

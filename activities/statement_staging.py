@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CHUNKS_AHEAD = 1
 _Commit = Callable[[StatementChunk], Awaitable[None]]
+_Refusal = Callable[["Statement"], str | None]
 
 
 class FileChanged(Exception):
@@ -47,9 +48,16 @@ class StatementStager:
         self._db = db
 
     async def stage(
-        self, tenant: "Tenant", statement_id: "UUID", source: Source, session: "SftpSession"
+        self,
+        tenant: "Tenant",
+        statement_id: "UUID",
+        source: Source,
+        session: "SftpSession",
+        *,
+        refusal: _Refusal = lambda _: None,
     ) -> "Statement":
-        """Stage a file to its end, from the last committed chunk on.
+        """Stage a file to its end, from the last committed chunk on; or refuse it, read whole, for what
+        ``refusal`` says of it.
 
         Raises ``FileRefused`` when it is no statement, ``FileChanged`` when it is not the file that was seen.
         """
@@ -70,7 +78,9 @@ class StatementStager:
 
         await self._pump(_read(session, source, reader), commit)
         async with self._db.transaction(tenant) as tx:
-            return await tx.statements.finish(statement_id, holder, undated=reader.undated)
+            statement = await tx.statements.finish(statement_id, holder, undated=reader.undated)
+            reason = refusal(statement)
+            return statement if reason is None else await tx.statements.refuse(statement_id, reason)
 
     async def _pump(self, chunks: AsyncIterator[StatementChunk], commit: _Commit) -> None:
         """Read ahead of the writer by one chunk.

@@ -22,6 +22,7 @@ from activities.statement_staging import FileChanged, Source, StatementStager
 from db.cipher import ColumnCipher, parse_keys
 from db.keyset import Position
 from db.models import PartnerReconciliationRun
+from db.partner_statements import StatementStore
 from db.session import Database
 from domain.errors import Invalid, Unavailable
 from domain.statement_profiles import StatementProfile
@@ -300,6 +301,21 @@ async def test_a_statement_of_another_period_is_refused_but_one_old_line_is_not(
     await desk.put_away()
     desk.send(rows(2, at=old) + f"A-9,1.00,PAID,{TODAY.isoformat()}\n", "mixed.csv")
     assert [one.state for one in await desk.staged()] == ["staged"]
+
+
+async def test_a_worker_killed_while_it_refuses_another_period_leaves_nothing_to_compare(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    desk.send(rows(3, at=TODAY - timedelta(days=46)))
+    with monkeypatch.context() as worker:
+        worker.setattr(StatementStore, "refuse", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await desk.staged()
+    assert [one.state for one in await desk.statements()] == ["open"]
+    assert [one.state for one in await desk.staged()] == ["refused"]
 
 
 async def test_payments_are_taken_however_late_their_statement_comes(desk: Desk) -> None:
