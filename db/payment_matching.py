@@ -1,5 +1,6 @@
 """A bank's lines about money against our payments, and the processor's books beside both."""
 
+from db import payment_lines_sql as lines
 from db import payment_matching_sql as sql
 from db.account_matching import Matched
 from db.account_matching_sql import FOUND
@@ -11,7 +12,15 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     """Fill ``matched`` and ``found``: every line with its payment, every difference between the two."""
     matching = rules.matching.payments
     steps.values |= {"window": matching.window_days, "methods": [m.value for m in matching.methods]}
-    for statement in (sql.STATED, sql.ITEM, *sql.TABLES, FOUND):
+    for statement in (
+        lines.STATED,
+        sql.ITEM,
+        *sql.TABLES,
+        lines.KNOWN,
+        lines.REPEATS,
+        *lines.SET_ASIDE,
+        FOUND,
+    ):
         await steps.run(statement)
     await _by_reference(steps, rules)
     for rule, wanted in (
@@ -22,6 +31,8 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
             await steps.run(sql.fallback_sql(rule))
             if matching.splits:
                 await steps.run(sql.splits_sql(rule))
+    for statement in lines.TELL_REPEATS:
+        await steps.run(statement)
     await steps.run("ANALYZE matched, candidate, untold")
     await steps.run(sql.DIFFERENCES)
     await steps.run(sql.LINES)

@@ -7,43 +7,9 @@ by its amount alone.
 
 from db.account_pairing_sql import key_sql
 from db.adjustments import ADJUSTED, WENT_BACK
+from db.payment_lines_sql import name_key
 from domain.partner_rules import Variants
 from domain.reconciliation import BreakKind, Cause
-
-
-def name_key(column: str) -> str:
-    """``domain.reconciliation.name_key`` of a column."""
-    return f"""
-        (SELECT string_agg(w.word, ' ' ORDER BY w.word COLLATE "C")
-           FROM regexp_split_to_table(lower({column}), '[^[:alnum:]]+') AS w (word) WHERE w.word <> '')
-    """
-
-
-# All that was in question before is compared again: a line of an open break, and the others of its item.
-STATED = f"""
-    CREATE TEMPORARY TABLE stated ON COMMIT DROP AS
-    WITH question AS (
-        SELECT b.statement_id, b.line, b.payment_id, b.subject FROM reconciliation_break b
-         WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
-           AND b.state <> 'resolved'),
-    again AS (
-        SELECT statement_id, line FROM question WHERE statement_id IS NOT NULL
-        UNION
-        SELECT m.statement_id, m.line FROM payment_match m
-          JOIN question q ON q.payment_id = m.payment_id
-         WHERE m.agency_id = %(agency)s AND m.partner_id = %(partner)s
-           AND (q.subject = m.item_id::text OR q.subject LIKE '%%/%%')),
-    lines AS (
-        SELECT l.statement_id, l.line, true AS new FROM statement_line l
-         WHERE l.agency_id = %(agency)s AND l.statement_id = ANY (%(statements)s) AND l.problem IS NULL
-        UNION ALL
-        SELECT statement_id, line, false FROM again WHERE statement_id <> ALL (%(statements)s))
-    SELECT l.statement_id, l.line, n.new, NULLIF(l.payment_ref, '') AS payment_ref, l.account_ref, l.amount,
-           l.currency, l.paid_on, l.payer, {name_key("l.payer")} AS payer_key
-      FROM lines n
-      JOIN statement_line l
-        ON l.agency_id = %(agency)s AND l.statement_id = n.statement_id AND l.line = n.line
-"""
 
 # Payments, refunds and chargebacks in one reading, so that all are of one moment. What an item comes to on
 # our side (``ours``) is its amount with the adjustments that were posted for it; what ``remains`` of a
@@ -173,38 +139,39 @@ SEVERAL = f"""
     ON CONFLICT DO NOTHING
 """
 
-# Lines of one reference: they add up to the payment, or one of them is it and the others are too many.
+# Lines of one reference: they add up to the payment, or one of them is it and what goes beyond is too much.
 TAKE_REFERENCES = f"""
     WITH named AS (
         SELECT c.statement_id, c.line, c.item_id, c.rule, s.amount, i.amount AS whole, i.matched_before,
-               sum(s.amount) OVER of_item + i.matched_before AS total, count(*) OVER of_item AS lines,
-               bool_or(s.amount = i.amount) OVER of_item AS has_whole,
-               row_number() OVER (PARTITION BY c.item_id
-                                  ORDER BY (s.amount = i.amount) DESC, s.paid_on, c.statement_id,
-                                           c.line) AS place
+               row_number() OVER in_turn AS place,
+               abs(sum(s.amount) OVER in_turn + i.matched_before) AS reached,
+               count(*) OVER (PARTITION BY c.item_id, s.amount) AS alike
           FROM candidate c
           JOIN stated s ON s.statement_id = c.statement_id AND s.line = c.line
           JOIN item i ON i.item_id = c.item_id
           LEFT JOIN untold u ON u.statement_id = c.statement_id AND u.line = c.line
          WHERE u.line IS NULL
-        WINDOW of_item AS (PARTITION BY c.item_id)),
+        WINDOW in_turn AS (PARTITION BY c.item_id
+                           ORDER BY (s.amount = i.amount) DESC, s.kept DESC,
+                                    abs(s.amount) > abs(i.amount), s.paid_on, c.statement_id, c.line
+                            ROWS UNBOUNDED PRECEDING)),
     judged AS (
-        SELECT n.*, CASE WHEN n.lines = 1 AND n.matched_before = 0 THEN n.rule
-                         WHEN n.total = n.whole THEN 'split'
-                         WHEN n.matched_before = n.whole THEN NULL
-                         WHEN n.has_whole AND n.matched_before = 0
-                         THEN CASE WHEN n.place = 1 THEN n.rule END
-                         ELSE 'split' END AS by_rule
+        SELECT n.*, (n.place = 1 AND n.matched_before = 0)
+                    OR n.reached <= abs(n.whole)
+                                    + least(%(tolerance)s, %(percent)s * abs(n.whole) / 100) AS fits
           FROM named n),
     taken AS (
         INSERT INTO matched
-        SELECT j.statement_id, j.line, j.item_id, j.by_rule, j.amount FROM judged j
-         WHERE j.by_rule IS NOT NULL)
+        SELECT j.statement_id, j.line, j.item_id,
+               CASE WHEN j.matched_before = 0 AND count(*) OVER (PARTITION BY j.item_id) = 1 THEN j.rule
+                    ELSE 'split' END, j.amount
+          FROM judged j WHERE j.fits)
     INSERT INTO untold
     SELECT j.statement_id, j.line, j.item_id,
            CASE WHEN j.matched_before <> 0 THEN '{Cause.BOOKED_BEFORE}'
-                WHEN j.amount = j.whole THEN '{Cause.REPEATED}' ELSE '{Cause.CONTRADICTED}' END
-      FROM judged j WHERE j.by_rule IS NULL
+                WHEN j.amount = j.whole OR j.alike > 1 THEN '{Cause.REPEATED}'
+                ELSE '{Cause.CONTRADICTED}' END
+      FROM judged j WHERE NOT j.fits
 """
 
 _OPEN_LINE = """

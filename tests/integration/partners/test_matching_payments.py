@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db.payment_matching_sql import name_key as name_key_sql
+from db.payment_lines_sql import name_key as name_key_sql
 from domain.reconciliation import name_key
 from tests.integration.partners.matching_books import NOW, TODAY, Books, opened, paid
 
@@ -158,7 +158,7 @@ async def test_a_payment_split_over_lines_is_one(books: Books) -> None:
     ]
     assert figures.report["matched_by"] == [{"rule": "reference", "count": 1}, {"rule": "split", "count": 8}]
     # The rest comes with the next statement.
-    await books.statement(paid("pi_4", "20.00"))
+    await books.statement(paid("pi_4", "20.00", TODAY + DAY))
     assert (await books.match()).cured == 1
     assert (await told(books))[0] == ("balance", "other_amount", 60, 25)
 
@@ -192,6 +192,78 @@ async def test_a_payment_of_an_earlier_statement_is_booked_before(books: Books) 
     await books.statement(paid("pi_1", "100.00", TODAY + DAY))
     assert (await books.match()).breaks == 1
     assert await told(books) == [("duplicate", "booked_before", 100, 100)]
+
+
+async def test_what_a_later_statement_states_again_adds_nothing(books: Books) -> None:
+    """Whatever amount it was: exact, tolerated, less a fee, a part; however it was found."""
+    rules = """
+    matching: {payments: {window_days: 3, by_account: true, by_name: true, splits: true}}
+    fees: [{name: f, percent: 5}]
+    resolve: [{kind: fee, fee: f}]
+    """
+    await bank(books, rules)
+    for n in range(1, 6):
+        await books.payment(await books.account(f"A-{n}"), "100.00", processor_ref=f"pi_{n}")
+    for ref, name in (("B-1", "Ana Lima"), ("B-2", "Rui Costa")):
+        account = await books.account(ref, "1000.00", name=name)
+        for days in (2, 1, 0):
+            await books.payment(account, "75.00", created_at=NOW - days * DAY)
+    lines = [
+        paid("pi_1", "95.00"),
+        paid("pi_2", "99.50"),
+        paid("pi_3", "90.00"),
+        paid("pi_4", "50.00"),
+        paid("pi_4", "50.00"),
+        paid("pi_5", "40.00"),
+        paid(None, "75.00", TODAY - 2 * DAY, account_ref="B-1"),
+        paid(None, "75.00", TODAY - 2 * DAY, payer="Rui Costa"),
+        paid(None, "75.00", TODAY - 2 * DAY, payer="Rui Costa"),
+    ]
+    await books.statement(*lines)
+    assert (await books.match()).matched == 9
+    before = [("balance", "other_amount", 100, 40), ("balance", "other_amount", 100, 90)]
+    ours = [row for row in await told(books) if row[0] == "balance"]
+    assert ours == before
+    for _ in range(2):
+        # Again, and then nothing new: the repetitions of both stay what they are.
+        await books.statement(*lines)
+        await books.match()
+        kinds = [kind for kind, *_ in await told(books)]
+        assert [row for row in await told(books) if row[0] == "balance"] == before
+        assert kinds.count("missing_here") == kinds.count("ambiguous") == 0
+    assert kinds.count("duplicate") == 2 * len(lines)
+    [taken] = await books.sql("SELECT count(*) FROM payment_match WHERE partner_id = %s", books.partner_id)
+    assert taken.count == 9
+    await books.statement(paid("pi_5", "60.00"), paid(None, "75.00", TODAY - DAY, account_ref="B-1"))
+    assert (await books.match()).matched == 2
+
+
+async def test_two_files_of_one_run_that_overlap_are_one(books: Books) -> None:
+    await bank(books, "matching: {payments: {by_account: true, window_days: 3}}")
+    account = await books.account("A-1", "1000.00")
+    for _ in range(3):
+        await books.payment(account, "75.00")
+    for _ in range(2):
+        await books.statement(paid(None, "75.00", account_ref="A-1"), paid("x", "1.00"))
+    figures = await books.match()
+    kinds = [kind for kind, *_ in await told(books)]
+    assert (figures.matched, kinds.count("duplicate"), kinds.count("missing_here")) == (1, 1, 2)
+
+
+async def test_of_lines_that_go_beyond_a_payment_one_counts(books: Books) -> None:
+    await bank(books, "fees: [{name: f, percent: 5}]")
+    await books.payment(await books.account("A-1"), "100.00", processor_ref="pi_1")
+    await books.payment(await books.account("A-2"), "100.00", processor_ref="pi_2")
+    await books.statement(
+        paid("pi_1", "95.00"), paid("pi_1", "95.00"), paid("pi_2", "120.00"), paid("pi_2", "30.00")
+    )
+    await books.match()
+    assert await told(books) == [
+        ("balance", "other_amount", 100, 30),
+        ("duplicate", "contradicted", 100, 120),
+        ("duplicate", "repeated", 100, 95),
+        ("fee", "known_fee", 100, 95),
+    ]
 
 
 async def test_amounts_fees_currencies_and_the_ledger_are_compared(books: Books) -> None:
