@@ -23,6 +23,7 @@ from activities.reconciliation_messages import (
     ReconciliationSummary,
 )
 from domain.errors import DomainError
+from domain.provider_events import oddity
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _cause(error: Exception, ref: str) -> str:
             raise error
         cause = error.message
     else:
-        cause = f"what Stripe says of it cannot be understood here ({type(error).__name__})"
+        cause = f"what Stripe says of it cannot be understood here: {oddity(error)}"
     _log.warning("not brought in line", ref=ref, error_type=type(error).__name__, exc_info=error)
     return cause
 

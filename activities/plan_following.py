@@ -86,18 +86,22 @@ async def _failed(change: PlanChange, instalment: "PlanInstalment", payment: "Pa
     asked_on = instalment.asked_on
     as_agreed = payment.off_session and asked_on is not None and asked_on >= instalment.collect_on
     if as_agreed and payment.failure_code not in NEVER_ASKED:
-        await _declined(change, instalment)
+        await _declined(change, instalment, by_bank=payment.charge_ref is not None)
     else:
         as_it_was = "missed" if instalment.declines >= MOST_TRIES else "scheduled"
         await change.tx.plans.change_instalment(instalment, status=as_it_was)
 
 
-async def _declined(change: PlanChange, instalment: "PlanInstalment") -> None:
-    """Asked for again after some days, as often as the rule has it; after that there are days of grace."""
+async def _declined(change: PlanChange, instalment: "PlanInstalment", *, by_bank: bool) -> None:
+    """Asked for again after some days, as often as the rule has it; after that there are days of grace.
+
+    Not ``by_bank``: Stripe did not take what was asked, so that no bank has heard of it.
+    """
     # Never before the day on which it was asked for: whoever asks may have another clock.
     day = max(change.today, instalment.asked_on or change.today)
     declines = instalment.declines + 1
-    words = f"Instalment {instalment.number} of {len(change.instalments)} was declined"
+    what = "was declined" if by_bank else "could not be charged"
+    words = f"Instalment {instalment.number} of {len(change.instalments)} {what}"
     if declines < MOST_TRIES:
         status, again = "scheduled", next_try_after(day)
         words += f"; it is asked for again on {again}"

@@ -45,6 +45,17 @@ _IN_OUR_WORDS: Mapping[str, str] = MappingProxyType(
 )
 """What the validator says in the words of its own language, by the type of the error."""
 
+_LIMITS: Mapping[str, str] = MappingProxyType(
+    {
+        "greater_than": "must be more than {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be less than {lt}",
+        "less_than_equal": "must be at most {le}",
+        "string_too_long": "must have at most {max_length} characters",
+    }
+)
+"""The same, of what is beyond a limit."""
+
 _TEMPORAL_DOWN = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -199,6 +210,8 @@ def field_path(location: Sequence[int | str]) -> str:
 
 
 def _message(fault: Mapping[str, Any]) -> str:
+    if (limit := _LIMITS.get(fault["type"])) is not None:
+        return limit.format(**fault["ctx"])
     return _IN_OUR_WORDS.get(fault["type"]) or sentence(fault["msg"])
 
 

@@ -174,8 +174,10 @@ def _so_many(total: Decimal, number: int) -> list[Decimal]:
         raise Invalid(f"must be 1 to {MOST_INSTALMENTS}", field="instalments")
     amounts = split_exact(total, [1] * number)
     if amounts[-1] < LEAST_INSTALMENT:
+        if number == 1:
+            raise Invalid(f"{total} is less than the least instalment, {LEAST_INSTALMENT}", field="total")
         raise Invalid(
-            f"{number} instalments of {total} are less than {LEAST_INSTALMENT} each; take fewer",
+            f"{total} in {number} instalments is less than {LEAST_INSTALMENT} each; take fewer",
             field="instalments",
         )
     return amounts

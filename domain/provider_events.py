@@ -55,3 +55,10 @@ def subject_of(event_type: str) -> Subject | None:
     if event_type not in SUBSCRIBED and event_type not in _ALSO_UNDERSTOOD:
         return None
     return next(subject for prefix, subject in _PREFIXES if event_type.startswith(prefix))
+
+
+def oddity(error: Exception) -> str:
+    """What is wrong with something that the provider says and that cannot be read, in words."""
+    if isinstance(error, LookupError):
+        return "a part of it is missing, or of a kind that is not known"
+    return "a part of it has no value of the kind that is expected"

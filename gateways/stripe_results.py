@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from domain.errors import Invalid
 from domain.money import CENT, cents
 from domain.payments import check_currency
-from domain.provider_events import subject_of
+from domain.provider_events import oddity, subject_of
 
 
 class IntentStatus(StrEnum):
@@ -262,7 +262,7 @@ def attempt(
     try:
         return read(body)
     except ODD as error:
-        return Unreadable(kind, str(body.get("id") or f"a {kind} without an id"), type(error).__name__)
+        return Unreadable(kind, str(body.get("id") or f"a {kind} without an id"), oddity(error))
 
 
 def read_checkout(body: Mapping[str, Any]) -> CheckoutLink:
@@ -306,7 +306,7 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
         try:
             subject = _SUBJECTS[kind](about)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
-            problem = f"what it is about cannot be understood here ({type(error).__name__})"
+            problem = f"what it is about cannot be understood here: {oddity(error)}"
     return StripeEvent(
         id=event_id,
         type=event_type,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from db.stripe_credentials import StripeSecrets
 
 WEBHOOK_PATH = "/api/v1/payments/webhook/stripe"
+MAX_SECRET = 255
 _SET = "(set)"
 _Shown = Mapping[str, str | None]
 _log = structlog.stdlib.get_logger("stripe-credentials")
@@ -44,6 +45,8 @@ def _like(pattern: str, what: str) -> Callable[[SecretStr], SecretStr]:
     """A check of how a secret looks; errors never quote it."""
 
     def check(value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) > MAX_SECRET:
+            raise ValueError(f"must have at most {MAX_SECRET} characters")
         if not re.fullmatch(pattern, value.get_secret_value()):
             raise ValueError(f"must be {what}")
         return value
@@ -53,12 +56,12 @@ def _like(pattern: str, what: str) -> Callable[[SecretStr], SecretStr]:
 
 _SecretKey = Annotated[
     SecretStr,
-    Field(max_length=255),
+    Field(json_schema_extra={"maxLength": MAX_SECRET}),
     AfterValidator(_like(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", "a secret or restricted key: sk_… or rk_…")),
 ]
 _WebhookSecret = Annotated[
     SecretStr,
-    Field(max_length=255),
+    Field(json_schema_extra={"maxLength": MAX_SECRET}),
     AfterValidator(_like(r"whsec_[A-Za-z0-9_+/=]+", "the signing secret of a webhook endpoint: whsec_…")),
 ]
 

@@ -243,4 +243,5 @@ async def kept_once(office: Office, event: Json, status: str) -> None:
     # What was received has no payment here, as a look at it will have told by now, or will soon.
     assert row.status in ({"received", "unmatched"} if status == "received" else {status})
     assert (row.reason is not None and "cannot be understood" in row.reason) is (status == "failed")
+    assert "Error" not in (row.reason or "")
     assert bytes(row.body) == body
