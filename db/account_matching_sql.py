@@ -171,14 +171,19 @@ NOT_HERE = f"""
      ORDER BY COALESCE(p.reference, p.debtor_ref), p.at DESC, p.statement_id DESC, p.line DESC
 """
 
+# What was sent after they wrote is no money at risk: they have yet to hear of it.
 NOT_THERE = f"""
     INSERT INTO found ({_COLUMNS})
-    SELECT '{BreakKind.MISSING_THERE}', a.id::text, a.id, a.external_ref, NULL::uuid, NULL::integer,
-           a.balance, NULL::numeric, a.status, NULL, pa.processed_at, a.balance, a.currency, 'not_named',
-           CASE WHEN pa.processed_at IS NOT NULL THEN '{Cause.NOT_STATED}'
-                WHEN pa.sent_at > %(newest)s THEN '{Cause.SENT_SINCE}'
+    SELECT CASE WHEN s.since THEN '{BreakKind.TIMING}' ELSE '{BreakKind.MISSING_THERE}' END, a.id::text, a.id,
+           a.external_ref, NULL::uuid, NULL::integer, a.balance, NULL::numeric, a.status, NULL,
+           CASE WHEN s.since THEN %(newest)s ELSE pa.processed_at END,
+           CASE WHEN s.since THEN 0 ELSE a.balance END, a.currency, 'not_named',
+           CASE WHEN s.since THEN '{Cause.SENT_SINCE}'
+                WHEN pa.processed_at IS NOT NULL THEN '{Cause.NOT_STATED}'
                 ELSE '{Cause.NEVER_STATED}' END
       FROM partner_account pa
+     CROSS JOIN LATERAL (
+        SELECT pa.processed_at IS NULL AND COALESCE(pa.sent_at > %(newest)s, false) AS since) s
       JOIN account a ON a.agency_id = %(agency)s AND a.id = pa.account_id
      WHERE pa.agency_id = %(agency)s AND pa.partner_id = %(partner)s AND a.status IN ({OPEN})
        AND (pa.sent_at IS NULL OR pa.sent_at <= %(asked_at)s OR pa.processed_at IS NOT NULL)
@@ -207,7 +212,7 @@ KEEP = """
 GONE = f"""
     CREATE TEMPORARY TABLE gone ON COMMIT DROP AS
     WITH unseen AS (
-        SELECT b.id, b.kind, b.subject, b.account_id FROM reconciliation_break b
+        SELECT b.id, b.kind, b.subject, b.account_id, b.rule FROM reconciliation_break b
          WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
            AND b.state <> 'resolved'
            AND NOT EXISTS (SELECT FROM found f WHERE f.kind = b.kind AND f.subject = b.subject))
@@ -219,7 +224,7 @@ GONE = f"""
     UNION ALL
     SELECT b.id FROM unseen b
       JOIN account a ON a.agency_id = %(agency)s AND a.id = b.account_id AND a.status NOT IN ({OPEN})
-     WHERE %(full)s AND b.kind = '{BreakKind.MISSING_THERE}'
+     WHERE %(full)s AND b.rule = 'not_named'
        AND NOT EXISTS (SELECT FROM pair p WHERE p.account_id = b.account_id)
        AND NOT EXISTS (SELECT FROM unread u WHERE u.account_id = b.account_id)
     UNION ALL
@@ -227,7 +232,8 @@ GONE = f"""
       JOIN pair p ON p.account_id = b.account_id AND p.counts
       LEFT JOIN found f ON f.account_id = b.account_id
                        AND f.kind IN ('{BreakKind.STALE}', '{BreakKind.CURRENCY}')
-     WHERE CASE WHEN b.kind IN ('{BreakKind.BALANCE}', '{BreakKind.TIMING}', '{BreakKind.FEE}')
+     WHERE CASE WHEN b.rule = 'not_named' THEN true
+                WHEN b.kind IN ('{BreakKind.BALANCE}', '{BreakKind.TIMING}', '{BreakKind.FEE}')
                 THEN f.kind IS NULL AND p.theirs IS NOT NULL
                 WHEN b.kind = '{BreakKind.STATUS}' THEN f.kind IS NULL AND p.theirs_status IS NOT NULL
                 ELSE true END

@@ -30,7 +30,7 @@ async def mark_resolvable(steps: Steps, rules: PartnerRuleBook, now: datetime) -
             UPDATE found f SET resolves = %(label)s
              WHERE f.resolves IS NULL AND f.kind = %(kind)s AND {condition}
                AND (%(up_to)s::numeric IS NULL
-                    OR abs(COALESCE(f.theirs, 0) - COALESCE(f.ours, 0)) <= %(up_to)s)
+                    OR f.value <= %(up_to)s)
         """
         await steps.run(
             statement, kind=rule.kind.value, label=f"rule: {rule.label}", up_to=rule.up_to, **values
@@ -106,9 +106,14 @@ _LOCK = """
 _SIDES = "({0}.ours, {0}.theirs, {0}.ours_status, {0}.theirs_status)"
 _SAME = f"{_SIDES.format('b')} IS NOT DISTINCT FROM {_SIDES.format('f')}"
 
-# A difference in an amount is one break as long as it is there, whatever explains it by now.
+# A difference in an amount is one break as long as it is there, whatever explains it by now; so is what they
+# do not name.
 _AMOUNTS = f"'{BreakKind.BALANCE}', '{BreakKind.TIMING}', '{BreakKind.FEE}'"
-_SAME_MATTER = f"(b.kind = f.kind OR (b.kind IN ({_AMOUNTS}) AND f.kind IN ({_AMOUNTS})))"
+_SAME_MATTER = f"""
+    (b.kind = f.kind
+     OR CASE WHEN 'not_named' IN (b.rule, f.rule) THEN b.rule = f.rule
+             ELSE b.kind IN ({_AMOUNTS}) AND f.kind IN ({_AMOUNTS}) END)
+"""
 
 _REFRESH = f"""
     WITH refreshed AS (

@@ -127,9 +127,9 @@ async def test_only_what_the_partner_is_known_to_have_can_be_missing_there(books
     await books.statement(said("SAID"))
     await books.match()
     assert await books.told() == [
-        ("missing_there", "LATE", "sent_since"),
         ("missing_there", "NAMED", "not_stated"),
         ("missing_there", "SENT", "never_stated"),
+        ("timing", "LATE", "sent_since"),
     ]
     # Closed here in the meantime: nobody misses it any more.
     await books.sql(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.partners.matching_books import NOW, Books, opened, said
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture
@@ -55,3 +55,50 @@ async def test_a_difference_that_is_explained_otherwise_by_now_is_the_same_break
     assert (now.found_at, now.version) == (NOW - 40 * DAY, first.version + 1)
     proposals = await books.sql("SELECT state FROM break_proposal WHERE break_id = %s", first.id)
     assert [p.state for p in proposals] == ["open"]
+
+
+@pytest.mark.parametrize("rules", [None, "resolve:\n  - {kind: timing, within_days: 2, up_to: 10}\n"])
+async def test_what_was_sent_since_they_wrote_waits_for_their_next_statement(
+    books: Books, rules: str | None
+) -> None:
+    await books.partner(rules)
+    late = await books.account("LATE")
+    await books.account("A-1")
+    await books.sent(late, at=NOW - HOUR / 2)
+    await books.statement(said("A-1"))
+    assert (await books.match()).resolved == (0 if rules is None else 1)
+    [since] = await books.breaks("true")
+    assert (since.kind, since.probable_cause, since.value) == ("timing", "sent_since", 0)
+    assert since.resolution == (None if rules is None else "rule")
+    await books.statement(said("A-1", processed_at=NOW))
+    assert (await books.match()).cured == 0
+    [missed] = await books.breaks()
+    assert (missed.kind, missed.probable_cause, missed.value) == ("missing_there", "never_stated", 500)
+    assert (missed.id == since.id) is (rules is None)
+
+
+async def test_what_was_sent_since_and_is_named_with_what_was_owed_then_stays_one_break(books: Books) -> None:
+    await books.partner()
+    late = await books.account("LATE")
+    await books.account("A-1")
+    await books.sent(late, at=NOW - HOUR / 2)
+    await books.statement(said("A-1"))
+    await books.match()
+    await books.post(late, "100.00")
+    await books.statement(said("A-1", processed_at=NOW), said("LATE", processed_at=NOW - HOUR / 4))
+    assert (await books.match()).opened == 0
+    [now] = await books.breaks()
+    assert (now.kind, now.probable_cause, now.value) == ("timing", "posted_since", 100)
+
+
+@pytest.mark.parametrize("balance", ["500.00", "400.00", None])
+async def test_what_was_sent_since_is_cured_as_soon_as_it_is_named(books: Books, balance: str | None) -> None:
+    await books.partner()
+    late = await books.account("LATE")
+    await books.account("A-1")
+    await books.sent(late, at=NOW - HOUR / 2)
+    await books.statement(said("A-1"))
+    await books.match()
+    await books.statement(said("A-1", processed_at=NOW), said("LATE", balance, processed_at=NOW))
+    assert (await books.match()).cured == 1
+    assert [b.kind for b in await books.breaks()] == (["balance"] if balance == "400.00" else [])
