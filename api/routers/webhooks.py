@@ -10,7 +10,7 @@ from api.schemas.common import errors
 
 router = APIRouter(prefix="/payments/webhook", tags=["webhooks"])
 
-_ERRORS = errors(400, 503)
+_ERRORS = errors(400, 413, 503)
 _BODY = {
     "requestBody": {
         "required": True,

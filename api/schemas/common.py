@@ -10,6 +10,7 @@ _MEANINGS = {
     403: "known, but the role may not do this",
     404: "not there, or not yours",
     409: "in conflict with the present state",
+    413: "the body is larger than any that is taken here",
     415: "the body is not said to be JSON",
     422: "a value is not acceptable (`field` and `errors` name it), or a key came with another request",
     503: "something does not answer at the moment; nothing was lost",
@@ -29,4 +30,4 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 READ_ERRORS = errors(400, 401, 403, 404, 422, 503)
-WRITE_ERRORS = errors(400, 401, 403, 404, 409, 415, 422, 503)
+WRITE_ERRORS = errors(400, 401, 403, 404, 409, 413, 415, 422, 503)

@@ -182,6 +182,20 @@ async def test_the_matrix_names_every_route(world: Any) -> None:
     assert _routes(world) - FOR_ANYBODY <= set(MATRIX)
 
 
+async def test_whatever_takes_a_body_of_money_says_that_one_may_be_too_large(world: Any) -> None:
+    silent = [
+        f"{method} {path}"
+        for path, methods in world.app.openapi()["paths"].items()
+        for method, described in methods.items()
+        if re.search(
+            "/(payments|plans|payment-links|payment-plans|credit-balance|stripe-credentials|breaks)", path
+        )
+        and method in {"post", "put", "patch"}
+        and "413" not in described["responses"]
+    ]
+    assert silent == []
+
+
 def _body(route: str) -> Any:
     """A body that passes validation, so that the refusal is the role's and not the value's."""
     return {} if route.startswith(("PATCH", "POST", "PUT")) else None
