@@ -5,7 +5,7 @@ from db import payment_matching_sql as sql
 from db.account_matching import Matched
 from db.account_matching_sql import FOUND
 from db.matching_steps import Steps
-from domain.partner_rules import PartnerRuleBook
+from domain.partner_rules import PartnerRuleBook, PaymentMatching
 
 
 async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
@@ -23,14 +23,7 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     ):
         await steps.run(statement)
     await _by_reference(steps, rules)
-    for rule, wanted in (
-        ("account_amount_date", matching.by_account),
-        ("payer_amount_date", matching.by_name),
-    ):
-        if wanted:
-            await steps.run(sql.fallback_sql(rule))
-            if matching.splits:
-                await steps.run(sql.splits_sql(rule))
+    await _without_reference(steps, matching)
     for statement in lines.TELL_REPEATS:
         await steps.run(statement)
     await steps.run("ANALYZE matched, candidate, untold")
@@ -65,6 +58,18 @@ async def _by_reference(steps: Steps, rules: PartnerRuleBook) -> None:
     await steps.run(sql.SEVERAL)
     await steps.run(sql.TAKE_REFERENCES)
     await steps.run("ANALYZE matched")
+
+
+async def _without_reference(steps: Steps, matching: PaymentMatching) -> None:
+    rules = ["account_amount_date"] if matching.by_account else []
+    if matching.by_name and await steps.value(sql.UNNAMED):
+        await steps.run(sql.NAMES)
+        await steps.run("ANALYZE item")
+        rules.append("payer_amount_date")
+    for rule in rules:
+        await steps.run(sql.fallback_sql(rule))
+        if matching.splits:
+            await steps.run(sql.splits_sql(rule))
 
 
 _BY_RULE = """

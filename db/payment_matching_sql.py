@@ -38,7 +38,7 @@ ITEM = f"""
          WHERE c.agency_id = %(agency)s)
     SELECT e.*, e.amount + COALESCE(x.amount, 0) AS ours,
            e.amount + COALESCE(x.amount, 0) + COALESCE(w.amount, 0) AS remains,
-           a.external_ref, d.full_name, COALESCE(m.amount, 0) AS matched_before,
+           a.external_ref, d.full_name, NULL::text AS name_key, COALESCE(m.amount, 0) AS matched_before,
            b.payment_id IS NOT NULL AS processor_differs
       FROM every e
       JOIN account a ON a.agency_id = %(agency)s AND a.id = e.account_id
@@ -179,15 +179,21 @@ _OPEN_LINE = """
     AND NOT EXISTS (SELECT FROM untold u WHERE u.statement_id = s.statement_id AND u.line = s.line)
 """
 
-_ITEM_NAMES = f"""
-    (SELECT i.*, n.name_key FROM item i
-       JOIN (SELECT i.account_id, {name_key("min(i.full_name)")} AS name_key FROM item i
-              GROUP BY i.account_id) n ON n.account_id = i.account_id)
+# In a column of its own, with statistics: joined on the fly, every equal amount would be looked at.
+NAMES = f"""
+    UPDATE item i SET name_key = n.name_key
+      FROM (SELECT i.account_id, {name_key("min(i.full_name)")} AS name_key FROM item i
+             GROUP BY i.account_id) n
+     WHERE n.account_id = i.account_id
+"""
+
+UNNAMED = f"""
+    SELECT EXISTS (SELECT FROM stated s WHERE s.payer_key IS NOT NULL AND {_OPEN_LINE})
 """
 
 SAME = {
-    "account_amount_date": ("i.external_ref = s.account_ref", "item"),
-    "payer_amount_date": ("i.name_key = s.payer_key", _ITEM_NAMES),
+    "account_amount_date": "i.external_ref = s.account_ref",
+    "payer_amount_date": "i.name_key = s.payer_key",
 }
 """What must be the same beside amount and date, by the name of the rule."""
 
@@ -198,12 +204,12 @@ def fallback_sql(rule: str) -> str:
     Equal payments of one account pair with equal lines in the order of their dates. What could be a payment
     of several accounts is ambiguous.
     """
-    same, items = SAME[rule]
+    same = SAME[rule]
     return f"""
         WITH possible AS (
             SELECT s.statement_id, s.line, s.amount, s.paid_on, i.item_id, i.account_id, i.day
               FROM stated s
-              JOIN {items} i ON {same} AND i.amount = s.amount AND {_NEAR} AND {_SAME_WAY}
+              JOIN item i ON {same} AND i.amount = s.amount AND {_NEAR} AND {_SAME_WAY}
                            AND COALESCE(s.currency = i.currency, true)
              WHERE {_OPEN_LINE} AND {_UNTAKEN}),
         several AS (
@@ -236,12 +242,12 @@ def fallback_sql(rule: str) -> str:
 
 def splits_sql(rule: str) -> str:
     """Lines of one account or payer that together are a payment of it, each near its date."""
-    same, items = SAME[rule]
+    same = SAME[rule]
     return f"""
         WITH possible AS (
             SELECT s.statement_id, s.line, s.amount, i.item_id, i.account_id, i.amount AS whole
               FROM stated s
-              JOIN {items} i ON {same} AND abs(s.amount) < abs(i.amount) AND {_NEAR} AND {_SAME_WAY}
+              JOIN item i ON {same} AND abs(s.amount) < abs(i.amount) AND {_NEAR} AND {_SAME_WAY}
                            AND COALESCE(s.currency = i.currency, true)
              WHERE {_OPEN_LINE} AND {_UNTAKEN}),
         summed AS (
