@@ -15,6 +15,7 @@ from domain.breaks import (
     Effect,
     OwnProposal,
     Resolution,
+    answer_within,
     check_limit,
     effect_of,
     is_incoming,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from db.adjustments import Standing
     from db.breaks import BreakRow
-    from db.models import BreakProposal, ReconciliationBreak
+    from db.models import BreakProposal, PartnerMessage, ReconciliationBreak
     from db.session import Transaction
     from domain.scoring import Scorer
 
@@ -35,6 +36,8 @@ S = AccountStatus
 ENTITY = "reconciliation_break"
 _PAID_THERE = "PAID"
 _MISSED = "missing_there"
+
+_DONE = {"resolved": "resolved", "told": "the partner is told"}
 
 _WORDS = {
     Resolution.ACCEPT_THEIRS: "the other side's record is taken over",
@@ -61,9 +64,10 @@ def difference_of(row: "BreakRow") -> Difference:
 
 
 def limit_of(row: "BreakRow") -> Decimal:
-    """Above what a resolution needs a second person."""
-    limit = row.terms.approval_limit
-    return APPROVAL_LIMIT if limit is None else limit
+    """Above what a resolution needs a second person: by the lower of the limits when it was found and now."""
+    now, then = row.terms.approval_limit, row.broken.approval_limit
+    limits = [limit for limit in (now, then) if limit is not None]
+    return min(limits, default=APPROVAL_LIMIT)
 
 
 class BreakChange:
@@ -190,15 +194,17 @@ class BreakChange:
     async def _carry_out(
         self, resolution: Resolution, effect: Effect, note: str, *, proposed_by: str | None = None
     ) -> None:
-        item = await self._item() if effect.on_cash else None
-        journal_id = await self._post_on_account(effect) if item is None else await self._post(effect, item)
+        details: dict[str, Any] = {"proposed_by": proposed_by} if proposed_by else {}
         if effect.told:
             await self._tell()
+            await self._noted("told", resolution, note, **details)
+            return
+        item = await self._item() if effect.on_cash else None
+        journal_id = await self._post_on_account(effect) if item is None else await self._post(effect, item)
         await self.tx.breaks.resolve(
             self.broken, resolution.value, note, journal_id=journal_id, item_id=item and item.item_id
         )
         await self._reread()
-        details: dict[str, Any] = {"proposed_by": proposed_by} if proposed_by else {}
         if journal_id is not None:
             details |= {"journal_id": str(journal_id), "moved": format(effect.moved, "f")}
         await self._noted("resolved", resolution, note, **details)
@@ -288,13 +294,32 @@ class BreakChange:
         return item
 
     async def _tell(self) -> None:
-        """Keep word to the partner with our record as it is now."""
-        broken = self.broken
-        if broken.account_id is None or broken.payment_id is not None:
+        """Keep word to the partner with our record as it is now, and wait for its answer.
+
+        The break stays: the next statement cures it, or it is escalated. Word that could not be sent is sent
+        again, the same bytes. ``Conflict`` where it has been sent, or is being sent.
+        """
+        broken, word = self.broken, await self.tx.breaks.message(self.broken.id)
+        if word is not None:
+            await self._tell_again(word)
+        elif broken.account_id is None or broken.payment_id is not None:
             await self.tx.breaks.tell(broken, balance=broken.ours, status=broken.ours_status)
-            return
-        account = (await AccountChange.begin(self.tx, broken.account_id, self._scorers)).account
-        await self.tx.breaks.tell(broken, balance=account.balance, status=account.status.value)
+        else:
+            account = (await AccountChange.begin(self.tx, broken.account_id, self._scorers)).account
+            await self.tx.breaks.tell(broken, balance=account.balance, status=account.status.value)
+        now = self.tx.began_at
+        due = now + answer_within(self.row.terms.answer_within_hours)
+        await self.tx.breaks.change(broken, state="open", told_at=now, answer_due_at=due, escalated_at=None)
+        await self._reread()
+
+    async def _tell_again(self, word: "PartnerMessage") -> None:
+        if word.state != "failed":
+            raise Conflict(
+                f"the partner has been told already (word is {word.state}), and its answer is waited for;"
+                " or resolve the break in another way",
+                message=word.state,
+            )
+        await self.tx.breaks.change_message(word, state="pending")
 
     async def _proposal(self) -> "BreakProposal":
         proposal = await self.tx.breaks.open_proposal(self.broken.id)
@@ -314,7 +339,7 @@ class BreakChange:
         if broken.account_id is None:
             return
         other = self.row.terms.name or "the payment provider"
-        done = "resolved" if what == "resolved" else f"resolution {what}"
+        done = _DONE.get(what, f"resolution {what}")
         words = f"Difference from {other} ({broken.kind.replace('_', ' ')}) {done}: {_WORDS[resolution]}"
         event = {"break_id": str(broken.id), "resolution": resolution.value, **details}
         await self.tx.timeline.add(

@@ -156,14 +156,14 @@ _RESOLVED_BEFORE = f"""
     INSERT INTO taken SELECT kind, subject, 'again' FROM again
 """
 
-# What people have explained, or kept as ours, is not opened again while both sides are as they were then.
+# What people have explained is not opened again while both sides are as they were then.
 _EXPLAINED = f"""
     INSERT INTO taken
     SELECT DISTINCT f.kind, f.subject, 'left'
       FROM found f
       JOIN reconciliation_break b
         ON b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
-       AND b.kind = f.kind AND b.subject = f.subject AND b.resolution IN ('explain', 'keep_ours') AND {_SAME}
+       AND b.kind = f.kind AND b.subject = f.subject AND b.resolution = 'explain' AND {_SAME}
     ON CONFLICT DO NOTHING
 """
 
@@ -172,14 +172,15 @@ _OPEN = """
            agency_id, source, kind, subject, partner_id, run_id, seen_run_id, account_id, account_ref,
            payment_id, statement_id, line, ours, theirs, ours_status, theirs_status, theirs_at, difference,
            value, currency, rule, probable_cause, state, resolution, resolution_note, resolved_by,
-           resolved_at)
+           resolved_at, approval_limit)
     SELECT %(agency)s, 'partner', f.kind, f.subject, %(partner)s, %(run)s, %(run)s, f.account_id,
            f.account_ref, f.payment_id, f.statement_id, f.line, f.ours, f.theirs, f.ours_status,
            f.theirs_status, f.theirs_at, COALESCE(f.theirs, 0) - COALESCE(f.ours, 0), f.value, f.currency,
            f.rule, f.cause, CASE WHEN f.resolves IS NULL THEN 'open' ELSE 'resolved' END,
            CASE WHEN f.resolves IS NOT NULL THEN 'rule' END, f.resolves,
            CASE WHEN f.resolves IS NOT NULL THEN %(actor)s END,
-           CASE WHEN f.resolves IS NOT NULL THEN now() END
+           CASE WHEN f.resolves IS NOT NULL THEN now() END,
+           (SELECT p.approval_limit FROM partner p WHERE p.agency_id = %(agency)s AND p.id = %(partner)s)
       FROM found f
       LEFT JOIN taken t ON t.kind = f.kind AND t.subject = f.subject
      WHERE t.kind IS NULL

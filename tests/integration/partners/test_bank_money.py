@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from activities.break_resolution import BreakChange
-from domain.breaks import BreakChanged, Resolution
+from domain.breaks import ApprovalNeeded, BreakChanged, Resolution
 from tests.integration.partners.matching_books import NOW, TODAY, Books, opened, paid
 
 DAY = timedelta(days=1)
@@ -94,6 +94,19 @@ async def test_a_missing_payment_is_written_off_once_until_it_comes_after_all(bo
     await resolve(books, ACCEPT)
     await again(books)
     assert (await told(books), await adjusted(books)) == ([], 0)
+
+
+@pytest.mark.parametrize(("then", "now"), [("99.99", "9999999.00"), ("9999999.00", "99.99")])
+async def test_a_limit_that_is_raised_counts_for_what_is_found_from_then_on(
+    books: Books, then: str, now: str
+) -> None:
+    limit = "UPDATE partner SET approval_limit = %s WHERE id = %s"
+    await books.sql(limit, then, books.partner_id)
+    await missed(books, await books.account("A-1", "5000.00"))
+    await books.sql(limit, now, books.partner_id)
+    await again(books)
+    with pytest.raises(ApprovalNeeded, match=r"limit of 99\.99"):
+        await resolve(books, WRITE_OFF, "missing_there")
 
 
 async def test_what_has_gone_back_meanwhile_is_not_written_off(books: Books) -> None:
