@@ -21,6 +21,7 @@ from db.models import Statement, StatementLine
 from db.store import Store
 from domain.errors import NotFound, Unavailable
 from domain.statement_lines import StatedLine
+from domain.statement_lines import digests as digests_of
 
 Outcome = Literal["accepted", "duplicate"]
 Scope = Literal["full", "messages"]
@@ -239,9 +240,9 @@ class StatementStore(Store):
         """Add messages of a partner, each once: what became of every item, in their order.
 
         A message that the partner has sent before, at any time and with the same content, is a
-        ``duplicate`` and changes nothing.
+        ``duplicate`` and changes nothing; what several of one request are, ``statement_lines.digests`` says.
         """
-        digests = [item.digest(partner_id) for item in items]
+        digests = digests_of(items, partner_id)
         if not await self._unknown(digests):
             return ["duplicate"] * len(items)
         values = {"agency": self._agency_id, "partner": partner_id}

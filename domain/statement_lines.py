@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -32,13 +34,32 @@ class StatedLine:
     paid_on: date | None = None
     payer: str | None = None
 
-    def digest(self, partner_id: UUID) -> bytes:
-        """SHA-256 that is the same for the same content of the same partner, and for nothing else."""
+    def digest(self, partner_id: UUID, nth: int = 1) -> bytes:
+        """SHA-256 that is the same for the same content of the same partner, and for nothing else.
+
+        ``nth``: which one it is of several that are really several though their content is the same.
+        """
         at = self.processed_at.astimezone(UTC).isoformat() if self.processed_at else None
         paid_on = self.paid_on.isoformat() if self.paid_on else None
         parts = [str(partner_id), self.account_ref, self.debtor_ref, _amount(self.balance), self.status]
         parts += [self.currency, at, self.payment_ref, _amount(self.amount), paid_on, self.payer]
+        parts += [str(nth)] if nth > 1 else []
         return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+def digests(lines: Sequence[StatedLine], partner_id: UUID) -> list[bytes]:
+    """The digests of the messages of one request, in their order.
+
+    Equal payments that have no reference are as many payments; what is equal otherwise is the same thing
+    told twice.
+    """
+    seen: Counter[StatedLine] = Counter()
+    found = []
+    for line in lines:
+        if line.amount is not None and line.payment_ref is None:
+            seen[line] += 1
+        found.append(line.digest(partner_id, max(seen[line], 1)))
+    return found
 
 
 def _amount(amount: Decimal | None) -> str | None:

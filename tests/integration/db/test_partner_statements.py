@@ -225,6 +225,16 @@ async def test_a_message_counts_once_however_often_it_comes(house: House) -> Non
     assert (await house.close(await house.run())).lines == 1
 
 
+async def test_equal_payments_of_one_request_are_as_many_and_a_request_again_is_none(house: House) -> None:
+    money = StatedLine(account_ref="A-1", amount=Decimal("75.00"), paid_on=AT.date(), currency="USD")
+    named = replace(money, payment_ref="pi_1")
+    items = (money, named, money, named)
+    assert await house.say(*items) == ["accepted", "accepted", "accepted", "duplicate"]
+    assert await house.say(*items) == ["duplicate"] * 4
+    assert await house.say(money) == ["duplicate"]
+    assert await house.say(money, money, money) == ["duplicate", "duplicate", "accepted"]
+
+
 async def test_the_same_message_of_another_partner_is_another_one(house: House, db: Database) -> None:
     other = await _house(db, house.superuser_url)
     assert await house.say(said("A-1")) == await other.say(said("A-1")) == ["accepted"]
