@@ -36,7 +36,7 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
     await steps.run(sql.DIFFERENCES)
     await steps.run(sql.NOT_HERE)
-    if full and matched.named:
+    if await _names_all(steps, full=full):
         await steps.run(sql.NOT_THERE, newest=matched.newest)
     await steps.run("ANALYZE found")
     return Matched(matched.matched, older, {"matched_by": by_rule})
@@ -49,8 +49,14 @@ async def keep(steps: Steps) -> None:
 
 async def gone(steps: Steps, *, full: bool) -> None:
     """Fill ``gone``: open breaks that the statement shows to be no more."""
-    named = await steps.value("SELECT EXISTS (SELECT FROM pair)")
-    await steps.run(sql.GONE, full=full and named)
+    await steps.run(sql.GONE, full=await _names_all(steps, full=full))
+
+
+async def _names_all(steps: Steps, *, full: bool) -> bool:
+    """Whether what is not named is missed: there is a file (one without any line is meant to be empty), or
+    messages of a partner that sends no files.
+    """
+    return full and bool(await steps.value(_NAMES_ALL))
 
 
 async def _fall_back(steps: Steps, variants: Variants | None) -> None:
@@ -84,8 +90,21 @@ async def _dedupe(steps: Steps) -> None:
 
 _SEVERAL_CREDITORS = "SELECT count(*) > 1 FROM creditor c WHERE c.agency_id = %(agency)s"
 
+_NAMES_ALL = """
+    SELECT EXISTS (SELECT FROM statement s
+                    WHERE s.agency_id = %(agency)s AND s.id = ANY (%(statements)s) AND s.channel = 'file'
+                      AND (s.lines = 0 OR s.lines > s.problems))
+           OR EXISTS (SELECT FROM pair)
+          AND NOT EXISTS (SELECT FROM statement s
+                           WHERE s.agency_id = %(agency)s AND s.partner_id = %(partner)s
+                             AND s.channel = 'file' AND s.state IN ('staged', 'closed'))
+"""
+
 _COUNTED = """
-    SELECT count(*) AS named, count(p.account_id) FILTER (WHERE p.stated) AS matched, max(p.at) AS newest
+    SELECT count(p.account_id) FILTER (WHERE p.stated) AS matched,
+           COALESCE(max(p.at), (SELECT max(COALESCE(s.newest_at, to_timestamp(s.file_mtime), s.created_at))
+                                  FROM statement s
+                                 WHERE s.agency_id = %(agency)s AND s.id = ANY (%(statements)s))) AS newest
       FROM pair p
 """
 

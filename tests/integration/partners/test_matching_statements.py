@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.partners.matching_books import Books, opened, said
+from tests.integration.partners.matching_books import NOW, Books, opened, said
 
 
 @pytest.fixture
@@ -55,3 +55,45 @@ async def test_an_unreadable_line_is_no_variant_of_another_than_it_names(books: 
     await books.statement(said("8"), said("7", balance=None, problem="balance is empty; every line needs it"))
     await books.match()
     assert await books.told() == [("missing_there", "07", "never_stated")]
+
+
+async def test_a_statement_that_is_meant_to_be_empty_names_no_account(books: Books) -> None:
+    await books.partner()
+    await books.sent(await books.account("A-1"), await books.account("A-2", "0.00", status="settled"))
+    await books.statement(said("A-1"), said("A-9", "7.00"))
+    await books.match()
+    assert await books.told() == [("missing_here", "A-9", "unknown_reference")]
+    await books.statement()
+    figures = await books.match()
+    assert (figures.lines, figures.cured) == (0, 1)
+    assert await books.told() == [("missing_there", "A-1", "not_stated")]
+
+
+@pytest.mark.parametrize("lines", [[], [said(None, problem="account_ref is empty")]], ids=["none", "unread"])
+async def test_nothing_is_missed_by_what_says_nothing(books: Books, lines: list[dict[str, Any]]) -> None:
+    await books.partner()
+    await books.sent(await books.account("A-1"))
+    if lines:
+        await books.statement(*lines)
+    await books.match()
+    assert await books.told() == []
+
+
+async def test_messages_alone_are_all_only_of_a_partner_that_sends_no_files(books: Books) -> None:
+    refs = ["A-1", "A-2"]
+    accounts = [await books.account(ref) for ref in refs]
+    await books.partner()
+    await books.sent(*accounts)
+    await books.statement(*(said(ref) for ref in (*refs, "A-9")))
+    await books.match()
+    again = said("A-1", processed_at=NOW)
+    await books.statement(again, channel="messages")
+    figures = await books.match()
+    assert (figures.matched, figures.cured) == (1, 0)
+    assert await books.told() == [("missing_here", "A-9", "unknown_reference")]
+
+    await books.partner()
+    await books.sent(*accounts)
+    await books.statement(again, channel="messages")
+    await books.match()
+    assert await books.told() == [("missing_there", "A-2", "never_stated")]
