@@ -49,8 +49,8 @@ class PartnerReconciliationView(View):
     """A reconciliation with a partner.
 
     ``lines``: of the statements it took; ``problems``: those of them that could not be read; ``matched``:
-    those whose account or payment was found; ``breaks``: opened; ``resolved``: by the partner's rules;
-    ``cured``: earlier ones that are gone.
+    those whose account or payment was found; ``breaks``: differences that it found, new ones and those that
+    were there still; ``resolved``: of these, by the partner's rules; ``cured``: earlier ones that are gone.
     """
 
     id: UUID

@@ -84,7 +84,11 @@ async def list_breaks_of_run(
     state: StateQuery = None,
     kind: KindQuery = None,
 ) -> Page[BreakView]:
-    """Differences that the reconciliation has opened, or found to be there still, newest first."""
+    """Differences that the reconciliation has opened, or was the last to find there still, newest first.
+
+    A break is listed with the run that opened it and the last one that found it: of an earlier run, the
+    breaks that it found again are the later one's by now. Its counts, and the figures of its report, stay.
+    """
     await services.partner_reconciliations.get(who, run_id)
     wanted = BreakFilter(run_id=run_id, states=state or (), kinds=kind or ())
     rows = await services.breaks.page(who, paging.position(UUID), paging.limit, wanted)
@@ -103,7 +107,7 @@ async def get_report(
     report: FormatQuery = None,
     accept: Accept = "*/*",
 ) -> PartnerReconciliationReport | Response:
-    """What the reconciliation came to: figures as JSON, or all its breaks as a CSV file."""
+    """What the reconciliation came to: figures as JSON, or the breaks that are listed with it as a CSV file."""
     if report == "csv" or (report is None and _prefers_csv(accept)):
         return StreamingResponse(
             await services.partner_reports.rows(who, run_id),
