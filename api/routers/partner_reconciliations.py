@@ -107,7 +107,7 @@ async def get_report(
     report: FormatQuery = None,
     accept: Accept = "*/*",
 ) -> PartnerReconciliationReport | Response:
-    """What the reconciliation came to: figures as JSON, or the breaks that are listed with it as a CSV file."""
+    """What the reconciliation came to: figures as JSON, or the breaks listed with it as a CSV file."""
     if report == "csv" or (report is None and _prefers_csv(accept)):
         return StreamingResponse(
             await services.partner_reports.rows(who, run_id),
