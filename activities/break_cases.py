@@ -1,7 +1,7 @@
 """The steps of the cases of breaks: opened, answered in time or escalated, word sent; and who starts them."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
@@ -14,7 +14,7 @@ from activities.break_messages import (
     UndeliveredWord,
 )
 from activities.heartbeats import heartbeating
-from domain.breaks import ANSWER_WITHIN, MATERIAL_AMOUNT, MOST_CASES
+from domain.breaks import MATERIAL_AMOUNT, MOST_CASES, answer_within
 from domain.errors import DomainError
 from domain.tenancy import Tenant
 
@@ -60,10 +60,10 @@ class BreakCaseActivities:
                 await tx.breaks.leave_case(row.broken)
                 return BreakStanding(state="open", over=True)
             if row.broken.case_started_at is None:
-                await tx.breaks.open_case(row.broken, _time_to_answer(row))
+                await tx.breaks.open_case(row.broken, answer_within(row.terms.answer_within_hours))
                 await tx.audit.record("break.case_opened", ENTITY, row.broken.id)
             await self._escalate_if_due(tx, row)
-            return _standing(row.broken)
+            return _standing(row.broken, await tx.breaks.message(ref.break_id))
 
     @activity.defn(name="breaks.deliver")
     async def deliver(self, ref: BreakRef) -> None:
@@ -74,7 +74,9 @@ class BreakCaseActivities:
         tenant = Tenant.system(ref.agency_id, ACTOR)
         async with self._db.transaction(tenant) as tx:
             message = await tx.breaks.message(ref.break_id)
-            if message is None or message.state == "delivered":
+            if message is None or message.state != "pending":
+                return
+            if (await tx.breaks.get(ref.break_id)).broken.state == "resolved":
                 return
             way = await tx.partners.delivery_way(message.partner_id)
         problem: DomainError | None = None
@@ -142,10 +144,10 @@ class BreakCaseActivities:
         broken = row.broken
         await tx.breaks.decide(broken.id, "withdrawn")
         message = await tx.breaks.message(broken.id)
-        to_tell = message is not None and message.state == "pending"
-        return BreakStanding(
-            state="resolved", resolution=broken.resolution, over=not to_tell, to_tell=to_tell
-        )
+        if message is not None and message.state == "pending":
+            reason = f"the break was resolved ({broken.resolution}) before this could be sent"
+            await tx.breaks.change_message(message, state="failed", last_problem=reason)
+        return BreakStanding(state="resolved", resolution=broken.resolution, over=True)
 
     async def _escalate_if_due(self, tx: "Transaction", row: "BreakRow") -> None:
         broken = row.broken
@@ -181,22 +183,18 @@ def _amount(amount: object) -> str | None:
 
 
 def _is_wanted(row: "BreakRow") -> bool:
-    """Whether somebody works the break, or it is material."""
+    """Whether somebody works the break, the partner was told of it, or it is material."""
     broken, material = row.broken, row.terms.material_amount
-    worked = broken.owner_id is not None or broken.state == "proposed"
+    worked = broken.owner_id is not None or broken.state == "proposed" or broken.told_at is not None
     return worked or broken.value >= (MATERIAL_AMOUNT if material is None else material)
 
 
-def _time_to_answer(row: "BreakRow") -> timedelta:
-    hours = row.terms.answer_within_hours
-    return ANSWER_WITHIN if hours is None else timedelta(hours=hours)
-
-
-def _standing(broken: "ReconciliationBreak") -> BreakStanding:
+def _standing(broken: "ReconciliationBreak", message: "PartnerMessage | None") -> BreakStanding:
     began, seen = broken.case_started_at, broken.seen_at
     escalated = broken.escalated_at is not None
     return BreakStanding(
         state="proposed" if broken.state == "proposed" else "open",
+        to_tell=message is not None and message.state == "pending",
         look_at=None if escalated else broken.answer_due_at,
         escalated=escalated,
         stated_at=seen if began is not None and seen > began else None,

@@ -317,7 +317,7 @@ class BreakChange:
             raise Conflict(
                 f"the partner has been told already (word is {word.state}), and its answer is waited for;"
                 " or resolve the break in another way",
-                message=word.state,
+                word=word.state,
             )
         await self.tx.breaks.change_message(word, state="pending")
 

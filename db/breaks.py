@@ -322,7 +322,7 @@ _WANTING_CASES = text("""
     WITH worked AS (
         SELECT id FROM reconciliation_break
          WHERE agency_id = :agency AND case_started_at IS NULL AND state <> 'resolved'
-           AND (owner_id IS NOT NULL OR state = 'proposed')
+           AND (owner_id IS NOT NULL OR state = 'proposed' OR told_at IS NOT NULL)
          UNION
         SELECT break_id FROM partner_message WHERE agency_id = :agency AND state = 'pending'),
     others AS (

@@ -185,6 +185,11 @@ def check_limit(value: Decimal, effect: Effect, limit: Decimal) -> None:
         )
 
 
+def answer_within(hours: int | None) -> timedelta:
+    """How long the other side may take to answer; ``hours`` as its partner says, None if it is none."""
+    return ANSWER_WITHIN if hours is None else timedelta(hours=hours)
+
+
 def age_in_days(found_at: datetime, until: datetime) -> int:
     """Whole days that a break has been there."""
     return max((until - found_at) // timedelta(days=1), 0)

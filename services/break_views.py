@@ -50,8 +50,9 @@ class BreakView(View):
     """A difference between our books and somebody else's.
 
     ``ours`` and ``theirs`` are null where there is nothing; ``difference`` is theirs less ours, ``value`` the
-    money at risk. ``explanation`` puts the probable cause into words. ``age_days`` are whole days, until it
-    was resolved; ``age`` the bucket of them.
+    money at risk. ``explanation`` puts the probable cause into words. ``told_at``: since when the partner
+    has, or is to be sent, word, and its answer is waited for. ``age_days`` are whole days, until it was
+    resolved; ``age`` the bucket of them.
     """
 
     id: UUID
@@ -81,6 +82,7 @@ class BreakView(View):
     age: AgeBucket
     found_at: datetime
     seen_at: datetime
+    told_at: datetime | None
     answer_due_at: datetime | None
     escalated_at: datetime | None
     resolution: str | None

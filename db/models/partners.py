@@ -334,7 +334,8 @@ class ReconciliationBreak(Base):
     ``subject``: what it is about, by the other side's id or reference. ``seen_at``: when it was there last.
     ``value``: the money at risk, zero or more. ``answer_due_at``: until when its case waits for an answer.
     ``item_id``: the payment, refund or chargeback that ``journal_id`` was posted for, where it is one.
-    ``approval_limit``: its partner's when it was found.
+    ``approval_limit``: its partner's when it was found. ``told_at``: since when the partner has, or is to be
+    sent, word that our record stands, and its answer is waited for.
     """
 
     __tablename__ = "reconciliation_break"
@@ -417,6 +418,7 @@ class ReconciliationBreak(Base):
     found_at: Mapped[Now]
     seen_at: Mapped[Now]
     resolved_at: Mapped[Instant | None]
+    told_at: Mapped[Instant | None]
     case_started_at: Mapped[Instant | None]
     answer_due_at: Mapped[Instant | None]
     escalated_at: Mapped[Instant | None]
@@ -451,7 +453,7 @@ class BreakProposal(Base):
 
 
 class PartnerMessage(Base):
-    """Word to a partner that our record stands against theirs, as a break was resolved: one for each.
+    """Word to a partner that our record stands against theirs: one for each break.
 
     ``state``: pending, delivered to ``target``, or failed for ``last_problem``. Both sides are as they were
     when it was decided; every attempt sends the same bytes.

@@ -299,6 +299,7 @@ ALTER TABLE reconciliation_break
     ADD COLUMN journal_id UUID,
     ADD COLUMN item_id UUID,
     ADD COLUMN approval_limit NUMERIC(14, 2),
+    ADD COLUMN told_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN case_started_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN answer_due_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN escalated_at TIMESTAMP WITH TIME ZONE,
@@ -415,6 +416,7 @@ ALTER TABLE reconciliation_break
     DROP COLUMN value, DROP COLUMN rule, DROP COLUMN owner_id, DROP COLUMN resolution,
     DROP COLUMN resolution_note, DROP COLUMN resolved_by, DROP COLUMN journal_id,
     DROP COLUMN item_id, DROP COLUMN approval_limit,
+    DROP COLUMN told_at,
     DROP COLUMN case_started_at, DROP COLUMN answer_due_at, DROP COLUMN escalated_at, DROP COLUMN version,
     ADD CONSTRAINT ck_processor_break_kind
         CHECK (kind IN ('balance', 'status', 'missing_here', 'missing_there', 'currency')),

@@ -44,6 +44,12 @@ async def test_record_one_that_tells_the_partner(queue: QueueDesk) -> None:
     partner = await queue.office.partner(delivery="sftp")
     broken = await worked(queue, partner)
     await queue.agreed(broken, "keep_ours")
+
+    async def delivered() -> bool:
+        return (await queue.get(broken))["message"]["state"] == "delivered"
+
+    await queue.until(delivered, "word to be delivered")
+    await queue.resolve(broken, "explain")
     await queue.case(broken).result()
     await save(queue.case(broken), "break-case-partner-told")
 
@@ -52,14 +58,18 @@ async def test_record_one_whose_partner_cannot_be_told(queue: QueueDesk) -> None
     partner = await queue.office.partner(delivery="sftp")
     broken = await queue.found(partner, await queue.office.account())
     await queue.propose(broken, "keep_ours")
-    await queue.alter(broken, "state = 'resolved', resolution = 'keep_ours'")
     async with queue.transaction() as tx:
         row = await tx.breaks.get(broken["id"])
         await tx.breaks.tell(row.broken, balance=None, status=None)
         await tx.partners.change(row.broken.partner_id, {"active": False}, {})
     await queue.case(broken).signal(BreakCase.changed)
+
+    async def given_up() -> bool:
+        return (await queue.get(broken))["message"]["state"] == "failed"
+
+    await queue.until(given_up, "word to be given up")
+    await queue.resolve(broken, "explain")
     await queue.case(broken).result()
-    assert (await queue.get(broken))["message"]["state"] == "failed"
     await save(queue.case(broken), "break-case-partner-not-told")
 
 

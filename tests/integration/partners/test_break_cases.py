@@ -93,14 +93,24 @@ async def test_what_is_not_answered_in_time_is_escalated_for_all_to_see(
     assert actions.count("break.escalated") == 1
 
 
+async def delivered(queue: QueueDesk, broken: Json) -> Json:
+    """The break once word has reached the partner."""
+
+    async def so() -> bool:
+        return (await queue.get(broken))["message"]["state"] == "delivered"
+
+    await queue.until(so, "word to be delivered")
+    return await queue.get(broken)
+
+
 async def test_our_record_is_kept_and_the_partner_is_sent_word(queue: QueueDesk, told_partner: Json) -> None:
     account = await queue.office.account("700.00")
     broken = await queue.found(told_partner, account, ours="700.00", theirs="100.00")
     kept = await queue.agreed(broken, "keep_ours")
-    assert (kept["resolution"], kept["journal_id"]) == ("keep_ours", None)
+    assert (kept["state"], kept["resolution"], kept["journal_id"]) == ("open", None, None)
+    assert kept["told_at"] is not None
     assert kept["message"]["state"] in {"pending", "delivered"}
-    assert await queue.case(broken).result() == "keep_ours"
-    message = (await queue.get(broken))["message"]
+    message = (await delivered(queue, broken))["message"]
     assert (message["state"], message["attempts"], message["last_problem"]) == ("delivered", 1, None)
     name = f"break-{broken['id']}.json"
     assert queue.office.lying(told_partner, "to-partner") == [name]
@@ -114,6 +124,62 @@ async def test_our_record_is_kept_and_the_partner_is_sent_word(queue: QueueDesk,
     assert await queue.journals(account) == []
 
 
+async def test_what_the_partner_was_told_waits_for_its_answer_and_is_escalated_without(
+    queue: QueueDesk, told_partner: Json
+) -> None:
+    broken = await queue.found(told_partner, await queue.office.account())
+    await queue.alter(broken, "escalated_at = now()")
+    assert (await queue.resolve(broken, "keep_ours")).status_code == 200
+    shown = await delivered(queue, broken)
+    assert (shown["state"], shown["escalated_at"], shown["workflow_id"]) == (
+        "open", None, f"break/{broken['id']}",
+    )  # fmt: skip
+    again = await queue.resolve(broken, "keep_ours")
+    assert (again.status_code, again.json()["word"]) == (409, "delivered")
+    await queue.alter(broken, "answer_due_at = now() - interval '1 minute'")
+    await queue.case(broken).signal(BreakCase.changed)
+
+    async def escalated() -> bool:
+        return (await queue.get(broken))["escalated_at"] is not None
+
+    await queue.until(escalated, "the break to be escalated")
+    assert [action for action, _ in await queue.recorded(broken)].count("break.told") == 1
+    assert (await queue.resolve(broken, "accept_theirs")).status_code == 200
+    assert await queue.case(broken).result() == "accept_theirs"
+
+
+async def test_word_that_could_not_be_sent_is_sent_again(queue: QueueDesk, told_partner: Json) -> None:
+    broken = await queue.found(told_partner, await queue.office.account())
+    name = f"break-{broken['id']}.json"
+    assert (await queue.resolve(broken, "keep_ours")).status_code == 200
+    await delivered(queue, broken)
+    lying = queue.office.folder(told_partner["name"]) / "to-partner" / name
+    sent = lying.read_bytes()
+    lying.unlink()
+    await queue.office.query(
+        "UPDATE partner_message SET state = 'failed', delivered_at = NULL WHERE break_id = :id",
+        id=broken["id"],
+    )
+    assert (await queue.resolve(broken, "keep_ours")).status_code == 200
+    await delivered(queue, broken)
+    assert lying.read_bytes() == sent
+
+
+async def test_word_about_what_is_resolved_meanwhile_is_not_sent(
+    queue: QueueDesk, told_partner: Json
+) -> None:
+    broken = await queue.found(told_partner, await queue.office.account())
+    await queue.office.door.stop()
+    try:
+        assert (await queue.resolve(broken, "keep_ours")).status_code == 200
+        assert (await queue.resolve(broken, "explain")).status_code == 200
+    finally:
+        await queue.office.door.start()
+    assert await queue.case(broken).result() == "explain"
+    assert (await queue.get(broken))["message"]["state"] == "failed"
+    assert queue.office.lying(told_partner, "to-partner") == []
+
+
 async def test_word_over_https_is_the_same_under_the_same_key_until_it_is_confirmed(
     queue: QueueDesk,
 ) -> None:
@@ -124,7 +190,7 @@ async def test_word_over_https_is_the_same_under_the_same_key_until_it_is_confir
         partner = await queue.office.partner(**way)
         broken = await queue.found(partner, await queue.office.account())
         assert (await queue.resolve(broken, "keep_ours")).status_code == 200
-        assert await queue.case(broken).result() == "keep_ours"
+        await delivered(queue, broken)
     finally:
         await endpoint.stop()
     message = (await queue.get(broken))["message"]
@@ -154,8 +220,7 @@ async def test_word_waits_for_a_partner_that_is_away(queue: QueueDesk, told_part
         assert (await queue.get(broken))["message"]["state"] == "pending"
     finally:
         await queue.office.door.start()
-    assert await queue.case(broken).result() == "keep_ours"
-    message = (await queue.get(broken))["message"]
+    message = (await delivered(queue, broken))["message"]
     assert (message["state"], message["last_problem"]) == ("delivered", None)
     assert message["attempts"] >= 2
 
