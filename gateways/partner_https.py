@@ -5,6 +5,8 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import asyncio
+import ipaddress
+import socket
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -54,7 +56,9 @@ class PartnerHttps:
         """POST ``body`` (UTF-8) under the idempotency key ``key``; what was answered, as a line.
 
         Raises ``PartnerUnavailable`` for no answer, 5xx, 408, 425 and 429, with ``retry_after_s`` in its
-        details where the partner names it, and ``PartnerRefused`` for any other answer but 2xx.
+        details where the partner names it, and ``PartnerRefused`` for any other answer but 2xx, or a name
+        that leads to this machine or to none. What an answer other than 2xx says is not shown: it may be
+        anybody's words.
         """
         now = datetime.now(UTC)
         headers = {
@@ -65,6 +69,7 @@ class PartnerHttps:
             "webhook-signature": Webhook(secret).sign(key, now, body.decode()),
         }
         host = urlsplit(url).hostname or ""
+        await self._check_where(host)
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
@@ -83,6 +88,28 @@ class PartnerHttps:
             raise PartnerUnavailable(f"{host}: not reached ({type(error).__name__})") from None
         return _judged(host, answer, said)
 
+    async def _check_where(self, host: str) -> None:
+        """``PartnerRefused`` for a name that leads to this machine, or to nobody in particular.
+
+        Where the name is this machine's own, whoever set it up was allowed to (in development only). A name
+        that is not found here is left to who connects, which may be a proxy.
+        """
+        if host in LOOPBACK:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError, UnicodeError):
+            return
+        if any(_is_nobody(str(address[0])) for *_, address in found):
+            raise PartnerRefused(f"{host}: is no address of a partner; set the delivery_url to one")
+
+
+def _is_nobody(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+
 
 async def _beginning(answer: httpx.Response) -> str:
     """The beginning of an answer as a line; a partner that never ends its answer is not listened to."""
@@ -97,16 +124,15 @@ async def _beginning(answer: httpx.Response) -> str:
 
 def _judged(host: str, answer: httpx.Response, said: str) -> str:
     status = answer.status_code
-    line = f"{status}: {said}" if said else str(status)
     if answer.is_success:
-        return line
+        return f"{status}: {said}" if said else str(status)
     if answer.is_server_error or status in _LATER:
         wait = _seconds(answer.headers.get("retry-after", ""))
         details = {} if wait is None else {"retry_after_s": wait}
-        raise PartnerUnavailable(f"{host}: answered {line}", **details)
+        raise PartnerUnavailable(f"{host}: answered {status}", **details)
     if answer.is_redirect:
         raise PartnerRefused(f"{host}: answered {status}, a redirect; set the delivery_url to where it leads")
-    raise PartnerRefused(f"{host}: answered {line}")
+    raise PartnerRefused(f"{host}: answered {status}")
 
 
 def _seconds(value: str) -> int | None:

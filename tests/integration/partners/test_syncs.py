@@ -195,7 +195,7 @@ async def test_what_goes_wrong_is_on_record_while_it_is_tried_again(
     await until(troubled, within_s=20, what="the first attempt to fail")
     shown = await stocked.done("GET", path)
     assert (shown["status"], shown["delivered"]) == ("running", 0)
-    assert shown["batches"][0]["last_problem"] == "127.0.0.1: answered 429: said 429"
+    assert shown["batches"][0]["last_problem"] == "127.0.0.1: answered 429"
     assert await known(stocked, partner) == []
     over = await ended(stocked, shown["id"])
     await leave(stocked, partner)
