@@ -97,16 +97,13 @@ async def test_a_partner_is_told_answers_and_is_reconciled_with(running: Sandbox
         running.sftp("demo") as folder,
     ):
         [partner] = (await admin.get("/partners")).json()["results"]
-        await _until(admin, f"/partners/{partner['id']}/syncs", status="completed")
-        [sent, *_] = sorted(await folder.listdir("/partners/northgate/to-partner"), reverse=True)
-        async with folder.open(f"/partners/northgate/to-partner/{sent}") as file:
-            rows = list(csv.DictReader(io.StringIO(await file.read())))
-        taken, mistaken, *others = [(row["account_ref"], Decimal(row["internal_balance"])) for row in rows]
+        sent = await _sent(admin, folder, partner)
+        taken, mistaken, *others = sent.items()
         half = (taken[1] / 2).quantize(CENT)
         said = [*((ref, balance, "UNPAID") for ref, balance in others), (taken[0], half, "PARTIAL")]
 
         monday = await _reconciled(admin, folder, partner, [*said, (mistaken[0], Decimal(0), "UNPAID")])
-        assert (monday["status"], monday["matched"], monday["breaks"]) == ("completed", len(rows), 2)
+        assert (monday["status"], monday["matched"], monday["breaks"]) == ("completed", len(sent), 2)
         breaks = (await admin.get(f"/reconciliations/{monday['id']}/breaks")).json()["results"]
         [less] = [one for one in breaks if one["account_ref"] == taken[0]]
         assert (less["kind"], less["ours"], less["theirs"]) == ("balance", f"{taken[1]:.2f}", f"{half:.2f}")
@@ -129,6 +126,25 @@ async def test_a_partner_is_told_answers_and_is_reconciled_with(running: Sandbox
         report = await admin.get(f"/reconciliations/{monday['id']}/report", headers={"Accept": "text/csv"})
         rows = list(csv.DictReader(io.StringIO(report.text)))
         assert {row["resolution"] for row in rows} == {"accept_theirs", "cured"}
+
+
+async def _sent(
+    client: httpx.AsyncClient, folder: asyncssh.SFTPClient, partner: dict[str, object]
+) -> dict[str, Decimal]:
+    """Balances by reference, as all files that the partner was sent have them, the newest last."""
+    async with asyncio.timeout(60):
+        while True:
+            syncs = (await client.get(f"/partners/{partner['id']}/syncs?page_size=100")).json()["results"]
+            if syncs and {sync["status"] for sync in syncs} == {"completed"}:
+                break
+            await asyncio.sleep(0.1)
+    balances = {}
+    for name in sorted(await folder.listdir("/partners/northgate/to-partner")):
+        if name.endswith(".csv"):
+            async with folder.open(f"/partners/northgate/to-partner/{name}") as file:
+                rows = csv.DictReader(io.StringIO(await file.read()))
+            balances.update({row["account_ref"]: Decimal(row["internal_balance"]) for row in rows})
+    return balances
 
 
 async def _reconciled(

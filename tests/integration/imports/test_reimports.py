@@ -79,6 +79,7 @@ async def test_the_lifecycles_of_accounts_with_other_dates_are_told(shop: Shop) 
     ids = range(1, 5)
     await shop.import_file(HEADER + "".join(body.format(n, "2026-01-01") for n in ids))
     await shop.scored()
+    await shop.query("UPDATE agency SET lifecycle_capacity = 0")  # Nobody is admitted from here on.
     for values, key in (("released_at = now()", "A-3"), ("admitted_at = NULL", "A-4")):
         await shop.query(f"UPDATE account SET {values} WHERE external_ref = %s", key)  # noqa: S608
     await shop.query("DELETE FROM lifecycle_notice")
