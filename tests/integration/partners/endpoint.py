@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 SECRET = "whsec_" + base64.b64encode(b"partners" * 4).decode()
 
@@ -62,23 +62,26 @@ class Endpoint:
             self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a delivery. The connection ends without an answer when its signature is not right."""
+        try:
+            await self._take(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, WebhookVerificationError):
+            return
+        finally:
+            writer.close()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = (line.split(": ", 1) for line in head.splitlines()[1:] if ": " in line)
         headers = {name.lower(): value for name, value in lines}
         body = await reader.readexactly(int(headers["content-length"]))
-        # Raises for a signature that is not right, and the connection ends without an answer.
         Webhook(SECRET).verify(body, headers)
         self.deliveries.append(Delivery(headers, body))
         answer = self.answers.pop(0) if self.answers else "200"
-        try:
-            if answer == "held":
-                await self.released.wait()
-                answer = "200"
-            await _answer(answer, reader, writer)
-        except ConnectionError:
-            return
-        finally:
-            writer.close()
+        if answer == "held":
+            await self.released.wait()
+            answer = "200"
+        await _answer(answer, reader, writer)
 
 
 async def _answer(answer: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from domain.payments import NO_LONGER_TAKEN
 from sandbox.errors import NotReadyError
 from sandbox.processes import until
 from tests.integration.api.commanding import tell
@@ -224,6 +225,11 @@ class Lives:
         [row] = await query(_ACCOUNT, account=account.id)
         account.entries = [Entry(*entry) for entry in await query(_ENTRIES, account=account.id)]
         found = {str(payment.id): payment for payment in await query(_PAYMENTS, account=account.id)}
+        for payment in account.payments:
+            there = found.get(payment.id)
+            if there is not None and there.failure_code == NO_LONGER_TAKEN and not payment.sure:
+                # A crash held it up, and the account was paid otherwise before Stripe was asked.
+                payment.state = there.status
         wrong = list(account.wrong())
         books = account.books()
         for name, ours in (*books._asdict().items(), ("held", account.held)):
@@ -292,6 +298,6 @@ _PAYMENTS = """
            (SELECT json_agg(json_build_array(amount::text, status, processor_ref) ORDER BY id) FROM refund
              WHERE payment_id = p.id) AS refunds,
            (SELECT json_agg(json_build_array(amount::text, status)) FROM chargeback
-             WHERE payment_id = p.id) AS chargebacks
+             WHERE payment_id = p.id) AS chargebacks, p.failure_code
       FROM payment p WHERE p.account_id = :account
 """
