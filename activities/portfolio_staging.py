@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from activities.portfolio_file import JudgedChunk, PortfolioReader
 from activities.portfolio_totals import Cursor, Totals
+from activities.read_ahead import read_ahead
 from domain.errors import Conflict
 from domain.import_profiles import FileRefused, ImportProfile
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 ROWS_PER_BUCKET = 100_000
 MAX_BUCKETS = 256
-_CHUNKS_AHEAD = 1
 
 
 class FileChanged(Conflict):
@@ -54,7 +54,7 @@ class PortfolioStager:
             gzip=job.file_name.lower().endswith(".gz"),
             resume=cursor,
         )
-        await self._pump(tenant, run, reader)
+        await read_ahead(self._judged(tenant, run, reader), lambda chunk: run.commit(chunk, reader))
         return await run.finish(cursor)
 
     async def _begin(
@@ -78,32 +78,6 @@ class PortfolioStager:
         if source is not None and source.creditor_id is not None:
             return (await tx.creditors.get(source.creditor_id)).name
         return (await tx.creditors.default()).name
-
-    async def _pump(self, tenant: "Tenant", run: "_StagingRun", reader: PortfolioReader) -> None:
-        """Read and judge ahead of the writer by one chunk.
-
-        A refusal is raised when all before it is written: its list of errors must be whole.
-        """
-        refused: FileRefused | None = None
-        queue: asyncio.Queue[JudgedChunk | None] = asyncio.Queue(_CHUNKS_AHEAD)
-
-        async def write() -> None:
-            while (chunk := await queue.get()) is not None:
-                await run.commit(chunk, reader)
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(write())
-                try:
-                    async for chunk in self._judged(tenant, run, reader):
-                        await queue.put(chunk)
-                except FileRefused as error:
-                    refused = error
-                await queue.put(None)
-        except ExceptionGroup as group:
-            raise _first(group) from group
-        if refused is not None:
-            raise refused
 
     async def _judged(
         self, tenant: "Tenant", run: "_StagingRun", reader: PortfolioReader
@@ -205,8 +179,3 @@ async def _threaded(chunks: Iterator[JudgedChunk]) -> AsyncIterator[JudgedChunk]
     """Judging is work for the processor; the event loop stays free for heartbeats and the writer."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from activities.read_ahead import read_ahead
 from activities.statement_file import ReadPosition, StatementChunk, StatementReader
 from domain.errors import DomainError
 from domain.import_profiles import FileRefused
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from domain.tenancy import Tenant
     from gateways.sftp_session import SftpSession
 
-_CHUNKS_AHEAD = 1
-_Commit = Callable[[StatementChunk], Awaitable[None]]
 _Refusal = Callable[["Statement"], str | None]
 
 
@@ -76,37 +75,11 @@ class StatementStager:
                 at = chunk.position.model_dump(mode="json")
                 await tx.statements.append_lines(statement_id, holder, chunk.lines, at)
 
-        await self._pump(_read(session, source, reader), commit)
+        await read_ahead(_read(session, source, reader), commit)
         async with self._db.transaction(tenant) as tx:
             statement = await tx.statements.finish(statement_id, holder, undated=reader.undated)
             reason = refusal(statement)
             return statement if reason is None else await tx.statements.refuse(statement_id, reason)
-
-    async def _pump(self, chunks: AsyncIterator[StatementChunk], commit: _Commit) -> None:
-        """Read ahead of the writer by one chunk.
-
-        A refusal is raised when all before it is written: its list of problems must be whole.
-        """
-        refused: FileRefused | None = None
-        queue: asyncio.Queue[StatementChunk | None] = asyncio.Queue(_CHUNKS_AHEAD)
-
-        async def write() -> None:
-            while (chunk := await queue.get()) is not None:
-                await commit(chunk)
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(write())
-                try:
-                    async for chunk in chunks:
-                        await queue.put(chunk)
-                except FileRefused as error:
-                    refused = error
-                await queue.put(None)
-        except ExceptionGroup as group:
-            raise _first(group) from group
-        if refused is not None:
-            raise refused
 
 
 async def _read(
@@ -142,8 +115,3 @@ async def _threaded(chunks: Iterator[StatementChunk]) -> AsyncIterator[Statement
     """Reading is work for the processor; the event loop stays free for heartbeats and the writer."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
