@@ -21,19 +21,12 @@ from db.models.lifecycles import (
 )
 from db.models.operations import AuditRecord, Command
 from db.models.partners import (
-    BreakProposal,
     Partner,
     PartnerAccount,
     PartnerBatch,
-    PartnerMessage,
-    PartnerReconciliationRun,
     PartnerRules,
     PartnerSyncItem,
     PartnerSyncRun,
-    PaymentMatch,
-    ReconciliationBreak,
-    Statement,
-    StatementLine,
 )
 from db.models.payments import (
     Chargeback,
@@ -45,6 +38,15 @@ from db.models.payments import (
     ProcessorItem,
     Refund,
     StripeCredentials,
+)
+from db.models.reconciliations import (
+    BreakProposal,
+    PartnerMessage,
+    PartnerReconciliationRun,
+    PaymentMatch,
+    ReconciliationBreak,
+    Statement,
+    StatementLine,
 )
 from db.models.scoring import (
     AccountScore,
