@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEPLOY := .venv-deploy
 STAMP := $(VENV)/.installed
 # Much of a test is waiting for servers: three files at a time, each process with servers of its own, in the
 # order of their names: the long ones, end to end and with servers, come first, so that none is left over.
@@ -9,7 +10,7 @@ SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos lock clean
+.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos check-deploy lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,9 +64,18 @@ bench: $(STAMP) ## Measure speed against floors taken in the same run
 chaos: $(STAMP) ## Take payments while processes are killed, and prove that no cent is wrong
 	@$(BIN)/recoup chaos
 
+$(DEPLOY)/.installed: $(STAMP) requirements/deploy.txt
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(DEPLOY)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(DEPLOY)/bin/python requirements/deploy.txt
+	@touch $@
+
+check-deploy: $(STAMP) $(DEPLOY)/.installed ## Check image, compose file, chart, alert rules and workflows
+	@$(BIN)/python -m pytest tests/deploy
+
 lock: $(STAMP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --group pyproject.toml:deploy $(LOCKED) -o requirements/deploy.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile - $(LOCKED) -o requirements/bootstrap.txt
 LOCKED := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
