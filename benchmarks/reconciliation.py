@@ -120,7 +120,9 @@ async def _run(shop: "Shop", made: "Stated") -> ReconciliationTimes:
 
 
 async def _clear(shop: "Shop") -> None:
-    await shop.query("TRUNCATE partner_account, reconciliation_break, statement, statement_line CASCADE")
+    await shop.query(
+        "TRUNCATE partner_account, partner_run_break, reconciliation_break, statement, statement_line CASCADE"
+    )
     await shop.query("UPDATE partner SET name = id::text")
 
 

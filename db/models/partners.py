@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, Text, UniqueConstraint, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Amount, Base, Instant, Now, UuidKey, same_agency
@@ -19,6 +20,8 @@ class Partner(Base):
     layout of its statements as JSON. A difference is tolerated up to the smaller of ``tolerance_absolute``
     and ``tolerance_percent`` of our amount. Above ``approval_limit`` a resolution needs a second person; from
     ``material_amount`` on a break is a case at once. ``reconcile_at``: daily, in the agency's time zone.
+    It takes the accounts of its ``creditor_ids`` and ``risk_levels`` (none: of all) from ``min_balance`` on;
+    where several do, each gets its ``share`` of them.
     """
 
     __tablename__ = "partner"
@@ -32,6 +35,8 @@ class Partner(Base):
         CheckConstraint("tolerance_percent BETWEEN 0 AND 100", "tolerance_percent"),
         CheckConstraint("approval_limit >= 0 AND material_amount >= 0", "limits"),
         CheckConstraint("answer_within_hours > 0 AND stale_after_days > 0", "times"),
+        CheckConstraint("risk_levels <@ ARRAY['LOW', 'MEDIUM', 'HIGH', 'CRITICAL']", "risk_levels"),
+        CheckConstraint("share BETWEEN 0 AND 100", "share"),
     )
 
     id: Mapped[UuidKey]
@@ -51,6 +56,10 @@ class Partner(Base):
     answer_within_hours: Mapped[int] = mapped_column(server_default=text("72"))
     stale_after_days: Mapped[int] = mapped_column(server_default=text("45"))
     reconcile_at: Mapped[time | None]
+    creditor_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'::uuid[]"))
+    risk_levels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
+    min_balance: Mapped[Amount | None]
+    share: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[Now]
     updated_at: Mapped[Now]
 
@@ -169,3 +178,18 @@ class PartnerAccount(Base):
     statement_id: Mapped[UUID | None]
     line: Mapped[int | None]
     run_id: Mapped[UUID | None]
+
+
+class PartnerAssignment(Base):
+    """The partner that works an account; there is at most one.
+
+    Written by the hundred thousand, so without foreign keys: what finds them is one statement that reads
+    accounts and partners, and neither is ever deleted by itself.
+    """
+
+    __tablename__ = "partner_assignment"
+
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    partner_id: Mapped[UUID]
+    assigned_at: Mapped[Now]

@@ -15,7 +15,7 @@ class PartnerReconciliationRun(Base):
 
     ``lines``: of the statements that it closed; ``problems``: those that could not be read; ``matched``:
     those with their account or payment found; ``breaks``: opened; ``resolved``: by rules; ``cured``: gone by
-    themselves. ``report``: figures by kind, age and rule.
+    themselves. ``report``: figures by kind, age and rule. ``workflow_id``: the one that carries it out.
     """
 
     __tablename__ = "partner_reconciliation"
@@ -43,6 +43,7 @@ class PartnerReconciliationRun(Base):
     dry_run: Mapped[bool] = mapped_column(server_default=text("false"))
     status: Mapped[str] = mapped_column(server_default="pending")
     step: Mapped[str | None]
+    workflow_id: Mapped[str | None]
     rules_version: Mapped[int | None]
     lines: Mapped[int] = mapped_column(server_default=text("0"))
     problems: Mapped[int] = mapped_column(server_default=text("0"))
@@ -262,6 +263,21 @@ class ReconciliationBreak(Base):
     answer_due_at: Mapped[Instant | None]
     escalated_at: Mapped[Instant | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
+
+
+class PartnerRunBreak(Base):
+    """A break that a run has opened, or found to be there still.
+
+    Written by the hundred thousand, so without foreign keys. What was found again is kept of the newest
+    runs only, what was ``opened`` for as long as the break.
+    """
+
+    __tablename__ = "partner_run_break"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    break_id: Mapped[UUID] = mapped_column(primary_key=True)
+    agency_id: Mapped[UUID]
+    opened: Mapped[bool]
 
 
 class BreakProposal(Base):
