@@ -75,6 +75,7 @@ check-deploy: $(STAMP) $(DEPLOY)/.installed ## Check image, compose file, chart,
 lock: $(STAMP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --group pyproject.toml:build $(LOCKED) -c requirements/dev.txt -o requirements/build.txt
 	@$(BIN)/uv pip compile --group pyproject.toml:deploy $(LOCKED) -o requirements/deploy.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile - $(LOCKED) -o requirements/bootstrap.txt
 LOCKED := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
