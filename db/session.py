@@ -29,6 +29,7 @@ from db.credits import CreditStore
 from db.debtor_lists import DebtorListStore
 from db.debtors import DebtorStore
 from db.disputes import DisputeStore
+from db.exports import ExportStore
 from db.fairness import FairnessStore
 from db.holds import HoldStore
 from db.import_reports import ImportReportStore
@@ -139,6 +140,7 @@ class Transaction:
     creditors = cached_property(lambda tx: CreditorStore(tx.session, tx.tenant))
     debtor_lists = cached_property(lambda tx: DebtorListStore(tx.session, tx.tenant))
     debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
+    exports = cached_property(lambda tx: ExportStore(tx.session, tx.tenant))
     fairness = cached_property(lambda tx: FairnessStore(tx.session, tx.tenant))
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))

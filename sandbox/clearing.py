@@ -62,6 +62,7 @@ CLEARED = (
     "import_error",
     "import_bucket",
     "import_job",
+    "export_job",
     "account",
     "journal",
     "debtor_search",

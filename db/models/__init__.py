@@ -4,6 +4,7 @@ from db.models.accounts import Account, AccountSearch, Debtor, DebtorSearch, Tim
 from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
 from db.models.assignment import AssignmentRun
 from db.models.base import Base
+from db.models.exports import ExportJob
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
 from db.models.ledger import Journal, Posting
 from db.models.lifecycles import (
@@ -79,6 +80,7 @@ TENANT_TABLES = (
     "debtor",
     "debtor_search",
     "dispute",
+    "export_job",
     "high_priority_notice",
     "hold",
     "import_bucket",
@@ -149,6 +151,7 @@ __all__ = [
     "Debtor",
     "DebtorSearch",
     "Dispute",
+    "ExportJob",
     "HighPriorityNotice",
     "Hold",
     "ImportBucket",
