@@ -60,12 +60,11 @@ class AccountService:
     ) -> "Sequence[AccountView]":
         """At most ``limit`` accounts next to ``position``, nearest first."""
         require(who, Right.READ_ACCOUNTS)
-        if who.role is Role.COLLECTOR:
-            if who.collector_id is None or wanted.collector_id not in {None, who.collector_id}:
-                return []
-            wanted = replace(wanted, collector_id=who.collector_id)
+        visible = visible_accounts(who, wanted)
+        if visible is None:
+            return []
         async with self._database.transaction(who.tenant) as tx:
-            return await tx.accounts.page(wanted, order, position, limit)
+            return await tx.accounts.page(visible, order, position, limit)
 
     async def get(self, who: Principal, account_id: UUID) -> AccountDetail:
         """One account in detail. ``NotFound`` when it is not there or not the principal's."""
@@ -107,6 +106,15 @@ class AccountService:
         answer = await carry_out(self._database, who.tenant, command, effect, status=201)
         await self._ask_admission(who.tenant.agency_id)
         return answer
+
+
+def visible_accounts(who: Principal, wanted: AccountFilter) -> AccountFilter | None:
+    """What is left of ``wanted`` for this principal to see; None where that is nothing."""
+    if who.role is not Role.COLLECTOR:
+        return wanted
+    if who.collector_id is None or wanted.collector_id not in {None, who.collector_id}:
+        return None
+    return replace(wanted, collector_id=who.collector_id)
 
 
 async def visible_account(tx: "Transaction", who: Principal, account_id: UUID) -> "AccountView":

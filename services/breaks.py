@@ -70,10 +70,7 @@ class BreakService:
         """Breaks, newest first, keyed by ``(id,)``. ``owner``: a username, ``me``, or ``none``."""
         require(who, Right.READ_RECONCILIATIONS)
         async with self._database.transaction(who.tenant) as tx:
-            if owner is not None:
-                wanted = replace(wanted, owner_id=await _owner_id(tx, who, owner))
-            rows = await tx.breaks.page(position, limit, wanted)
-            return [break_view(row, tx.began_at) for row in rows]
+            return await break_page(tx, who, position, limit, wanted, owner=owner)
 
     async def get(self, who: Principal, break_id: UUID) -> BreakDetail:
         """One break. ``NotFound``."""
@@ -171,6 +168,22 @@ class BreakService:
             self._web_ui,
             queues.break_workflow_id(break_id),
         )
+
+
+async def break_page(
+    tx: "Transaction",
+    who: Principal,
+    position: "Position | None",
+    limit: int,
+    wanted: BreakFilter,
+    *,
+    owner: str | None,
+) -> list[BreakView]:
+    """``BreakService.page`` in a transaction that is open."""
+    if owner is not None:
+        wanted = replace(wanted, owner_id=await _owner_id(tx, who, owner))
+    rows = await tx.breaks.page(position, limit, wanted)
+    return [break_view(row, tx.began_at) for row in rows]
 
 
 async def _owner_id(tx: "Transaction", who: Principal, owner: str) -> UUID:

@@ -56,11 +56,8 @@ class DebtorService:
     ) -> Sequence[DebtorListed]:
         """At most ``limit`` debtors next to ``position``, nearest first; newest first without."""
         require(who, Right.READ_DEBTORS)
-        mine = own_accounts_of(who)
         async with self._database.transaction(who.tenant) as tx:
-            found = await tx.debtor_lists.page(replace(wanted, collector_id=mine), position, limit)
-            totals = await tx.debtor_lists.totals([debtor.id for debtor in found], mine)
-        return [listed(debtor, totals.get(debtor.id, AccountTotals())) for debtor in found]
+            return await debtor_page(tx, who, wanted, position, limit)
 
     async def high_risk(
         self, who: Principal, wanted: HighRiskFilter, position: "Position | None", limit: int
@@ -68,9 +65,7 @@ class DebtorService:
         """At most ``limit`` debtors at high risk next to ``position``, nearest first."""
         require(who, Right.READ_DEBTORS)
         async with self._database.transaction(who.tenant) as tx:
-            return await tx.debtor_lists.high_risk(
-                replace(wanted, collector_id=own_accounts_of(who)), position, limit
-            )
+            return await high_risk_page(tx, who, wanted, position, limit)
 
     async def get(self, who: Principal, debtor_id: UUID) -> DebtorView:
         """One debtor in detail. ``NotFound`` when they are not there or not the principal's."""
@@ -192,6 +187,24 @@ class DebtorService:
 def own_accounts_of(who: Principal) -> UUID | None:
     """The collector whose accounts are all that the principal sees; None for who sees every account."""
     return (who.collector_id or _NO_COLLECTOR) if who.role is Role.COLLECTOR else None
+
+
+async def debtor_page(
+    tx: "Transaction", who: Principal, wanted: DebtorFilter, position: "Position | None", limit: int
+) -> Sequence[DebtorListed]:
+    """``DebtorService.page`` in a transaction that is open."""
+    mine = own_accounts_of(who)
+    found = await tx.debtor_lists.page(replace(wanted, collector_id=mine), position, limit)
+    totals = await tx.debtor_lists.totals([debtor.id for debtor in found], mine)
+    return [listed(debtor, totals.get(debtor.id, AccountTotals())) for debtor in found]
+
+
+async def high_risk_page(
+    tx: "Transaction", who: Principal, wanted: HighRiskFilter, position: "Position | None", limit: int
+) -> "Sequence[HighRiskDebtor]":
+    """``DebtorService.high_risk`` in a transaction that is open."""
+    mine = own_accounts_of(who)
+    return await tx.debtor_lists.high_risk(replace(wanted, collector_id=mine), position, limit)
 
 
 async def _detail(tx: "Transaction", debtor: "Debtor", mine: UUID | None, *, with_ssn: bool) -> DebtorView:

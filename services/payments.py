@@ -168,15 +168,7 @@ class PaymentService:
         """Payments next to ``position`` (id), nearest first."""
         require(who, Right.READ_PAYMENTS)
         async with self._database.transaction(who.tenant) as tx:
-            rows = await tx.payments.page(
-                position,
-                limit,
-                account_id=account_id,
-                statuses=statuses,
-                only_for=who.sees_only,
-            )
-            plans = await tx.payments.plans(rows)
-        return [summary(row, plans.get(row.instalment_id) if row.instalment_id else None) for row in rows]
+            return await payment_page(tx, who, position, limit, account_id=account_id, statuses=statuses)
 
     async def _carry_out(
         self,
@@ -208,6 +200,23 @@ class PaymentService:
             await self._starter.begin(payment, self._patience)
             shown = await self.get(who, payment_id)
         return Answer(_status(shown), shown.model_dump(mode="json"))
+
+
+async def payment_page(
+    tx: "Transaction",
+    who: Principal,
+    position: "Position | None",
+    limit: int,
+    *,
+    account_id: UUID | None,
+    statuses: Collection[str],
+) -> list[PaymentSummary]:
+    """``PaymentService.page`` in a transaction that is open."""
+    rows = await tx.payments.page(
+        position, limit, account_id=account_id, statuses=statuses, only_for=who.sees_only
+    )
+    plans = await tx.payments.plans(rows)
+    return [summary(row, plans.get(row.instalment_id) if row.instalment_id else None) for row in rows]
 
 
 async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -> "Payment":

@@ -164,15 +164,7 @@ class PlanService:
         """Plans next to ``position`` (id), nearest first."""
         require(who, Right.READ_PAYMENTS)
         async with self._database.transaction(who.tenant) as tx:
-            plans = await tx.plans.page(
-                position,
-                limit,
-                account_id=account_id,
-                statuses=statuses,
-                only_for=who.sees_only,
-            )
-            upcoming = await tx.plans.next_instalments([plan.id for plan in plans])
-        return [summary(plan, upcoming.get(plan.id)) for plan in plans]
+            return await plan_page(tx, who, position, limit, account_id=account_id, statuses=statuses)
 
     async def upcoming(
         self, who: Principal, position: "Position | None", limit: int
@@ -213,6 +205,23 @@ class PlanService:
         answer = await carry_out(self._database, who.tenant, command, changed, first=visible, status=status)
         await self._tell(who.tenant.agency_id, [UUID(answer.body["account_id"])])
         return answer
+
+
+async def plan_page(
+    tx: "Transaction",
+    who: Principal,
+    position: "Position | None",
+    limit: int,
+    *,
+    account_id: UUID | None,
+    statuses: Sequence[str],
+) -> list[PlanSummary]:
+    """``PlanService.page`` in a transaction that is open."""
+    plans = await tx.plans.page(
+        position, limit, account_id=account_id, statuses=statuses, only_for=who.sees_only
+    )
+    upcoming = await tx.plans.next_instalments([plan.id for plan in plans])
+    return [summary(plan, upcoming.get(plan.id)) for plan in plans]
 
 
 async def _visible_plan(tx: "Transaction", who: Principal, plan_id: UUID) -> "PaymentPlan":

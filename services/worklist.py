@@ -37,8 +37,16 @@ class WorklistService:
     ) -> "Sequence[QueuedAccount]":
         """At most ``limit`` accounts next to ``position`` (rank, account id), nearest first."""
         require(who, Right.READ_ACCOUNTS)
-        if who.role is Role.COLLECTOR:
-            if who.collector_id is None or whose not in {Whose(), Whose(who.collector_id)}:
-                return []
-            whose = Whose(who.collector_id)
-        return await self._database.readings(who.tenant).worklist.page(whose, position, limit)
+        visible = visible_queue(who, whose)
+        if visible is None:
+            return []
+        return await self._database.readings(who.tenant).worklist.page(visible, position, limit)
+
+
+def visible_queue(who: Principal, whose: Whose) -> Whose | None:
+    """What is left of ``whose`` for this principal to see; None where that is nothing."""
+    if who.role is not Role.COLLECTOR:
+        return whose
+    if who.collector_id is None or whose not in {Whose(), Whose(who.collector_id)}:
+        return None
+    return Whose(who.collector_id)
