@@ -1,60 +1,28 @@
 """The queue of breaks: differences from partners' and the payment provider's records, until resolved."""
 
-from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.deps import Command, ReadsReconciliations, ResolvesBreaks, ServicesDep, respond
 from api.pagination import Page, Paging
+from api.schemas.breaks import BreakQueryDep
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
-from db.breaks import BreakFilter
-from domain.breaks import AgeBucket
-from domain.money import MAX_AMOUNT, Money
-from domain.reconciliation import BreakKind
 from services.break_views import BreakDetail, BreakView, DecisionForm, OwnerForm, ResolutionForm
 
 router = APIRouter(prefix="/breaks", tags=["reconciliation"])
 
-BreakState = Literal["open", "proposed", "resolved"]
-BreakSource = Literal["processor", "partner"]
-StateQuery = Annotated[list[BreakState] | None, Query(alias="state", description="may be repeated")]
-KindQuery = Annotated[list[BreakKind] | None, Query(alias="kind", description="may be repeated")]
-SourceQuery = Annotated[list[BreakSource] | None, Query(alias="source", description="may be repeated")]
-OwnerQuery = Annotated[str | None, Query(max_length=100, description="a username, `me`, or `none`")]
-AgeQuery = Annotated[AgeBucket | None, Query(description="in days since it was found")]
-ValueQuery = Annotated[Money | None, Query(ge=0, le=MAX_AMOUNT, description="the money at risk, at least")]
-EscalatedQuery = Annotated[bool | None, Query(description="not answered in time")]
-
 
 @router.get("", responses=READ_ERRORS)
 async def list_breaks(
-    who: ReadsReconciliations,
-    paging: Paging,
-    services: ServicesDep,
-    state: StateQuery = None,
-    kind: KindQuery = None,
-    source: SourceQuery = None,
-    partner_id: UUID | None = None,
-    account_id: UUID | None = None,
-    owner: OwnerQuery = None,
-    age: AgeQuery = None,
-    min_value: ValueQuery = None,
-    escalated: EscalatedQuery = None,
+    who: ReadsReconciliations, query: BreakQueryDep, paging: Paging, services: ServicesDep
 ) -> Page[BreakView]:
     """Breaks, newest first; `state=open&state=proposed` is what awaits somebody."""
-    wanted = BreakFilter(
-        states=state or (),
-        kinds=kind or (),
-        sources=source or (),
-        partner_id=partner_id,
-        account_id=account_id,
-        age=age,
-        min_value=min_value,
-        escalated=escalated,
+    wanted = query.wanted
+    rows = await services.breaks.page(
+        who, paging.position(UUID), paging.limit, wanted.filter, owner=wanted.owner
     )
-    rows = await services.breaks.page(who, paging.position(UUID), paging.limit, wanted, owner=owner)
     return paging.page(rows, key=lambda row: (row.id,), render=lambda row: row)
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from api.deps import Command, ReadsPayments, RefundsPayments, ServicesDep, TakesPayments, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
-from api.schemas.payments import AccountQuery, StatusQuery
+from api.schemas.payments import PaymentQueryDep
 from services.credits import CreditApplied, CreditHandedBack
 from services.payment_forms import ApplyCreditForm, HandBackForm, LinkForm, PaymentForm, RefundForm
 from services.payment_views import PaymentDetail, PaymentSummary
@@ -42,15 +42,12 @@ async def take_payment(
 
 @router.get("/payments", responses=READ_ERRORS)
 async def list_payments(
-    who: ReadsPayments,
-    paging: Paging,
-    services: ServicesDep,
-    account: AccountQuery = None,
-    status: StatusQuery = None,
+    who: ReadsPayments, query: PaymentQueryDep, paging: Paging, services: ServicesDep
 ) -> Page[PaymentSummary]:
     """Payments, newest first; a collector's are those on their accounts."""
+    wanted = query.wanted
     rows = await services.payments.page(
-        who, paging.position(UUID), paging.limit, account_id=account, statuses=status or ()
+        who, paging.position(UUID), paging.limit, account_id=wanted.account_id, statuses=wanted.statuses
     )
     return paging.page(rows, key=lambda row: (row.id,), render=lambda row: row)
 

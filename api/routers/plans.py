@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from api.deps import Command, ReadsPayments, ServicesDep, TakesPayments, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
-from api.schemas.plans import AccountQuery, PreviewQuery, StatusQuery
+from api.schemas.plans import PlanQueryDep, PreviewQuery
 from services.plan_forms import PayEarlyForm, PlanDateForm, PlanEndForm, PlanForm
 from services.plan_views import PlanDetail, PlanPreview, PlanSummary, UpcomingCollection
 
@@ -51,15 +51,12 @@ async def make_plan(
 
 @router.get("/plans", responses=READ_ERRORS)
 async def list_plans(
-    who: ReadsPayments,
-    paging: Paging,
-    services: ServicesDep,
-    account: AccountQuery = None,
-    status: StatusQuery = None,
+    who: ReadsPayments, query: PlanQueryDep, paging: Paging, services: ServicesDep
 ) -> Page[PlanSummary]:
     """Payment plans, newest first; a collector's are those on their accounts."""
+    wanted = query.wanted
     rows = await services.plans.page(
-        who, paging.position(UUID), paging.limit, account_id=account, statuses=status or ()
+        who, paging.position(UUID), paging.limit, account_id=wanted.account_id, statuses=wanted.statuses
     )
     return paging.page(rows, key=lambda row: (row.id,), render=lambda row: row)
 

@@ -1,11 +1,25 @@
 """What a list of payment plans can be asked for."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query
+
+from api.schemas.payments import OfAccount
+from services.list_filters import OnAccounts
 
 PlanStatus = Literal["active", "paused", "completed", "broken", "cancelled"]
-StatusQuery = Annotated[list[PlanStatus] | None, Query(alias="status", description="may be repeated")]
-AccountQuery = Annotated[UUID | None, Query(description="of this account only")]
 PreviewQuery = Annotated[bool, Query(description="answer the schedule without making anything")]
+
+
+class PlanQuery:
+    """Filters of ``GET /plans``."""
+
+    def __init__(
+        self,
+        account: OfAccount = None,
+        status: Annotated[list[PlanStatus] | None, Query(description="may be repeated")] = None,
+    ) -> None:
+        self.wanted = OnAccounts(account_id=account, statuses=status or ())
+
+
+PlanQueryDep = Annotated[PlanQuery, Depends()]
