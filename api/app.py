@@ -96,8 +96,13 @@ async def start_page() -> RedirectResponse:
     return RedirectResponse(docs.PATH)
 
 
-def create_app(settings: "Settings", *, services: Services | None = None) -> FastAPI:
-    """The application; it opens its services at start-up, unless they are given."""
+def create_app(
+    settings: "Settings", *, services: Services | None = None, start_page: bool = True
+) -> FastAPI:
+    """The application; it opens its services at start-up, unless they are given.
+
+    ``start_page``: whether ``/`` leads to the documentation; not where it has pages of its own.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -128,7 +133,8 @@ def create_app(settings: "Settings", *, services: Services | None = None) -> Fas
     app.state.reconciliation_metrics = ReconciliationMetrics(app.state.metrics.registry, figures)
     problems.install(app)
     docs.install(app)
-    app.include_router(_root)
+    if start_page:
+        app.include_router(_root)
     app.include_router(health.router)
     app.include_router(thanks.router)
     checks = [Depends(refuse_unknown(PREFIX))]

@@ -62,6 +62,7 @@ from services.refunds import RefundService
 from services.schedules import ScheduleService
 from services.score_history import ScoreHistoryService
 from services.scoring_runs import ScoringRunService
+from services.sessions import SessionService
 from services.tokens import AccessTokens
 from services.web_ui import WebUi
 from services.webhooks import WebhookService
@@ -82,6 +83,7 @@ class Services:
     """What routers call. ``fingerprint_key`` conceals secrets in idempotency records."""
 
     authentication: AuthenticationService
+    sessions: SessionService
     agencies: AgencyService
     users: UserService
     collectors: CollectorService
@@ -146,12 +148,20 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     dispatcher = InboxDispatcher(database, start_event, settle_s=settings.inbox_settle_seconds)
     webhooks = WebhookService(database, dispatcher.soon)
     partner_runs = PartnerReconciliationService(database, client, web_ui)
+    authentication = AuthenticationService(
+        database,
+        passwords,
+        AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
+        timedelta(days=settings.refresh_token_days),
+    )
     return Services(
-        authentication=AuthenticationService(
+        authentication=authentication,
+        sessions=SessionService(
             database,
-            passwords,
-            AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
-            timedelta(days=settings.refresh_token_days),
+            authentication,
+            secret,
+            idle=timedelta(minutes=settings.session_idle_minutes),
+            longest=timedelta(hours=settings.session_hours),
         ),
         agencies=AgencyService(
             database, schedules.ensure, scoring_runs.score_all, tuple(scorecards), tuple(judge.rule_sets)

@@ -162,7 +162,7 @@ async def command_key(
         body = json.loads(raw) if raw else None
     except (ValueError, RecursionError):
         raise Malformed(NOT_JSON) from None
-    concealed = _conceal(body, available.fingerprint_key)
+    concealed = conceal(body, available.fingerprint_key)
     return CommandKey(operation, idempotency_key, {"path": dict(request.path_params), "body": concealed})
 
 
@@ -174,14 +174,15 @@ def respond(answer: Answer) -> JSONResponse:
     return JSONResponse(answer.body, status_code=answer.status)
 
 
-def _conceal(value: Any, key: bytes) -> Any:
+def conceal(value: Any, key: bytes) -> Any:
+    """``value`` with its secrets (``SECRET_FIELDS``) replaced by fingerprints under ``key``."""
     if isinstance(value, Mapping):
         return {
-            name: _fingerprint(item, key) if name in SECRET_FIELDS and item else _conceal(item, key)
+            name: _fingerprint(item, key) if name in SECRET_FIELDS and item else conceal(item, key)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_conceal(item, key) for item in value]
+        return [conceal(item, key) for item in value]
     return value
 
 

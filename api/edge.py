@@ -62,8 +62,7 @@ class Edge:
                 self._record(exchange)
 
     async def _broken(self, error: Exception, exchange: "_Exchange", receive: Receive) -> None:
-        incident_id = secrets.token_hex(8)
-        _log.error("request failed", incident=incident_id, route=exchange.route, **failure(error))
+        incident_id = record_incident(error, exchange.route)
         if exchange.status is None:
             response = problems.incident(exchange.scope["path"], incident_id)
             await response(exchange.scope, receive, exchange.send)
@@ -81,6 +80,13 @@ class Edge:
                 status=int(status),
                 duration_ms=round(seconds * 1000, 1),
             )
+
+
+def record_incident(error: Exception, route: str) -> str:
+    """Log a failure that nobody expected; returns the id under which it is found."""
+    incident_id = secrets.token_hex(8)
+    _log.error("request failed", incident=incident_id, route=route, **failure(error))
+    return incident_id
 
 
 class _Exchange:

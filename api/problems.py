@@ -171,29 +171,34 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
-    found = cast("RequestValidationError", error).errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        return of_domain_error(request.url.path, Malformed(NOT_JSON))
-    if any(tuple(item["loc"]) == ("body",) and isinstance(item["input"], bytes) for item in found):
+    error = cast("RequestValidationError", error)
+    if any(tuple(item["loc"]) == ("body",) and isinstance(item["input"], bytes) for item in error.errors()):
         # FastAPI leaves a body of another media type, or of none, as the bytes that it came in.
         refusal = "send JSON with content-type: application/json"
         return await _http_error(request, HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, refusal))
+    return of_domain_error(request.url.path, of_validation(error))
+
+
+def of_validation(error: RequestValidationError) -> DomainError:
+    """What was wrong with a request, in its sender's words; ``errors`` has each field with its message."""
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return Malformed(NOT_JSON)
     errors = [{"field": field_path(item["loc"]), "message": _message(item)} for item in found]
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return of_domain_error(
-        request.url.path,
-        Invalid(f"{first['field']}: {first['message']}{more}", field=first["field"], errors=errors),
-    )
+    return Invalid(f"{first['field']}: {first['message']}{more}", field=first["field"], errors=errors)
 
 
 async def _temporal_error(request: Request, error: Exception) -> ProblemResponse:
-    if cast("RPCError", error).status not in _TEMPORAL_DOWN:
+    return of_domain_error(request.url.path, of_temporal(cast("RPCError", error)))
+
+
+def of_temporal(error: RPCError) -> DomainError:
+    """What an error of the workflow server is to the caller; raised again when that is nothing they know."""
+    if error.status not in _TEMPORAL_DOWN:
         raise error
-    return of_domain_error(
-        request.url.path,
-        Unavailable("the workflow server does not answer at the moment; send the request again"),
-    )
+    return Unavailable("the workflow server does not answer at the moment; send the request again")
 
 
 def field_path(location: Sequence[int | str]) -> str:

@@ -79,15 +79,20 @@ async def _sandbox(*, stay: bool) -> int:
 
 @app.command()
 def api() -> None:
-    """Serve the REST API."""
+    """Serve the REST API and the console."""
     import uvicorn
 
-    from api.app import create_app
+    from console.app import create_app
+    from console.assets import AssetsMissing
 
     settings = _configured()
+    try:
+        application = create_app(settings)
+    except AssetsMissing as missing:
+        raise typer.BadParameter(str(missing)) from None
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            application,
             host=settings.host,
             port=settings.api_port,
             log_config=None,

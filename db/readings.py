@@ -9,6 +9,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from db.inbox import InboxIntake
 from db.lifecycle_views import LifecycleReadings
+from db.sessions import SessionReadings
 from db.users import StandingStore
 from db.worklist import WorklistStore
 
@@ -41,6 +42,7 @@ class Readings:
     lifecycles = cached_property(LifecycleReadings)
     worklist = cached_property(WorklistStore)
     standings = cached_property(StandingStore)
+    sessions = cached_property(SessionReadings)
 
     async def rows(self, statement: bytes, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of ``statement``, in psycopg's notation: ``%(name)s`` for a value."""

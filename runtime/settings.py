@@ -67,6 +67,8 @@ class Settings(Stage):
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_JWT_SECRET)
     access_token_minutes: int = Field(15, ge=1)
     refresh_token_days: int = Field(7, ge=1)
+    session_idle_minutes: int = Field(60, ge=1, description="a session of the console ends when unused")
+    session_hours: int = Field(12, ge=1, description="how long a session of the console lasts at most")
     column_keys: SecretStr = Field(
         SecretStr(DEVELOPMENT_COLUMN_KEYS),
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",

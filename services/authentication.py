@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import structlog
@@ -14,10 +14,14 @@ from services.access import AGENCY_HEADER, PLATFORM_AGENCY, Principal
 from services.tokens import AccessTokens, Claims, new_refresh_token, refresh_token_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from db.models import AppUser
     from db.session import Database, PlatformTransaction
     from db.users import Standing
     from services.passwords import Passwords
+
+Issued = TypeVar("Issued")
 
 _log = structlog.stdlib.get_logger("auth")
 
@@ -62,6 +66,22 @@ class AuthenticationService:
 
     async def log_in(self, username: str, password: str) -> TokenPair:
         """A new login. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+
+        async def issue(tx: "PlatformTransaction", user: "AppUser") -> TokenPair:
+            return await self._issue(tx, user, uuid.uuid4())
+
+        return await self.admit(username, password, issue)
+
+    async def admit(
+        self,
+        username: str,
+        password: str,
+        issue: "Callable[[PlatformTransaction, AppUser], Awaitable[Issued]]",
+    ) -> "Issued":
+        """What ``issue`` gives to the user of this name and password, in the transaction that admits them.
+
+        ``Unauthenticated``, in the same words and time, whatever was wrong.
+        """
         name = username.strip().lower()
         async with self._database.platform() as tx:
             known = await tx.users.by_username(name)
@@ -77,10 +97,10 @@ class AuthenticationService:
             user = await tx.users.hold(known.id)
             if user is None or user.password_hash != stored or not await _is_active(tx, user.id):
                 raise _bad_login()
-            pair = await self._issue(tx, user, uuid.uuid4())
+            issued = await issue(tx, user)
             if renewed is not None:
                 await tx.users.renew_hash(user.id, old=user.password_hash, new=renewed)
-        return pair
+        return issued
 
     async def refresh(self, token: str) -> TokenPair:
         """A new pair for a refresh token, which is used up by it.

@@ -1,0 +1,30 @@
+"""The console in front of the API: one application, one process, one origin."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from api.app import create_app as create_api
+from console.assets import Assets, serving
+from console.failures import page_of_no_route
+from console.pages import accounts, login, worklist
+from console.rendering import Pages
+
+if TYPE_CHECKING:
+    from api.composition import Services
+    from runtime.settings import Settings
+
+_PAGES = (login, worklist, accounts)
+
+
+def create_app(settings: "Settings", *, services: "Services | None" = None) -> FastAPI:
+    """The API with the console at ``/``. ``AssetsMissing`` when the console was not built."""
+    assets = Assets.load()
+    app = create_api(settings, services=services, start_page=False)
+    app.state.pages = Pages(assets)
+    for module in _PAGES:
+        app.include_router(module.pages)
+    app.add_exception_handler(HTTPException, page_of_no_route(app))
+    app.add_middleware(serving)
+    return app

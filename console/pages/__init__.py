@@ -1,0 +1,1 @@
+"""The pages, one module each; ``console.app`` lists them."""

@@ -1,0 +1,79 @@
+"""Coming in, going out, and where each begins."""
+
+from typing import Annotated
+
+from fastapi import Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.deps import ServicesDep, client_ip
+from console.navigation import first_page
+from console.web import COOKIE, LOGIN, LoggedIn, PagesDep, check_origin, keep_session, router
+from domain.errors import NotFound, Unauthenticated
+
+pages = router()
+MAX_LENGTH = 200
+Text = Annotated[str, Form(max_length=MAX_LENGTH)]
+Next = Annotated[str, Query(max_length=2000)]
+
+
+@pages.get("/")
+async def start(visitor: LoggedIn) -> Response:
+    """Lead each to the page that their day begins with."""
+    return RedirectResponse(first_page(visitor.who), 303)
+
+
+@pages.get(LOGIN)
+async def login(request: Request, services: ServicesDep, templates: PagesDep, next: Next = "/") -> Response:  # noqa: A002
+    """The login; who is logged in already is led on."""
+    try:
+        await services.sessions.visitor(request.cookies.get(COOKIE), ip=client_ip(request))
+    except (Unauthenticated, NotFound):
+        return templates.page(request, "login.html", next=_ours(next), username="", refusal=None)
+    return RedirectResponse(_ours(next), 303)
+
+
+@pages.post(LOGIN)
+async def log_in(
+    request: Request,
+    services: ServicesDep,
+    templates: PagesDep,
+    username: Text = "",
+    password: Text = "",
+    next: Text = "/",  # noqa: A002
+) -> Response:
+    """Open a session and lead on; or say that name or password is not right."""
+    check_origin(request)
+    try:
+        session = await services.sessions.open(username, password)
+    except Unauthenticated as refusal:
+        values = {"next": _ours(next), "username": username, "refusal": refusal.message}
+        return templates.page(request, "login.html", status=refusal.status, **values)
+    response = RedirectResponse(_ours(next), 303)
+    keep_session(request, response, session)
+    return response
+
+
+@pages.post("/logout")
+async def log_out(request: Request, visitor: LoggedIn, services: ServicesDep) -> Response:
+    """End the session everywhere, not only in this browser."""
+    await services.sessions.end(visitor.session)
+    request.state.left = True
+    response = RedirectResponse(LOGIN, 303)
+    response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+@pages.post("/agency")
+async def pick_agency(request: Request, visitor: LoggedIn, services: ServicesDep, agency: Text) -> Response:
+    """A platform administrator looks at another agency."""
+    session = await services.sessions.pick(visitor, agency)
+    request.state.left = True
+    response = RedirectResponse("/", 303)
+    keep_session(request, response, session)
+    return response
+
+
+def _ours(address: str) -> str:
+    """``address`` if it is a path of this application, else the start."""
+    path = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    return address if path else "/"

@@ -1,0 +1,115 @@
+"use strict";
+
+const find = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Everything is delegated from the document: pages are replaced under it without loading it anew.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.opens) find(`#${button.dataset.opens}`).showModal();
+  if ("closes" in button.dataset) button.closest("dialog").close();
+  if (button.dataset.toggles) toggle(button, find(`#${button.dataset.toggles}`));
+  if ("themeToggle" in button.dataset) switchTheme();
+});
+
+function toggle(button, panel) {
+  const open = panel.classList.toggle("show");
+  button.setAttribute("aria-expanded", String(open));
+}
+
+function switchTheme() {
+  const root = document.documentElement;
+  const theme = root.dataset.bsTheme === "dark" ? "light" : "dark";
+  root.dataset.bsTheme = theme;
+  localStorage.setItem("recoup-theme", theme);
+  document.dispatchEvent(new CustomEvent("recoup:theme"));
+}
+
+// Keyboard: letters act unless somebody is typing or a dialog is open.
+let leading = false;
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable], dialog[open]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (leading) {
+    leading = false;
+    const link = find(`[data-key="${CSS.escape(event.key)}"]`);
+    if (link) { event.preventDefault(); link.click(); }
+    return;
+  }
+  const act = { "/": focusSearch, j: () => move(1), k: () => move(-1), g: () => { leading = true; }, "?": () => find("#keys")?.showModal() }[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+
+function focusSearch() {
+  const search = find("[data-search]");
+  search?.focus();
+  search?.select();
+}
+
+function move(by) {
+  const links = all("[data-row]").map((row) => find("a", row)).filter(Boolean);
+  const at = links.indexOf(document.activeElement);
+  const next = links[at < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + by, 0), links.length - 1)];
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+// A page that was led to begins, for the keyboard and for a screen reader, at its heading.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target === document.body) find("h1")?.focus({ preventScroll: true });
+  enliven(event.detail.target);
+});
+
+// Live regions: each event of a stream is HTML that replaces what the element holds.
+const streams = new Map();
+
+function enliven(within) {
+  for (const [element, source] of streams) {
+    if (!document.contains(element)) { source.close(); streams.delete(element); }
+  }
+  for (const element of all("[data-stream]", within)) {
+    if (!streams.has(element)) listen(element);
+  }
+}
+
+function listen(element) {
+  const source = new EventSource(element.dataset.stream);
+  streams.set(element, source);
+  const show = (event) => { connected(); element.innerHTML = event.data; htmx.process(element); };
+  source.addEventListener("progress", show);
+  source.addEventListener("ended", (event) => {
+    show(event);
+    source.close();
+    streams.delete(element);
+  });
+  source.addEventListener("open", connected);
+  source.addEventListener("error", () => {
+    // A stream that ended by itself or was refused is closed; one that broke off tries again.
+    if (source.readyState === EventSource.CONNECTING) disconnected();
+  });
+}
+
+// The server is away: say so, and look for it until it is back.
+let waiting = null;
+
+function disconnected() {
+  const banner = find("#reconnecting");
+  if (banner) banner.hidden = false;
+  waiting ??= setInterval(async () => {
+    const answer = await fetch("/health/live", { cache: "no-store" }).catch(() => null);
+    if (answer?.ok) connected();
+  }, 2000);
+}
+
+function connected() {
+  clearInterval(waiting);
+  waiting = null;
+  const banner = find("#reconnecting");
+  if (banner) banner.hidden = true;
+}
+
+document.addEventListener("htmx:sendError", disconnected);
+document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr?.status) connected(); });
+document.addEventListener("DOMContentLoaded", () => enliven(document));

@@ -1,0 +1,207 @@
+"""What every page of the console shares: who looks at it, its headers, and errors in words."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, cast
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError
+
+from api import problems
+from api.deps import ServicesDep, client_ip
+from api.edge import record_incident
+from console.forms import CSRF_FIELD, FORM_FIELD
+from console.rendering import POLICY, Pages, is_fragment
+from domain.errors import DomainError, Forbidden, NotFound, Unauthenticated
+from services.access import Right, require
+from services.sessions import Visitor
+
+if TYPE_CHECKING:
+    from services.sessions import Session
+
+COOKIE = "recoup_session"
+LOGIN = "/login"
+CSRF_HEADER = "X-CSRF-Token"
+_SAFE = frozenset({"GET", "HEAD"})
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_EXPECTED = (DomainError, RequestValidationError, HTTPException, RPCError)
+
+
+class ConsoleRoute(APIRoute):
+    """A route whose answers are pages: errors in words, the headers of a page, and the session kept alive."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route, wrapped."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            if (tidy := _without_blanks(request)) is not None:
+                return tidy
+            try:
+                response = await handle(request)
+            except _EXPECTED as error:
+                response = await failed(request, as_domain_error(error))
+            except Exception as error:  # noqa: BLE001 - the last resort: recorded, and answered without a word of it
+                response = await broken(request, record_incident(error, self.path_format))
+            return finish(request, response)
+
+        return handler
+
+
+def router() -> APIRouter:
+    """A router of pages, which the API's schema does not have."""
+    return APIRouter(route_class=ConsoleRoute, include_in_schema=False)
+
+
+async def pages(request: Request) -> Pages:
+    """The templates of this application."""
+    return cast("Pages", request.app.state.pages)
+
+
+PagesDep = Annotated[Pages, Depends(pages)]
+
+
+async def visitor(request: Request, services: ServicesDep) -> Visitor:
+    """Who looks at this page; ``Unauthenticated`` for nobody, ``Forbidden`` for a request of another site."""
+    found = await services.sessions.visitor(request.cookies.get(COOKIE), ip=client_ip(request))
+    request.state.visitor = found
+    if request.method not in _SAFE:
+        check_origin(request)
+        if not hmac.compare_digest(await _sent_token(request), found.csrf_token):
+            raise Forbidden("this form was not made by this session; load the page again")
+    return found
+
+
+LoggedIn = Annotated[Visitor, Depends(visitor)]
+
+
+def sees(right: Right) -> Any:
+    """A dependency: the visitor, who must have ``right`` and look at an agency."""
+
+    async def check(found: LoggedIn) -> Visitor:
+        require(found.who, right)
+        _ = found.who.tenant
+        return found
+
+    return Depends(check)
+
+
+def check_origin(request: Request) -> None:
+    """``Forbidden`` for a form that another site's page has sent (Fetch Metadata, Sec-Fetch-Site)."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        raise Forbidden("this form was sent by another site")
+
+
+async def _sent_token(request: Request) -> str:
+    if (token := request.headers.get(CSRF_HEADER)) is not None:
+        return token
+    if not request.headers.get("Content-Type", "").startswith(_FORMS):
+        return ""
+    return str((await request.form()).get(CSRF_FIELD, ""))
+
+
+def keep_session(request: Request, response: Response, session: "Session") -> None:
+    """Give the session's cookie, good from now on."""
+    services = request.app.state.services
+    response.set_cookie(
+        COOKIE,
+        services.sessions.cookie(session),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def finish(request: Request, response: Response) -> Response:
+    """The headers of a page; a session that was used is kept alive."""
+    found: Visitor | None = getattr(request.state, "visitor", None)
+    if found is not None and found.session.is_stale and not getattr(request.state, "left", False):
+        keep_session(request, response, found.session)
+    headers = MutableHeaders(raw=response.raw_headers)
+    headers.setdefault("Content-Security-Policy", POLICY)
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.add_vary_header("HX-Request")
+    return response
+
+
+def as_domain_error(error: Exception) -> DomainError:
+    """What people can be told of an error that is expected; anything else is raised again."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return problems.of_validation(error)
+    if isinstance(error, RPCError):
+        return problems.of_temporal(error)
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
+        return NotFound("there is nothing at this address")
+    raise error
+
+
+async def failed(request: Request, error: DomainError) -> Response:
+    """An error in words: beside the form that it is about, or a page; to the login for nobody."""
+    if isinstance(error, Unauthenticated):
+        return _to_login(request)
+    templates: Pages = request.app.state.pages
+    if not is_fragment(request):
+        return templates.page(request, "problem.html", status=error.status, problem=error)
+    found = getattr(request.state, "visitor", None)
+    html = templates.fragment("_problem.html", found, problem=error)
+    return Response(html, error.status, await _beside_form(request), media_type="text/html")
+
+
+async def broken(request: Request, incident: str) -> Response:
+    """A failure on our side: nothing but the id under which it was logged."""
+    templates: Pages = request.app.state.pages
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    if not is_fragment(request):
+        return templates.page(request, "incident.html", status=status, incident=incident)
+    html = templates.fragment("_incident.html", incident=incident)
+    return Response(html, status, await _beside_form(request), media_type="text/html")
+
+
+async def _beside_form(request: Request) -> dict[str, str]:
+    """Where HTMX puts an error: into the form's own place for it, or the page's."""
+    place = ""
+    if request.method not in _SAFE and request.headers.get("Content-Type", "").startswith(_FORMS):
+        place = str((await request.form()).get(FORM_FIELD, ""))
+    known = place.replace("-", "").replace("_", "").isalnum()
+    return {
+        "HX-Retarget": f"#{place} .form-problem" if known else "#problem",
+        "HX-Reswap": "innerHTML",
+        "HX-Push-Url": "false",
+    }
+
+
+def _to_login(request: Request) -> Response:
+    """To the login and, when that is done, back to the page; a stream or a script gets a plain 401."""
+    scripted = "HX-Request" in request.headers
+    page = request.headers.get("HX-Current-URL") if scripted else None
+    path = page.split("//", 1)[-1].partition("/")[2] if page else request.url.path.lstrip("/")
+    query = "" if page or request.method not in _SAFE else request.url.query
+    back = f"/{path}" + (f"?{query}" if query else "")
+    address = f"{LOGIN}?{urlencode({'next': back})}" if back != "/" else LOGIN
+    if scripted:
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
+    if request.headers.get("Accept", "").startswith("text/event-stream"):
+        return Response(status_code=HTTPStatus.UNAUTHORIZED)
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+
+def _without_blanks(request: Request) -> Response | None:
+    """To the same page without the filters that were left empty, so that addresses say only what counts."""
+    if request.method not in _SAFE:
+        return None
+    given = request.query_params.multi_items()
+    kept = [(name, value) for name, value in given if value.strip()]
+    if len(kept) == len(given):
+        return None
+    query = f"?{urlencode(kept)}" if kept else ""
+    return RedirectResponse(f"{request.url.path}{query}", HTTPStatus.SEE_OTHER)

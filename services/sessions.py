@@ -1,0 +1,183 @@
+"""Sessions of the console: a signed cookie, and a login in the database that can be ended.
+
+The cookie says who, since when and which login; the database says whether that login is still good, so any
+replica serves any request and a logout counts everywhere at once.
+"""
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import jwt
+
+from domain.errors import NotFound, Unauthenticated
+from domain.tenancy import Role, Tenant
+from services.access import PLATFORM_AGENCY, Principal
+from services.tokens import ALGORITHM, ISSUER, new_refresh_token, refresh_token_hash
+
+if TYPE_CHECKING:
+    from db.models import AppUser
+    from db.session import Database, PlatformTransaction
+    from db.sessions import Visit
+    from services.authentication import AuthenticationService
+
+AUDIENCE = "recoup-console"
+RENEWED_AFTER = timedelta(minutes=1)
+"""A cookie older than this is given anew with the next answer."""
+
+_REQUIRED = ["sub", "sid", "began", "iat", "exp", "iss", "aud"]
+_OVER = "your session has ended; log in again"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a cookie says: whose login it is, when it began and which agency the platform's user picked."""
+
+    id: UUID
+    user_id: UUID
+    agency_id: UUID | None
+    began: datetime
+    seen: datetime
+    picked: UUID | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the cookie is due to be given anew."""
+        return datetime.now(UTC) - self.seen > RENEWED_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page: the principal, and what every page shows of them and their agency."""
+
+    session: Session
+    who: Principal
+    full_name: str
+    agency_name: str | None
+    time_zone: str
+    currency: str
+    csrf_token: str
+
+
+class SessionService:
+    """Opens, reads and ends sessions. ``idle``: how long one lives unused; ``longest``: how long at most."""
+
+    def __init__(
+        self,
+        database: "Database",
+        authentication: "AuthenticationService",
+        secret: str,
+        *,
+        idle: timedelta,
+        longest: timedelta,
+    ) -> None:
+        self._database = database
+        self._authentication = authentication
+        self._secret = secret
+        self._idle = idle
+        self._longest = longest
+
+    async def open(self, username: str, password: str) -> Session:
+        """A new session. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+
+        async def issue(tx: "PlatformTransaction", user: "AppUser") -> Session:
+            now = datetime.now(UTC)
+            session = Session(uuid.uuid4(), user.id, user.agency_id, now, now)
+            # Its token is thrown away: this login cannot be refreshed, only ended.
+            hidden = refresh_token_hash(new_refresh_token())
+            await tx.tokens.add(user.id, session.id, hidden, now + self._longest)
+            return session
+
+        return await self._authentication.admit(username, password, issue)
+
+    async def end(self, session: Session) -> None:
+        """Log out: no cookie of this session is good any more."""
+        async with self._database.platform() as tx:
+            await tx.tokens.revoke_family(session.id)
+
+    def cookie(self, session: Session) -> str:
+        """The cookie's value for a session that is used now."""
+        now = datetime.now(UTC)
+        ends = min(now + self._idle, session.began + self._longest)
+        claims = {
+            "sub": str(session.user_id),
+            "sid": str(session.id),
+            "agency": str(session.agency_id) if session.agency_id else None,
+            "picked": str(session.picked) if session.picked else None,
+            "began": session.began.timestamp(),
+            "iat": now.timestamp(),
+            "exp": ends.timestamp(),
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+        }
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def csrf_token(self, session: Session) -> str:
+        """What a form of this session has to bring along."""
+        return hmac.new(self._secret.encode(), f"csrf {session.id}".encode(), hashlib.sha256).hexdigest()
+
+    async def visitor(self, cookie: str | None, *, ip: str | None = None) -> Visitor:
+        """Who bears this cookie, as their user stands now (one query). ``Unauthenticated`` for a bad one."""
+        session = self._read(cookie)
+        readings = self._database.readings(Tenant(session.picked or session.agency_id or PLATFORM_AGENCY))
+        visit = await readings.sessions.visit(session.id, session.user_id, session.picked)
+        if visit is None or not _honoured(session, visit):
+            raise Unauthenticated(_OVER)
+        who = Principal(
+            user_id=visit.user_id,
+            username=visit.username,
+            role=Role(visit.role),
+            agency_id=visit.agency_id,
+            collector_id=visit.collector_id,
+            ip=ip,
+        )
+        return Visitor(
+            session=session,
+            who=who,
+            full_name=visit.full_name,
+            agency_name=visit.agency_name,
+            time_zone=visit.time_zone or "UTC",
+            currency=visit.currency or "USD",
+            csrf_token=self.csrf_token(session),
+        )
+
+    async def pick(self, visitor: Visitor, reference: str) -> Session:
+        """The session of a platform administrator with another agency picked. ``NotFound`` for none such."""
+        async with self._database.platform() as tx:
+            found = await tx.agencies.find(reference)
+        if found is None or visitor.who.role is not Role.PLATFORM_ADMIN:
+            raise NotFound(f"there is no agency “{reference}”")
+        return replace(visitor.session, picked=found.id)
+
+    def _read(self, cookie: str | None) -> Session:
+        if not cookie:
+            raise Unauthenticated("log in")
+        try:
+            said = jwt.decode(
+                cookie,
+                self._secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                options={"require": _REQUIRED},
+            )
+            return Session(
+                id=UUID(said["sid"]),
+                user_id=UUID(said["sub"]),
+                agency_id=UUID(said["agency"]) if said.get("agency") else None,
+                began=datetime.fromtimestamp(said["began"], UTC),
+                seen=datetime.fromtimestamp(said["iat"], UTC),
+                picked=UUID(said["picked"]) if said.get("picked") else None,
+            )
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError, OSError):
+            raise Unauthenticated(_OVER) from None
+
+
+def _honoured(session: Session, visit: "Visit") -> bool:
+    ended = visit.logins_valid_from is not None and session.began < visit.logins_valid_from
+    moved = session.agency_id != visit.own_agency_id
+    return visit.active and visit.agency_active is not False and not moved and not ended
