@@ -16,13 +16,14 @@ from domain.tenancy import Actor
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    return {
-        key: value if isinstance(value, str | int | bool | list | dict | None) else _text(value)
-        for key, value in values.items()
-    }
+    return {key: _told(value) for key, value in values.items()}
 
 
-def _text(value: object) -> str:
+def _told(value: object) -> object:
+    if isinstance(value, list):
+        return [_told(item) for item in value]
+    if isinstance(value, str | int | bool | dict | None):
+        return value
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 

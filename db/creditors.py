@@ -37,6 +37,14 @@ class CreditorStore(Store):
             raise NotFound("there is no such creditor")
         return creditor
 
+    async def unknown(self, creditor_ids: Sequence[UUID]) -> list[UUID]:
+        """Those of the ids that are no creditor of the agency, in their order."""
+        query = select(Creditor.id).where(
+            Creditor.agency_id == self._agency_id, Creditor.id.in_(creditor_ids)
+        )
+        known = set(await self._session.scalars(query)) if creditor_ids else set()
+        return [creditor_id for creditor_id in creditor_ids if creditor_id not in known]
+
     async def default(self) -> Creditor:
         """The creditor of placements that name none."""
         return (

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.keyset import Position, newest_first
 from db.models import PartnerBatch, PartnerSyncItem, PartnerSyncRun
+from db.partner_assignment import ASSIGN
 from db.store import Store
 from domain.errors import NotFound
 
@@ -91,10 +92,10 @@ class PartnerSyncStore(Store):
         return (await self._session.scalars(newest_first(query, columns, position, limit))).all()
 
     async def fill(self, sync: PartnerSyncRun, *, delivery: str, size: int, everything: bool) -> int:
-        """Put the accounts of high priority into a sending, as they are now; the number of batches.
+        """Put the partner's accounts of high priority into a sending, as they are now; the number of batches.
 
-        Those that are on the worklist, the best first, ``size`` in a batch: all of them, or only those of
-        which something has changed since the partner was sent them.
+        Those that are on the worklist and that it works, or is given by this, the best first, ``size`` in a
+        batch: all of them, or only those of which something has changed since the partner was sent them.
         """
         values = {
             "agency": self._agency_id,
@@ -103,6 +104,7 @@ class PartnerSyncStore(Store):
             "size": size,
             "all": everything,
         }
+        await self._session.execute(ASSIGN, {"agency": self._agency_id, "partner": sync.partner_id})
         await self._session.execute(_FILL, values)
         await self._session.execute(_FILLED, {**values, "delivery": delivery})
         batches: int = await self._session.scalar(_BATCHES, values)
@@ -222,6 +224,8 @@ _FILL = text("""
       FROM (SELECT a.*, s.total, row_number() OVER (ORDER BY s.rank DESC, s.account_id) AS place
               FROM account_score s
               JOIN account a ON a.agency_id = :agency AND a.id = s.account_id
+              JOIN partner_assignment w
+                ON w.agency_id = :agency AND w.account_id = s.account_id AND w.partner_id = :partner
               LEFT JOIN partner_account p
                 ON p.agency_id = :agency AND p.partner_id = :partner AND p.account_id = s.account_id
              WHERE s.agency_id = :agency AND s.queued AND s.high_priority

@@ -80,10 +80,15 @@ class PartnerStore(Store):
         return (await self._session.scalars(query)).all()
 
     async def served(self) -> Sequence[UUID]:
-        """The active partners that accounts are sent to, by name."""
+        """The active partners of kind agency that accounts are sent to, by name."""
         query = (
             select(Partner.id)
-            .where(Partner.agency_id == self._agency_id, Partner.active, Partner.delivery != "none")
+            .where(
+                Partner.agency_id == self._agency_id,
+                Partner.kind == "agency",
+                Partner.active,
+                Partner.delivery != "none",
+            )
             .order_by(Partner.name)
         )
         return (await self._session.scalars(query)).all()

@@ -56,6 +56,13 @@ def check_delivery(
         )
 
 
+def check_takes_accounts(kind: str, **chosen: object) -> None:
+    """``Invalid``, naming the field, where a bank would choose accounts by the fields ``chosen``."""
+    for field, value in chosen.items():
+        if kind == "bank" and value:
+            raise Invalid(f"a bank works no accounts; leave {field} out", field=field)
+
+
 def check_delivery_url(url: str, *, plain_http: bool) -> None:
     """``Invalid`` (field ``delivery_url``) unless ``url`` is one that accounts may be sent to.
 

@@ -28,8 +28,10 @@ from domain.partners import (
     check_delivery_url,
     check_reconcile_at,
     check_signing_secret,
+    check_takes_accounts,
     partner_folder,
 )
+from domain.scoring import RiskLevel
 from domain.statement_profiles import profile_of
 from services.access import Principal, Right, require
 from services.audit import record
@@ -45,8 +47,11 @@ if TYPE_CHECKING:
 
 MOST_HOURS = 24 * 365
 MOST_DAYS = 3650
+MOST_CREDITORS = 1000
+MOST_SHARE = 100
 _SECRET = "signing_secret"  # noqa: S105 - the name of a field
-_CHECKED = ("kind", "source_id", "delivery", "delivery_url", "statement_profile")
+_CHOOSING = ("creditor_ids", "risk_levels", "min_balance")
+_CHECKED = ("kind", "source_id", "delivery", "delivery_url", "statement_profile", *_CHOOSING)
 _SCHEDULED_BY = frozenset({"reconcile_at", "active"})
 
 EnsureSchedules = Callable[[UUID], Awaitable[None]]
@@ -81,6 +86,24 @@ Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Hours = Annotated[int, Field(ge=1, le=MOST_HOURS)]
 Days = Annotated[int, Field(ge=1, le=MOST_DAYS)]
+Creditors = Annotated[
+    list[UUID],
+    AfterValidator(lambda ids: list(dict.fromkeys(ids))),
+    Field(max_length=MOST_CREDITORS, description="whose accounts it takes; none: those of all"),
+]
+RiskLevels = Annotated[
+    list[RiskLevel],
+    AfterValidator(lambda levels: [level for level in RiskLevel if level in levels]),
+    Field(max_length=len(RiskLevel), description="which accounts it takes by risk; none: all"),
+]
+Share = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=MOST_SHARE,
+        description="its part of the accounts that others take, too, against theirs; 0: no new ones",
+    ),
+]
 TimeOfDay = Annotated[
     time,
     BeforeValidator(_written_time),
@@ -97,7 +120,8 @@ class NewPartner(Form):
     states payments. ``source_id``: the SFTP server with its folder ``/partners/<name>``. ``delivery``: how
     high-priority accounts are sent to it. ``signing_secret`` (``whsec_…``) signs them over HTTPS.
     A difference is tolerated up to the smaller of ``tolerance_absolute`` and ``tolerance_percent`` of our
-    amount. ``reconcile_at``: the time of the daily reconciliation, null for none.
+    amount. ``reconcile_at``: the time of the daily reconciliation, null for none. It takes the accounts of
+    its ``creditor_ids`` and ``risk_levels`` with a balance from ``min_balance`` on.
     """
 
     name: Slug
@@ -114,13 +138,19 @@ class NewPartner(Form):
     answer_within_hours: Hours = 72
     stale_after_days: Days = 45
     reconcile_at: TimeOfDay | None = None
+    creditor_ids: Creditors = Field(default=[])
+    risk_levels: RiskLevels = Field(default=[])
+    min_balance: Limit | None = None
+    share: Share = 1
     active: bool = True
 
 
 class PartnerChange(ChangeForm):
     """What may change of a partner; its name is that of its folder and stays, as does its kind."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"source_id", "delivery_url", _SECRET, "reconcile_at"})
+    nullable: ClassVar[frozenset[str]] = frozenset(
+        {"source_id", "delivery_url", _SECRET, "reconcile_at", "min_balance"}
+    )
 
     source_id: UUID | None = None
     delivery: Delivery | None = None
@@ -134,6 +164,10 @@ class PartnerChange(ChangeForm):
     answer_within_hours: Hours | None = None
     stale_after_days: Days | None = None
     reconcile_at: TimeOfDay | None = None
+    creditor_ids: Creditors | None = None
+    risk_levels: RiskLevels | None = None
+    min_balance: Limit | None = None
+    share: Share | None = None
     active: bool | None = None
 
 
@@ -157,6 +191,10 @@ class PartnerView(View):
     answer_within_hours: int
     stale_after_days: int
     reconcile_at: TimeOfDay | None
+    creditor_ids: list[UUID]
+    risk_levels: list[str]
+    min_balance: Money | None
+    share: int
     active: bool
     created_at: datetime
     updated_at: datetime
@@ -209,7 +247,7 @@ class PartnerService:
         self._check(values, has_secret=secret is not None)
 
         async def effect(tx: "Transaction") -> PartnerView:
-            await _check_source(tx, form.source_id)
+            await _check_named(tx, form)
             partner = await tx.partners.add(values, signing_secret=secret)
             shown = {**values, **({_SECRET: "(set)"} if secret else {})}
             await record(tx, "partner.created", "partner", partner.id, new=shown)
@@ -233,7 +271,7 @@ class PartnerService:
             whole = {name: getattr(present, name) for name in _CHECKED}
             kept = present.signing_secret_encrypted is not None
             self._check({**whole, **values}, has_secret=bool(secrets[_SECRET]) if secrets else kept)
-            await _check_source(tx, form.source_id)
+            await _check_named(tx, form)
             partner, change = await tx.partners.change(partner_id, values, secrets)
             if change:
                 await record(tx, "partner.changed", "partner", partner_id, old=change.old, new=change.new)
@@ -298,6 +336,7 @@ class PartnerService:
             delivery_url=values["delivery_url"],
             has_secret=has_secret,
         )
+        check_takes_accounts(values["kind"], **{field: values[field] for field in _CHOOSING})
         _check_profile(values["kind"], values["statement_profile"])
         if values["delivery_url"] is not None:
             check_delivery_url(values["delivery_url"], plain_http=self._plain_http)
@@ -316,10 +355,13 @@ def _plain(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-async def _check_source(tx: "Transaction", source_id: UUID | None) -> None:
-    if source_id is None:
-        return
-    try:
-        await tx.sources.get(source_id)
-    except NotFound:
-        raise Invalid("there is no such SFTP source", field="source_id") from None
+async def _check_named(tx: "Transaction", form: NewPartner | PartnerChange) -> None:
+    """``Invalid`` for a server or a creditor that the agency does not have."""
+    if form.source_id is not None:
+        try:
+            await tx.sources.get(form.source_id)
+        except NotFound:
+            raise Invalid("there is no such SFTP source", field="source_id") from None
+    unknown = await tx.creditors.unknown(form.creditor_ids or ())
+    if unknown:
+        raise Invalid(f"there is no creditor {unknown[0]}", field="creditor_ids")

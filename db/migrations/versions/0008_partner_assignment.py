@@ -1,4 +1,4 @@
-"""Partners: which accounts go to which, what each run of a reconciliation has found, and which workflow it is.
+"""Partners: which accounts go to which; of each reconciliation, what it has found and which workflow it is.
 
 Revision ID: 0008
 Revises: 0007

@@ -106,6 +106,17 @@ async def test_a_partner_is_made_shown_changed_and_its_secret_never_told(world: 
         ({"kind": "bank", "statement_profile": {"columns": {"A": "balance"}}}, "statement_profile"),
         ({"statement_profile": []}, "statement_profile"),
         ({"colour": "blue"}, "colour"),
+        ({"creditor_ids": [str(uuid.UUID(int=7))]}, "creditor_ids"),
+        ({"creditor_ids": ["7"]}, "creditor_ids[0]"),
+        ({"creditor_ids": None}, "creditor_ids"),
+        ({"risk_levels": ["DREADFUL"]}, "risk_levels[0]"),
+        ({"min_balance": "-0.01"}, "min_balance"),
+        ({"min_balance": "1e400"}, "min_balance"),
+        ({"share": -1}, "share"),
+        ({"share": 101}, "share"),
+        ({"share": 1.5}, "share"),
+        ({"kind": "bank", "risk_levels": ["HIGH"]}, "risk_levels"),
+        ({"kind": "bank", "min_balance": "1.00"}, "min_balance"),
     ],
 )
 async def test_what_could_never_work_is_refused_by_its_field(
@@ -114,6 +125,27 @@ async def test_what_could_never_work_is_refused_by_its_field(
     answer = await world.call("acme.admin", "POST", "/partners", {"name": _name(), **values})
     assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
     assert SECRET not in answer.text
+
+
+async def test_which_accounts_a_partner_takes_is_shown_kept_once_and_on_the_trail(world: Any) -> None:
+    mine, theirs = [
+        (await world.call(who, "POST", "/creditors", {"name": _name()})).json()["id"]
+        for who in ("acme.admin", "rival.admin")
+    ]
+    chosen = {"creditor_ids": [mine, mine], "risk_levels": ["CRITICAL", "LOW", "LOW"], "min_balance": "250.5"}
+    made = await _made(world, **chosen)
+    assert (made["creditor_ids"], made["risk_levels"]) == ([mine], ["LOW", "CRITICAL"])
+    assert (made["min_balance"], made["share"]) == ("250.50", 1)
+    path = f"/partners/{made['id']}"
+    refused = await world.call("acme.admin", "PATCH", path, {"creditor_ids": [theirs]})
+    assert (refused.status_code, refused.json()["field"]) == (422, "creditor_ids")
+    change = {"creditor_ids": [], "min_balance": None, "share": 0}
+    changed = (await world.call("acme.admin", "PATCH", path, change)).json()
+    assert {name: changed[name] for name in change} == change
+    assert (await world.call("acme.auditor", "GET", path)).json() == changed
+    created, second = await _records(world, made["id"])
+    assert (created.new["creditor_ids"], second.old["creditor_ids"]) == ([mine], [mine])
+    assert second.new == {"creditor_ids": [], "min_balance": None, "share": 0}
 
 
 async def test_only_a_development_system_sends_to_itself_unencrypted(world: Any) -> None:
@@ -148,6 +180,9 @@ async def test_a_key_makes_a_partner_once(world: Any) -> None:
         ({"tolerance_absolute": None}, "tolerance_absolute"),
         ({"name": "another"}, "name"),
         ({"kind": "bank"}, "kind"),
+        ({"share": None}, "share"),
+        ({"risk_levels": None}, "risk_levels"),
+        ({"creditor_ids": [str(uuid.UUID(int=7))]}, "creditor_ids"),
         ({"statement_profile": {"decimal_mark": ",", "thousands": ","}}, "statement_profile"),
     ],
 )

@@ -38,6 +38,12 @@ async def stocked(empty_office: PartnerOffice) -> PartnerOffice:
     return empty_office
 
 
+@pytest.fixture(autouse=True)
+async def alone(stocked: PartnerOffice) -> None:
+    """The partners of other tests are left: theirs are free for this one's."""
+    await stocked.query("UPDATE partner SET active = false")
+
+
 class Steps:
     """A sending to one partner, two accounts in a batch."""
 

@@ -89,11 +89,14 @@ async def known(office: PartnerOffice, partner: Json) -> list[Any]:
     )
 
 
-async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
+async def test_a_scoring_run_sends_each_partner_its_accounts_of_high_priority(
     stocked: PartnerOffice, endpoint: Endpoint
 ) -> None:
-    by_https = await https(stocked, endpoint)
-    by_sftp = await stocked.partner(delivery="sftp")
+    harbor = await stocked.done("POST", "/creditors", {"name": "Harbor Bank"})
+    dear = [await stocked.account("2500.00", creditor_id=harbor["id"]) for _ in range(2)]
+    default = (await stocked.shown((await stocked.accounts(1, "1500.00"))[0]))["creditor"]
+    by_https = await https(stocked, endpoint, creditor_ids=[default["id"]])
+    by_sftp = await stocked.partner(delivery="sftp", creditor_ids=[harbor["id"]])
     silent = await stocked.partner()
     run = await scored(stocked)
     partners = {partner["delivery"]: await first(stocked, partner) for partner in (by_https, by_sftp)}
@@ -101,9 +104,10 @@ async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
     await leave(stocked, by_https)
     await leave(stocked, by_sftp)
 
+    assert sum(sync["total"] for sync in partners.values()) == run["high_priority"] >= 8
     for delivery, sync in partners.items():
         assert (sync["origin"], sync["scoring_run_id"], sync["delivery"]) == ("scoring", run["id"], delivery)
-        assert sync["total"] == sync["delivered"] == run["high_priority"] >= 5
+        assert sync["total"] == sync["delivered"]
         [batch] = sync["batches"]
         assert (batch["status"], batch["attempts"], batch["items"]) == ("delivered", 1, sync["total"])
     [delivery] = endpoint.deliveries
@@ -116,7 +120,9 @@ async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
     assert [list(account) for account in by_https_accounts] == [FIELDS] * sync["total"]
     rows = await stocked.query(
         "SELECT a.debtor_id::text, a.external_ref, s.total, a.balance::text, a.status FROM account_score s"
-        " JOIN account a ON a.id = s.account_id WHERE s.queued AND s.high_priority ORDER BY s.rank DESC, a.id"
+        " JOIN account a ON a.id = s.account_id WHERE s.queued AND s.high_priority AND a.creditor_id = :other"
+        " ORDER BY s.rank DESC, a.id",
+        other=default["id"],
     )
     assert [tuple(account.values())[:5] for account in by_https_accounts] == [tuple(row) for row in rows]
 
@@ -126,8 +132,9 @@ async def test_a_scoring_run_sends_every_partner_the_accounts_of_high_priority(
     assert partners["sftp"]["batches"][0]["sha256"] == hashlib.sha256(raw).hexdigest()
     assert partners["sftp"]["batches"][0]["target"] == f"/partners/{by_sftp['name']}/to-partner/{name}"
     written = list(csv.DictReader(io.StringIO(raw.decode())))
-    assert [row["account_ref"] for row in written] == [row[1] for row in rows]
-    assert [len(await known(stocked, partner)) for partner in (by_https, by_sftp)] == [sync["total"]] * 2
+    assert {row["account_ref"] for row in written} == {account["external_ref"] for account in dear}
+    for partner, sync in ((by_https, partners["https"]), (by_sftp, partners["sftp"])):
+        assert len(await known(stocked, partner)) == sync["total"]
     untold = await stocked.query("SELECT count(*) FROM high_priority_notice WHERE delivered_at IS NULL")
     assert untold[0][0] == 0
 
