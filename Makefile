@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEPLOY := .venv-deploy
 STAMP := $(VENV)/.installed
+ASSETS := console/dist/manifest.json
 # Much of a test is waiting for servers: three files at a time, each process with servers of its own, in the
 # order of their names: the long ones, end to end and with servers, come first, so that none is left over.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos check-deploy lock clean
+.PHONY: help assets dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos check-deploy lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,19 +25,24 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
-dev: $(STAMP) ## Start everything, do the main job, stay up until Ctrl-C
+$(ASSETS): $(STAMP) console/build.py console/package-lock.json $(shell find console -name '*.html' -o -path 'console/static/*' -o -path 'console/*.py')
+	@$(BIN)/python -m console.build
+
+assets: $(ASSETS) ## Build what the console's pages load
+
+dev: $(STAMP) $(ASSETS) ## Start everything, do the main job, stay up until Ctrl-C
 	@$(BIN)/recoup dev
 
-demo: $(STAMP) ## The same, then stop and exit 0
+demo: $(STAMP) $(ASSETS) ## The same, then stop and exit 0
 	@$(BIN)/recoup demo
 
-test: $(STAMP) ## Every test, against real servers that it starts itself
+test: $(STAMP) $(ASSETS) ## Every test, against real servers that it starts itself
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-unit: $(STAMP) ## The tests that need no server
 	@$(BIN)/python -m pytest tests/unit
 
-test-integration: $(STAMP) ## The tests against PostgreSQL, Temporal and SFTP
+test-integration: $(STAMP) $(ASSETS) ## The tests against PostgreSQL, Temporal and SFTP
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/e2e
 
 lint: $(STAMP) ## Style, imports, types
@@ -58,10 +64,10 @@ migrate: $(STAMP) ## Bring the database of a running sandbox to the present sche
 seed: $(STAMP) ## Make the demo agencies and users in a running sandbox
 	@$(BIN)/recoup seed
 
-bench: $(STAMP) ## Measure speed against floors taken in the same run
+bench: $(STAMP) $(ASSETS) ## Measure speed against floors taken in the same run
 	@$(BIN)/recoup bench
 
-chaos: $(STAMP) ## Take payments while processes are killed, and prove that no cent is wrong
+chaos: $(STAMP) $(ASSETS) ## Take payments while processes are killed, and prove that no cent is wrong
 	@$(BIN)/recoup chaos
 
 $(DEPLOY)/.installed: $(STAMP) requirements/deploy.txt

@@ -8,7 +8,6 @@ it. What it makes (``console/dist``) is not part of the repository.
 import hashlib
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -31,6 +30,14 @@ _ICONS = MODULES / "@tabler/icons/icons/outline"
 _NAMED = re.compile(r"""icon\(?[=(]\s*["']([a-z0-9-]+)["']""")
 _SOURCE_MAP = re.compile(rb"\s*(/\*|//)# sourceMappingURL=[^\n*]*(\*/)?\s*$")
 _SVG = "http://www.w3.org/2000/svg"
+_PEN = {
+    "viewBox": "0 0 24 24",
+    "fill": "none",
+    "stroke": "currentColor",
+    "stroke-linecap": "round",
+    "stroke-linejoin": "round",
+}
+"""How the outlines are drawn; what uses one gives the colour and the width of the stroke."""
 
 
 def fetch() -> None:
@@ -57,7 +64,7 @@ def sprite(names: list[str]) -> bytes:
     root = ElementTree.Element(f"{{{_SVG}}}svg")
     for name in names:
         drawing = ElementTree.parse(_ICONS / f"{name}.svg").getroot()  # noqa: S314 - from a locked package
-        symbol = ElementTree.SubElement(root, f"{{{_SVG}}}symbol", id=name, viewBox="0 0 24 24")
+        symbol = ElementTree.SubElement(root, f"{{{_SVG}}}symbol", {"id": name, **_PEN})
         symbol.extend(drawing)
     return ElementTree.tostring(root)
 
@@ -67,8 +74,8 @@ def build() -> dict[str, str]:
     files = {name: _SOURCE_MAP.sub(b"", path.read_bytes()) for name, path in PACKAGED.items()}
     files |= {path.name: path.read_bytes() for path in sorted((HERE / "static").iterdir())}
     files[SPRITE] = sprite(icon_names())
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir()
+    # What is there stays: a server that runs still gives it to the pages it has made.
+    DIST.mkdir(exist_ok=True)
     manifest = {}
     for name, content in files.items():
         stem, _, suffix = name.rpartition(".")

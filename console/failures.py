@@ -1,6 +1,7 @@
 """Addresses that lead nowhere: a page for people, a problem for programs."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -8,7 +9,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.app import PREFIX
-from console.web import as_domain_error, failed, finish
+from console.web import as_domain_error, failed, finish, visitor
+from domain.errors import DomainError
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -23,6 +25,9 @@ def page_of_no_route(app: FastAPI) -> Handler:
         )
         if of_program or getattr(error, "status_code", 0) != HTTPStatus.NOT_FOUND:
             return await of_api(request, error)
+        # With the menu, for who is logged in.
+        with suppress(DomainError):
+            await visitor(request, request.app.state.services)
         return finish(request, await failed(request, as_domain_error(error)))
 
     return handle
