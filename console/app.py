@@ -23,6 +23,8 @@ def create_app(settings: "Settings", *, services: "Services | None" = None) -> F
     assets = Assets.load()
     app = create_api(settings, services=services, start_page=False)
     app.state.pages = Pages(assets)
+    # A proxy in front may speak TLS for us.
+    app.state.secure_cookies = settings.is_production
     for module in _PAGES:
         app.include_router(module.pages)
     app.add_exception_handler(HTTPException, page_of_no_route(app))

@@ -116,7 +116,7 @@ def keep_session(request: Request, response: Response, session: "Session") -> No
         path="/",
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=request.app.state.secure_cookies or request.url.scheme == "https",
     )
 
 

@@ -91,6 +91,7 @@ async def _most_valuable(database: "Database", slug: str, tenant: Tenant) -> Tab
 def _places(settings: "Settings") -> Table:
     api = f"http://{settings.host}:{settings.api_port}"
     table = Table("what", "where", title="Where to look")
+    table.add_row("console", f"{api}/")
     table.add_row("REST API, Swagger UI", f"{api}/api/v1/docs")
     table.add_row("health", f"{api}/health/ready")
     table.add_row("metrics", f"{api}/metrics")
