@@ -46,6 +46,7 @@ from api.routers import (
     worklist,
 )
 from runtime.metrics import HttpMetrics
+from runtime.side_server import serving_beside
 from services.reconciliation_figures import ReconciliationFigures
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ async def start_page() -> RedirectResponse:
     return RedirectResponse(docs.PATH)
 
 
-def create_app(
-    settings: "Settings", *, services: Services | None = None, start_page: bool = True
-) -> FastAPI:
+def create_app(settings: "Settings", *, services: Services | None = None, start_page: bool = True) -> FastAPI:
     """The application; it opens its services at start-up, unless they are given.
 
     ``start_page``: whether ``/`` leads to the documentation; not where it has pages of its own.
@@ -111,7 +110,11 @@ def create_app(
             return
         async with open_services(settings) as opened:
             app.state.services = opened
-            yield
+            if settings.metrics_port is None:
+                yield
+                return
+            async with serving_beside(_metrics_app(app), settings.host, settings.metrics_port):
+                yield
 
     app = FastAPI(
         title="Recoup",
@@ -136,6 +139,8 @@ def create_app(
     if start_page:
         app.include_router(_root)
     app.include_router(health.router)
+    if settings.metrics_port is None:
+        app.include_router(health.figures)
     app.include_router(thanks.router)
     checks = [Depends(refuse_unknown(PREFIX))]
     for module in _ROUTERS:
@@ -145,3 +150,11 @@ def create_app(
     app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions={UPLOAD_PATH: upload})
     app.add_middleware(Edge, metrics=app.state.metrics)
     return app
+
+
+def _metrics_app(app: FastAPI) -> FastAPI:
+    """The metrics of ``app`` by themselves: on a port of their own they are nobody's outside."""
+    beside = FastAPI(openapi_url=None)
+    beside.state = app.state
+    beside.include_router(health.figures)
+    return beside

@@ -24,6 +24,8 @@ TRY_AGAIN = 75
 INTERRUPTED = 130
 GROUPS = {
     "admin": "Set up agencies, users, creditors and SFTP sources.",
+    "health": "Ask a process whether it is well.",
+    "rollout": "Give versions of the workers their share of new work.",
     "schedules": "Look at and apply the Temporal schedules.",
     "audit": "Prove that the books are sound and that scores and decisions can be derived again.",
 }
@@ -117,7 +119,9 @@ async def _work(settings: Settings, wanted: list[str]) -> None:
     from api.composition import open_database
     from gateways.storage import ObjectStorage
     from runtime import temporal
+    from runtime.side_server import serving_beside
     from workers.deployment import ensure_search_attributes, make_current
+    from workers.health import health_app
     from workers.worker import serving, until_signalled
     from workflows import queues
 
@@ -127,8 +131,12 @@ async def _work(settings: Settings, wanted: list[str]) -> None:
         await make_current(client, settings.build_id)
     async with open_database(settings, "recoup-worker") as database:
         storage = ObjectStorage(settings.storage_url)
-        async with serving(settings, database, client, storage, wanted or queues.ALL):
-            await until_signalled()
+        async with serving(settings, database, client, storage, wanted or queues.ALL) as served:
+            if settings.worker_health_port is None:
+                await until_signalled()
+                return
+            async with serving_beside(health_app(served), settings.host, settings.worker_health_port):
+                await until_signalled()
 
 
 @app.command()

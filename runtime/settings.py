@@ -47,7 +47,12 @@ class Settings(Stage):
     sftp_port: int = Field(2222, ge=1, le=65535)
     stripe_port: int = Field(12111, ge=1, le=65535)
     public_url: str = Field("", description="where Stripe and debtors reach the API, without its prefix")
-    metrics_port: int | None = Field(None, description="port of a worker's Prometheus metrics")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of Prometheus metrics; the API's are at /metrics without one"
+    )
+    worker_health_port: int | None = Field(
+        None, ge=1, le=65535, description="port of a worker's /health/live and /health/ready"
+    )
     postgres_bin: Path | None = Field(None, description="folder with the PostgreSQL binaries of the sandbox")
 
     database_url: str = Field("", description="the application role; cannot bypass row-level security")
@@ -59,6 +64,12 @@ class Settings(Stage):
     temporal_address: str = ""
     temporal_namespace: str = "default"
     temporal_ui_url: str = ""
+    temporal_tls: bool = Field(False, description="speak TLS to Temporal, by the system's authorities")
+    temporal_tls_ca: Path | None = Field(None, description="PEM file of the authority to trust instead")
+    temporal_tls_cert: Path | None = Field(None, description="PEM file of our certificate (mutual TLS)")
+    temporal_tls_key: Path | None = Field(None, description="PEM file of our certificate's key")
+    temporal_tls_server_name: str = Field("", description="name in the server's certificate")
+    temporal_api_key: SecretStr | None = Field(None, description="API key of Temporal Cloud; needs TLS")
     build_id: str = Field("dev", description="version of the workers' code, such as the image tag")
 
     storage_url: str = Field("", description="object storage: file:///… or s3://bucket/prefix")
@@ -92,6 +103,7 @@ class Settings(Stage):
     )
     admission_rate: float = Field(50, gt=0, description="workflow starts per second and agency")
     upload_max_bytes: int = Field(2 << 30, ge=1)
+    export_keep_days: int = Field(7, ge=1, description="how long the file of an export can be had")
     inbox_settle_seconds: float = Field(
         2, ge=0, description="how long after a webhook the books are asked whether it is news"
     )
@@ -122,10 +134,22 @@ class Settings(Stage):
                 raise ValueError(
                     f"RECOUP_JWT_SECRET must be set in production, to {JWT_SECRET_BYTES} random bytes or more"
                 )
-            if self.column_keys.get_secret_value() == DEVELOPMENT_COLUMN_KEYS:
+            _, development_key = DEVELOPMENT_COLUMN_KEYS.split(":")
+            if development_key in self.column_keys.get_secret_value():
                 raise ValueError(
                     "RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _temporal_can_be_reached_so(self) -> Self:
+        if (self.temporal_tls_cert is None) != (self.temporal_tls_key is None):
+            raise ValueError("RECOUP_TEMPORAL_TLS_CERT and RECOUP_TEMPORAL_TLS_KEY go together; set both")
+        wanting = self.temporal_api_key or self.temporal_tls_ca or self.temporal_tls_cert
+        if wanting and not self.temporal_tls:
+            raise ValueError(
+                "RECOUP_TEMPORAL_TLS must be true: an API key or certificates are of no use without"
+            )
         return self
 
     @property

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runtime.settings import Settings
 
 DATA_CONVERTER = pydantic_data_converter
@@ -26,7 +28,7 @@ async def connect(settings: "Settings", *, metrics_port: int | None = None) -> C
     """
     runtime = _measured(f"{settings.host}:{metrics_port}") if metrics_port else None
     try:
-        return await _connect(settings.temporal_address, settings.temporal_namespace, runtime)
+        return await _connect(settings, tls_of(settings), runtime)
     except (RuntimeError, RPCError) as error:
         raise Unavailable(
             f"Temporal does not answer at {settings.temporal_address}; "
@@ -40,9 +42,40 @@ async def connect(settings: "Settings", *, metrics_port: int | None = None) -> C
     wait=wait_exponential(multiplier=0.2, max=3),
     reraise=True,
 )
-async def _connect(address: str, namespace: str, runtime: Runtime | None) -> Client:
-    return await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER, runtime=runtime)
+async def _connect(settings: "Settings", tls: bool | TLSConfig, runtime: Runtime | None) -> Client:
+    key = settings.temporal_api_key
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        api_key=key.get_secret_value() if key else None,
+        tls=tls,
+        data_converter=DATA_CONVERTER,
+        runtime=runtime,
+    )
+
+
+def tls_of(settings: "Settings") -> bool | TLSConfig:
+    """How to speak TLS to the server, False for not at all. ``Invalid`` for a file that cannot be read."""
+    if not settings.temporal_tls:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=_content(settings.temporal_tls_ca, "RECOUP_TEMPORAL_TLS_CA"),
+        client_cert=_content(settings.temporal_tls_cert, "RECOUP_TEMPORAL_TLS_CERT"),
+        client_private_key=_content(settings.temporal_tls_key, "RECOUP_TEMPORAL_TLS_KEY"),
+        domain=settings.temporal_tls_server_name or None,
+    )
+
+
+def _content(path: "Path | None", variable: str) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError as error:
+        raise Invalid(f"{variable}: {path} cannot be read: {error.strerror}") from error
 
 
 def _measured(address: str) -> Runtime:
-    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+    # Names and units as Prometheus has them: …_total, …_seconds.
+    prometheus = PrometheusConfig(
+        bind_address=address, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+    )
+    return Runtime(telemetry=TelemetryConfig(metrics=prometheus))

@@ -18,6 +18,8 @@ from activities.accounts import AccountActivities
 from activities.admission import AdmissionActivities
 from activities.assignment import AssignmentActivities
 from activities.break_cases import BreakCaseActivities
+from activities.exports import ExportActivities
+from activities.figures import FigureActivities
 from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
@@ -50,6 +52,8 @@ from gateways.partner_https import PartnerHttps
 from gateways.sftp import SftpGateway
 from gateways.stripe import StripeGateway
 from services.break_starts import BreakCaseStarter
+from services.export_files import ExportFiles
+from services.export_reader import ListReader
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.notices import Signaller
 from services.payment_starts import THANKS_PATH, PaymentStarter
@@ -61,6 +65,8 @@ from workflows.accounts import AccountLifecycle
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.break_case import BreakCase
+from workflows.exports import Export
+from workflows.figures import FiguresRefresh
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
 from workflows.partner_reconciliation import PartnerReconciliation
@@ -112,6 +118,8 @@ WORKFLOWS: Sequence[type] = (
     PaymentReconciliation,
     BreakCase,
     PartnerReconciliation,
+    FiguresRefresh,
+    Export,
 )
 
 
@@ -173,6 +181,8 @@ def activities_of(
     sweep = PaymentSweepActivities(
         db, starter.start, starter.start_refund, InboxStarter(client).start, cases.start_wanted, waker.wake
     )
+    keep_for = timedelta(days=settings.export_keep_days)
+    exports = ExportActivities(db, ListReader(db), ExportFiles(storage), keep_for=keep_for)
     reconciliation = ReconciliationActivities(db, follower, StripeLists(stripe))
     syncs = PartnerSyncActivities(db, ways)
     return {
@@ -197,7 +207,9 @@ def activities_of(
             *_methods(reconciliation),
             *_methods(cases),
             *_methods(syncs),
+            *_methods(FigureActivities(db)),
             *_methods(PartnerRunActivities(db)),
+            *_methods(exports),
             *_methods(PartnerMatchingActivities(db)),
             *_methods(StatementActivities(db, sources, settle_s=settings.poll_settle_seconds)),
         ],
@@ -216,8 +228,8 @@ async def serving(
     client: "Client",
     storage: "ObjectStorage",
     wanted: Sequence[str] = queues.ALL,
-) -> AsyncIterator[None]:
-    """Serve task queues for as long as the block runs, then finish what is at hand.
+) -> AsyncIterator[Sequence[Worker]]:
+    """Serve task queues for as long as the block runs, then finish what is at hand. Yields the workers.
 
     Raises ``Invalid`` for a queue that does not exist.
     """
@@ -231,9 +243,10 @@ async def serving(
         served = [queue for queue in wanted if activities[queue] or queue == queues.LIFECYCLE]
         if not served:
             raise Invalid(f"there is no work yet on the queues {', '.join(wanted)}")
-        for queue in served:
-            await stack.enter_async_context(_worker(settings, client, queue, activities[queue]))
-        yield
+        workers = [_worker(settings, client, queue, activities[queue]) for queue in served]
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        yield workers
 
 
 def _worker(

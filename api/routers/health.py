@@ -23,7 +23,11 @@ async def ready(services: ServicesDep) -> JSONResponse:
     return JSONResponse(readiness.model_dump(mode="json"), status_code=200 if readiness.ready else 503)
 
 
-@router.get("/metrics", include_in_schema=False)
+figures = APIRouter(include_in_schema=False)
+"""Where metrics have no port of their own: else they are nobody's outside."""
+
+
+@figures.get("/metrics")
 async def prometheus(request: Request) -> Response:
     """Prometheus metrics of this process, and of reconciliation in all agencies together."""
     await request.app.state.reconciliation_metrics.refresh()

@@ -1,10 +1,15 @@
-"""What is derived where a setting is not given."""
+"""What is derived where a setting is not given, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+from temporalio.service import TLSConfig
 
-from runtime.settings import STRIPE_API, Settings
+from domain.errors import Invalid
+from runtime.settings import DEVELOPMENT_COLUMN_KEYS, DEVELOPMENT_JWT_SECRET, STRIPE_API, Settings
+from runtime.temporal import tls_of
 
 PRODUCTION = {"env": "production", "jwt_secret": "x" * 40, "column_keys": "a:" + "QUFB" * 10 + "QUE="}
 
@@ -20,3 +25,48 @@ PRODUCTION = {"env": "production", "jwt_secret": "x" * 40, "column_keys": "a:" +
 )
 def test_stripe_is_a_stand_in_in_development_only(given: dict[str, Any], url: str) -> None:
     assert Settings(_env_file=None, **given).stripe_url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"jwt_secret": DEVELOPMENT_JWT_SECRET}, "RECOUP_JWT_SECRET"),
+        ({"jwt_secret": "short"}, "RECOUP_JWT_SECRET"),
+        ({"jwt_secret": ""}, "RECOUP_JWT_SECRET"),
+        ({"column_keys": DEVELOPMENT_COLUMN_KEYS}, "RECOUP_COLUMN_KEYS"),
+        ({"column_keys": f"{PRODUCTION['column_keys']},{DEVELOPMENT_COLUMN_KEYS}"}, "RECOUP_COLUMN_KEYS"),
+        ({"column_keys": "other:" + DEVELOPMENT_COLUMN_KEYS.split(":")[1]}, "RECOUP_COLUMN_KEYS"),
+    ],
+    ids=["built-in", "short", "empty", "built-in-key", "built-in-key-among-others", "built-in-key-renamed"],
+)
+def test_production_refuses_secrets_that_are_known(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Settings(_env_file=None, **{**PRODUCTION, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"temporal_tls": True, "temporal_tls_cert": "a.pem"}, "TLS_KEY go together"),
+        ({"temporal_api_key": "key"}, "RECOUP_TEMPORAL_TLS must be true"),
+        ({"temporal_tls_ca": "ca.pem"}, "RECOUP_TEMPORAL_TLS must be true"),
+    ],
+    ids=["half-a-pair", "key-in-the-clear", "authority-for-nothing"],
+)
+def test_temporal_is_not_reached_by_halves(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Settings(_env_file=None, **given)
+
+
+def test_certificates_are_read_from_their_files(tmp_path: Path) -> None:
+    certificate, key, absent = tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "ca.crt"
+    certificate.write_bytes(b"certificate")
+    key.write_bytes(b"key")
+    given = {"temporal_tls": True, "temporal_tls_cert": certificate, "temporal_tls_key": key}
+    tls = tls_of(Settings(_env_file=None, **given, temporal_tls_server_name="temporal.internal"))
+    assert isinstance(tls, TLSConfig)
+    assert (tls.client_cert, tls.client_private_key) == (b"certificate", b"key")
+    assert (tls.server_root_ca_cert, tls.domain) == (None, "temporal.internal")
+    assert tls_of(Settings(_env_file=None)) is False
+    with pytest.raises(Invalid, match=r"RECOUP_TEMPORAL_TLS_CA: .*ca\.crt"):
+        tls_of(Settings(_env_file=None, temporal_tls=True, temporal_tls_ca=absent))
