@@ -21,6 +21,7 @@ from runtime import temporal
 from services.account_commands import AccountCommandService
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
+from services.analytics import AnalyticsService
 from services.assignment import AssignmentService
 from services.authentication import AuthenticationService
 from services.break_starts import BreakCaseStarter
@@ -30,6 +31,7 @@ from services.contacts import ContactService
 from services.credits import CreditService
 from services.debtors import DebtorService
 from services.fairness import FairnessService
+from services.figure_requests import FigureRequests
 from services.health import HealthService
 from services.imports import ImportService
 from services.inbox import InboxService
@@ -111,6 +113,7 @@ class Services:
     scoring_runs: ScoringRunService
     assignments: AssignmentService
     fairness: FairnessService
+    analytics: AnalyticsService
     health: HealthService
     stripe: StripeGateway
     stripe_accounts: StripeAccounts
@@ -200,6 +203,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             upload_max_bytes=settings.upload_max_bytes,
         ),
         fairness=FairnessService(database, scorecards),
+        analytics=AnalyticsService(database, FigureRequests(client).ask),
         scoring_runs=scoring_runs,
         assignments=AssignmentService(database, client, web_ui),
         health=HealthService(

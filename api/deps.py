@@ -114,6 +114,9 @@ RunsReconciliations = Annotated[Principal, may(Right.RUN_RECONCILIATIONS)]
 ResolvesBreaks = Annotated[Principal, may(Right.RESOLVE_BREAKS)]
 ReadsSchedules = Annotated[Principal, may(Right.READ_SCHEDULES)]
 ManagesSchedules = Annotated[Principal, may(Right.MANAGE_SCHEDULES)]
+ReadsAnalytics = Annotated[Principal, may(Right.READ_ANALYTICS)]
+ReadsOwnAnalytics = Annotated[Principal, may(Right.READ_OWN_ANALYTICS)]
+RefreshesAnalytics = Annotated[Principal, may(Right.REFRESH_ANALYTICS)]
 
 KEY_HEADER = "Idempotency-Key"
 _KEY = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.util import greenlet_spawn
 
+from db.figures import FigureReadings
 from db.inbox import InboxIntake
 from db.lifecycle_views import LifecycleReadings
 from db.sessions import SessionReadings
@@ -38,6 +39,7 @@ class Readings:
         self._faults = faults
         self.tenant = tenant
 
+    figures = cached_property(FigureReadings)
     inbox = cached_property(InboxIntake)
     lifecycles = cached_property(LifecycleReadings)
     worklist = cached_property(WorklistStore)

@@ -31,6 +31,7 @@ from db.debtors import DebtorStore
 from db.disputes import DisputeStore
 from db.exports import ExportStore
 from db.fairness import FairnessStore
+from db.figures import FigureStore
 from db.holds import HoldStore
 from db.import_reports import ImportReportStore
 from db.imports import ImportStore
@@ -142,6 +143,7 @@ class Transaction:
     debtors = cached_property(lambda tx: DebtorStore(tx.session, tx.tenant, tx.cipher))
     exports = cached_property(lambda tx: ExportStore(tx.session, tx.tenant))
     fairness = cached_property(lambda tx: FairnessStore(tx.session, tx.tenant))
+    figures = cached_property(lambda tx: FigureStore(tx.session, tx.tenant))
     import_reports = cached_property(lambda tx: ImportReportStore(tx.session, tx.tenant, tx.cipher))
     imports = cached_property(lambda tx: ImportStore(tx.session, tx.tenant, tx.cipher))
     inbox = cached_property(lambda tx: InboxStore(tx.session, tx.tenant))

@@ -17,6 +17,9 @@ from workflows import attributes, queues
 from workflows.accounts import AccountLifecycle
 
 CLEARED = (
+    "figures",
+    "account_figure",
+    "daily_figure",
     "high_priority_notice",
     "scoring_error",
     "scoring_chunk",

@@ -48,6 +48,9 @@ class Right(StrEnum):
     RESOLVE_BREAKS = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
+    READ_ANALYTICS = auto()
+    READ_OWN_ANALYTICS = auto()
+    REFRESH_ANALYTICS = auto()
 
 
 _READ_EVERYTHING = frozenset(
@@ -61,6 +64,8 @@ _READ_EVERYTHING = frozenset(
         Right.READ_ASSIGNMENTS,
         Right.READ_RECONCILIATIONS,
         Right.READ_SCHEDULES,
+        Right.READ_ANALYTICS,
+        Right.READ_OWN_ANALYTICS,
     }
 )
 _RUN_AN_AGENCY = _READ_EVERYTHING | {
@@ -78,6 +83,7 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
     Right.RUN_RECONCILIATIONS,
     Right.RESOLVE_BREAKS,
     Right.MANAGE_SCHEDULES,
+    Right.REFRESH_ANALYTICS,
 }
 
 RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
@@ -92,6 +98,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
                 Right.CONTACT_DEBTORS,
                 Right.READ_PAYMENTS,
                 Right.TAKE_PAYMENTS,
+                Right.READ_OWN_ANALYTICS,
             }
         ),
         Role.AUDITOR: _READ_EVERYTHING,

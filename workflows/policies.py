@@ -92,6 +92,14 @@ INBOX_STEP: ActivityPolicy = {
 }
 """What a provider has told us is looked up there: given up after a while, for a sweep tries it again."""
 
+FIGURES: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "schedule_to_close_timeout": timedelta(minutes=15),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": _PATIENT,
+}
+"""Counting everything of an agency: given up after a while, for the next time it is counted anew anyway."""
+
 RECONCILIATION_STEP: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=1),
     "schedule_to_close_timeout": timedelta(minutes=50),

@@ -63,6 +63,11 @@ def notice_workflow_id(agency_id: UUID) -> str:
     return f"notices/{agency_id}"
 
 
+def figures_workflow_id(agency_id: UUID) -> str:
+    """``FiguresRefresh`` of one agency, asked for; a schedule appends a timestamp."""
+    return f"figures/{agency_id}"
+
+
 def payment_workflow_id(agency_id: UUID, origin: str, key: str) -> str:
     """``PaymentProcess`` of the payment that was asked for with a key; each ``origin`` has its own keys."""
     named = key if origin == "request" else f"{origin}\0{key}"

@@ -5,6 +5,7 @@ from datetime import time, timedelta
 from uuid import UUID
 
 from activities.assignment import AssignmentRequest
+from activities.figures import FiguresRequest
 from activities.messages import AgencyRef
 from activities.partner_run_messages import PartnerReconciliationRequest
 from activities.reconciliation_messages import ReconciliationRequest, SweepRequest
@@ -12,6 +13,7 @@ from activities.scoring import ScoringRequest
 from workflows import queues
 from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
+from workflows.figures import FiguresRefresh
 from workflows.notices import NoticeDelivery
 from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
@@ -30,6 +32,9 @@ NOTICE_DELIVERY = timedelta(minutes=5)
 
 PAYMENT_SWEEP = timedelta(minutes=5)
 """How soon a payment, a refund or an event that Temporal did not take is started at the latest."""
+
+FIGURES_REFRESH = timedelta(minutes=5)
+"""How soon figures tell of what has changed, also where nobody looks at them, at the latest."""
 
 RECONCILIATION = timedelta(hours=1)
 """How soon a difference from Stripe's books is found at the latest."""
@@ -89,6 +94,7 @@ class DeclaredSchedule:
         AgencyRef
         | ScoringRequest
         | AssignmentRequest
+        | FiguresRequest
         | SweepRequest
         | ReconciliationRequest
         | PartnerReconciliationRequest
@@ -119,6 +125,11 @@ def payment_sweep_schedule_id(agency_id: UUID) -> str:
     return f"payment-sweep/{agency_id}"
 
 
+def figures_schedule_id(agency_id: UUID) -> str:
+    """The schedule that counts an agency's figures anew."""
+    return f"figures-refresh/{agency_id}"
+
+
 def reconciliation_schedule_id(agency_id: UUID) -> str:
     """The schedule that compares an agency's payments with Stripe's books."""
     return f"payment-reconciliation/{agency_id}"
@@ -146,6 +157,7 @@ def schedule_ids(agency_id: UUID) -> tuple[str, ...]:
         sweep_schedule_id(agency_id),
         notice_schedule_id(agency_id),
         payment_sweep_schedule_id(agency_id),
+        figures_schedule_id(agency_id),
         reconciliation_schedule_id(agency_id),
         scoring_schedule_id(agency_id),
         assignment_schedule_id(agency_id),
@@ -191,6 +203,15 @@ def declared(agency_id: UUID, *, time_zone: str, poll_every: timedelta) -> tuple
             timing=Every(PAYMENT_SWEEP),
             task_queue=queues.LIFECYCLE,
             summary="sweep of payments and events that wait",
+        ),
+        DeclaredSchedule(
+            id=figures_schedule_id(agency_id),
+            workflow=FiguresRefresh.__name__,
+            workflow_id=queues.figures_workflow_id(agency_id),
+            argument=FiguresRequest(agency_id=agency_id, if_changed=True),
+            timing=Every(FIGURES_REFRESH),
+            task_queue=queues.LIFECYCLE,
+            summary="figures of the dashboard",
         ),
         DeclaredSchedule(
             id=reconciliation_schedule_id(agency_id),

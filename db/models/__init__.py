@@ -5,6 +5,7 @@ from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToke
 from db.models.assignment import AssignmentRun
 from db.models.base import Base
 from db.models.exports import ExportJob
+from db.models.figures import AccountFigure, DailyFigure, Figures
 from db.models.imports import ImportBucket, ImportJob, ImportProblem, ImportRefusal
 from db.models.ledger import Journal, Posting
 from db.models.lifecycles import (
@@ -62,6 +63,7 @@ from db.models.scoring import (
 
 TENANT_TABLES = (
     "account",
+    "account_figure",
     "account_milestone",
     "account_score",
     "account_score_history",
@@ -77,10 +79,12 @@ TENANT_TABLES = (
     "contact",
     "contact_preference",
     "creditor",
+    "daily_figure",
     "debtor",
     "debtor_search",
     "dispute",
     "export_job",
+    "figures",
     "high_priority_notice",
     "hold",
     "import_bucket",
@@ -129,6 +133,7 @@ __all__ = [
     "EXEMPT_TABLES",
     "TENANT_TABLES",
     "Account",
+    "AccountFigure",
     "AccountMilestone",
     "AccountScore",
     "AccountScoreHistory",
@@ -148,10 +153,12 @@ __all__ = [
     "Contact",
     "ContactPreference",
     "Creditor",
+    "DailyFigure",
     "Debtor",
     "DebtorSearch",
     "Dispute",
     "ExportJob",
+    "Figures",
     "HighPriorityNotice",
     "Hold",
     "ImportBucket",
