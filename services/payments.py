@@ -226,13 +226,18 @@ async def visible_payment(tx: "Transaction", who: Principal, payment_id: UUID) -
     return payment
 
 
-def _check_may_be_taken_back(payment: "Payment") -> None:
-    if payment.instalment_id is not None:
-        raise Conflict("the payment is of a plan; pause or cancel the plan, or change its date")
+def may_be_taken_back(payment: "Payment | PaymentSummary") -> bool:
+    """Whether nobody was asked for it yet, or it is a link on which nobody has paid; never one of a plan."""
     waits = {PaymentStatus.PENDING}
     if payment.origin == "link":
         waits.add(PaymentStatus.REQUIRES_ACTION)
-    if payment.method not in BY_PROVIDER or payment.status not in waits:
+    return payment.instalment_id is None and payment.method in BY_PROVIDER and payment.status in waits
+
+
+def _check_may_be_taken_back(payment: "Payment") -> None:
+    if payment.instalment_id is not None:
+        raise Conflict("the payment is of a plan; pause or cancel the plan, or change its date")
+    if not may_be_taken_back(payment):
         raise Conflict(
             f"the payment is {payment.status.replace('_', ' ')}; only a link that waits, or a payment that"
             " nobody was asked for yet, can be cancelled",
