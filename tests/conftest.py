@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncssh
 import psycopg
@@ -33,6 +34,7 @@ from sandbox.sftp_users import SftpUser
 from sandbox.stripe.server import StripeServer
 from sandbox.stripe.world import Behaviour
 from sandbox.temporal import TemporalServer, time_skipping_server
+from tests.command_line import CommandLine
 
 TEMPLATE = "recoup_template"
 
@@ -192,6 +194,17 @@ async def sftp_server(tmp_path: Path) -> AsyncIterator[SftpFixture]:
         root=server.root_of(user.name),
     )
     await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def command_line() -> AsyncIterator[CommandLine]:
+    """``recoup`` by processes that have loaded it already."""
+    # Below no long path: that of a socket is short.
+    with TemporaryDirectory(prefix="recoup-test-") as folder:
+        made = CommandLine(Path(folder))
+        await made.open()
+        yield made
+        await made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The rules and the log of decisions: shown, derived again, and what tampering leaves behind."""
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +17,7 @@ from domain.compliance import RULES
 from domain.tenancy import Tenant
 from services.compliance import Judge
 from services.compliance_audit import Proof, differences
+from tests.command_line import CommandLine
 from tests.integration.api.contacting import check, days_ago, debt, logged, refused, results
 from tests.integration.api.people import read
 
@@ -267,36 +265,29 @@ async def test_decisions_that_are_logged_during_the_audit_do_no_harm(world: Any,
     assert proof.last.number == head.number + 1
 
 
-async def _run(database: Any, *words: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "audit", "compliance", *words),
-        env={**os.environ, "RECOUP_DATABASE_URL": database.app_url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
-
-
 async def test_the_command_tells_and_exits_1_on_a_difference(
-    world: Any, account: Any, module_database: Any
+    world: Any, account: Any, module_database: Any, command_line: CommandLine
 ) -> None:
-    code, out, err = await _run(module_database, "--json")
+    async def run(*words: str) -> tuple[int, str, str]:
+        settings = {"RECOUP_DATABASE_URL": module_database.app_url}
+        return await command_line.run("audit", "compliance", *words, **settings)
+
+    code, out, err = await run("--json")
     report = json.loads(out)
     assert (code, report["differing"], report["breaches"], report["agencies"]) == (0, 0, [], 2), err
     async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
         head = await tx.compliance_log.head()
     assert report["ends"]["acme"] == {"number": head.number, "hash": head.hash.hex()}
     async with tampered(module_database.superuser_url, b"DELETE FROM compliance_decision WHERE number = 3"):
-        code, out, _ = await _run(module_database, "--agency", "acme", "--json")
+        code, out, _ = await run("--agency", "acme", "--json")
         assert code == 1
         assert json.loads(out)["breaches"] == [{"agency": "acme", "number": 4, "what": "number 3 is missing"}]
-        code, out, _ = await _run(module_database)
+        code, out, _ = await run()
         assert code == 1
         assert "number 3 is missing" in out
-        code, out, _ = await _run(module_database, "--agency", "rival")
+        code, out, _ = await run("--agency", "rival")
         assert (code, out.count("every decision follows")) == (0, 1)
-    code, _, err = await _run(module_database, "--agency", "atlantis")
+    code, _, err = await run("--agency", "atlantis")
     assert (code, err.strip()) == (1, "there is no agency “atlantis”")
 
 

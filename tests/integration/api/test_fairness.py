@@ -13,15 +13,14 @@ adds 9 × 2, at 4000 it adds 9 × 5. So ``recovery-v1`` gives 218 or 245 and six
     unknown (5)               248 MEDIUM; 2000:   496,000     252 MEDIUM; 2000:   504,000
 """
 
-import asyncio
 import json
-import os
-import sys
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+
+from tests.command_line import CommandLine
 
 MARRIED, WIDOWED = "MARRIED_DUAL_INCOME", "WIDOWED_WITH_DEPENDENTS"
 PORTFOLIO = (
@@ -155,16 +154,12 @@ async def test_who_may_see_it(placed: Any) -> None:
     assert (await placed.call("platform", "GET", "/scoring/fairness", **picked)).status_code == 200
 
 
-async def test_the_command_line_gives_the_same(placed: Any, module_database: Any) -> None:
-    async def run(*words: str) -> tuple[int | None, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "fairness", *words),
-            env={**os.environ, "RECOUP_DATABASE_URL": module_database.app_url},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        printed, errors = await process.communicate()
-        return process.returncode, printed.decode(), errors.decode()
+async def test_the_command_line_gives_the_same(
+    placed: Any, module_database: Any, command_line: CommandLine
+) -> None:
+    async def run(*words: str) -> tuple[int, str, str]:
+        settings = {"RECOUP_DATABASE_URL": module_database.app_url}
+        return await command_line.run("fairness", *words, **settings)
 
     code, printed, _ = await run("--agency", "acme", "--json")
     shown_code, shown, _ = await run("--agency", "acme")

@@ -1,9 +1,6 @@
 """Why an account scored what it did, told later from what was stored then."""
 
-import asyncio
 import json
-import os
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +14,7 @@ from sqlalchemy import update
 from db.models import Account
 from domain.tenancy import Tenant
 from services.score_history import Seen, breaches
+from tests.command_line import CommandLine
 
 FACTS = {
     "monthly_income": "2000.00",
@@ -191,30 +189,22 @@ async def test_the_audit_reads_a_long_history_a_few_rows_at_a_time(
         assert max(held) <= 4
 
 
-async def audit(module_database: Any, *words: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of ``recoup audit scores``."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "audit", "scores", *words),
-        env={**os.environ, "RECOUP_DATABASE_URL": module_database.app_url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
-
-
 async def test_the_audit_names_what_does_not_follow_and_exits_1(
-    world: Any, module_database: Any, account: dict[str, Any]
+    world: Any, module_database: Any, account: dict[str, Any], command_line: CommandLine
 ) -> None:
+    async def audit(*words: str) -> tuple[int, str, str]:
+        settings = {"RECOUP_DATABASE_URL": module_database.app_url}
+        return await command_line.run("audit", "scores", *words, **settings)
+
     _, known = await found(world)
     async with await psycopg.AsyncConnection.connect(module_database.owner_url) as connection:
         await connection.execute(
             "UPDATE account_score_history SET total = total + 1 WHERE account_id = %s", [account["id"]]
         )
 
-    sound, said, _ = await audit(module_database, "--agency", "rival")
-    code, printed, _ = await audit(module_database, "--json")
-    nobody, _, error = await audit(module_database, "--agency", "nobody")
+    sound, said, _ = await audit("--agency", "rival")
+    code, printed, _ = await audit("--json")
+    nobody, _, error = await audit("--agency", "nobody")
 
     assert sound == 0
     assert "every score follows from its inputs and its scorecard: derived 0 scores" in said

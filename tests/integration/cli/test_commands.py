@@ -1,8 +1,5 @@
 """`recoup`, as it is typed: what it refuses and how it prints data that looks like markup."""
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,31 +7,24 @@ from rich.table import Table
 
 from cli.consoles import plain_console
 from sandbox.ports import free_port
-
-
-async def run(*words: str, **settings: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of ``recoup`` with ``words``."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", *words),
-        env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+from tests.command_line import CommandLine
 
 
 @pytest.mark.parametrize("name", ["Makefile", "[x].txt", "x.csv.done", "x.csv.zip"])
-async def test_a_name_that_no_poll_takes_is_not_uploaded(tmp_path: Path, name: str) -> None:
+async def test_a_name_that_no_poll_takes_is_not_uploaded(
+    command_line: CommandLine, tmp_path: Path, name: str
+) -> None:
     (tmp_path / name).write_text("x")
-    code, out, err = await run("sftp-upload", str(tmp_path / name))
+    code, out, err = await command_line.run("sftp-upload", str(tmp_path / name))
     assert (code, out) == (1, "")
     assert f"{name} would lie in the inbox for ever: a poll takes *.csv and *.csv.gz" in err
 
 
 @pytest.mark.parametrize("command", ["dev", "demo", "seed"])
-async def test_production_refuses_the_sandbox_before_all_else(command: str) -> None:
-    code, out, err = await run(command, RECOUP_ENV="production")
+async def test_production_refuses_the_sandbox_before_all_else(
+    command_line: CommandLine, command: str
+) -> None:
+    code, out, err = await command_line.run(command, RECOUP_ENV="production")
     assert (code, out) == (1, "")
     assert "refused in production" in err
     assert "JWT" not in err
@@ -42,10 +32,10 @@ async def test_production_refuses_the_sandbox_before_all_else(command: str) -> N
 
 @pytest.mark.parametrize("command", ["ledger", "scores", "compliance", "payments"])
 async def test_an_audit_that_reaches_no_database_is_told_from_one_that_finds_a_breach(
-    command: str,
+    command_line: CommandLine, command: str
 ) -> None:
     nowhere = f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none"
-    code, out, err = await run("audit", command, "--json", RECOUP_DATABASE_URL=nowhere)
+    code, out, err = await command_line.run("audit", command, "--json", RECOUP_DATABASE_URL=nowhere)
     assert (code, out) == (75, "")
     assert "the database does not answer" in err
     assert "secret" not in err

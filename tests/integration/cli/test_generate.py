@@ -5,10 +5,9 @@ import csv
 import gzip
 import io
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,18 @@ import pytest
 
 from sandbox.ports import free_port
 from sandbox.processes import until
+from tests.command_line import CommandLine
 
 AGENCY = "INSERT INTO agency (slug, name) VALUES ('demo', 'Demo')"
 
 
-async def started(*words: str, **settings: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "generate", *words),
-        env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **settings},
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
-async def run(*words: str, **settings: str) -> tuple[int, bytes, str]:
-    """Exit code, output and errors of ``recoup generate`` with ``words``."""
-    process = await started(*words, **settings)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert "Traceback" not in err.decode()
-    return process.returncode or 0, out, err.decode()
+@pytest.fixture
+def run(command_line: CommandLine) -> Run:
+    """Exit code, output and errors of ``recoup generate`` with words and settings."""
+    return partial(command_line.run, "generate")
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ async def count(database: Any) -> int:
         return int(found)
 
 
-async def test_a_file_is_the_same_bytes_however_it_is_written(tmp_path: Path) -> None:
+async def test_a_file_is_the_same_bytes_however_it_is_written(run: Run, tmp_path: Path) -> None:
     plain, packed = tmp_path / "p.csv", tmp_path / "p.csv.gz"
     answers = await asyncio.gather(
         run("--count", "700", "--csv", str(plain), "--json"),
@@ -80,15 +72,15 @@ async def test_a_file_is_the_same_bytes_however_it_is_written(tmp_path: Path) ->
         "bytes": plain.stat().st_size,
         "seconds": 0,
     }
-    assert f"{packed}: 700 rows" in told.decode()
+    assert f"{packed}: 700 rows" in told
     assert "-: 700 rows" in aside
-    assert plain.read_bytes() == gzip.decompress(packed.read_bytes()) == piped
+    assert plain.read_bytes() == gzip.decompress(packed.read_bytes()) == piped.encode()
     assert piped not in (other_seed, low)
-    assert len(list(csv.DictReader(io.StringIO(piped.decode())))) == 700
+    assert len(list(csv.DictReader(io.StringIO(piped)))) == 700
     assert files(tmp_path) == ["p.csv", "p.csv.gz"]
 
 
-async def test_a_file_that_is_there_is_written_over_only_when_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_there_is_written_over_only_when_told(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("mine")
     code, _, err = await run("--count", "10", "--csv", str(path))
@@ -117,14 +109,14 @@ async def test_a_file_that_is_there_is_written_over_only_when_told(tmp_path: Pat
     ],
 )
 async def test_what_cannot_be_is_refused(
-    tmp_path: Path, words: tuple[str, ...], code: int, reason: str
+    run: Run, tmp_path: Path, words: tuple[str, ...], code: int, reason: str
 ) -> None:
     found, out, err = await run(*words, RECOUP_HOME=str(tmp_path))
-    assert (found, out) == (code, b"")
+    assert (found, out) == (code, "")
     assert reason in " ".join(err.replace("│", " ").split())
 
 
-async def test_production_and_an_absent_database_are_one_line() -> None:
+async def test_production_and_an_absent_database_are_one_line(run: Run) -> None:
     (code, _, err), (away, _, told) = await asyncio.gather(
         run("--count", "10", RECOUP_ENV="production"),
         run(
@@ -138,7 +130,7 @@ async def test_production_and_an_absent_database_are_one_line() -> None:
     assert "the database does not answer" in told
 
 
-async def test_in_the_database(database: Any, demo: dict[str, str]) -> None:
+async def test_in_the_database(run: Run, database: Any, demo: dict[str, str]) -> None:
     code, out, err = await run("--count", "400", "--json", **demo)
     assert (code, err) == (0, "")
     summary = json.loads(out)
@@ -146,15 +138,18 @@ async def test_in_the_database(database: Any, demo: dict[str, str]) -> None:
     assert summary["accounts"] == sum(summary["levels"].values()) == await count(database) == 400
     code, out, err = await run("--count", "100", "--no-scores", "--seed", "7", "--agency", "demo", **demo)
     assert code == 0
-    assert "100 accounts of" in out.decode()
-    assert "not scored; to do so: recoup score --agency demo" in out.decode()
+    assert "100 accounts of" in out
+    assert "not scored; to do so: recoup score --agency demo" in out
     code, _, err = await run("--count", "100", "--agency", "nobody", **demo)
     assert code == 1
     assert "there is no agency “nobody”" in err
     assert await count(database) == 500
 
 
-async def test_ctrl_c_leaves_nothing_behind(database: Any, demo: dict[str, str], tmp_path: Path) -> None:
+async def test_ctrl_c_leaves_nothing_behind(
+    command_line: CommandLine, database: Any, demo: dict[str, str], tmp_path: Path
+) -> None:
+    started = partial(command_line.start, "generate")
     into_database = await started("--count", "3000000", "--no-scores", **demo)
     into_file = await started("--count", "10000000", "--csv", str(tmp_path / "p.csv"))
 

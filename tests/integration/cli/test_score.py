@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from benchmarks.placed import place
 from domain.tenancy import Tenant
 from gateways.storage import ObjectStorage
 from runtime.settings import Settings
+from tests.command_line import CommandLine, Running
 from workers.deployment import ensure_search_attributes, make_current
 from workers.worker import serving
 
@@ -36,6 +34,7 @@ class Shop:
     settings: Settings
     superuser_url: str
     client: Client
+    command_line: CommandLine
     environment: dict[str, str]
     agency_id: UUID
 
@@ -45,22 +44,15 @@ class Shop:
             cursor = await link.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []
 
-    async def started(self, *words: str) -> asyncio.subprocess.Process:
+    async def started(self, *words: str) -> Running:
         """`recoup score` with ``words``."""
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "score", *words),
-            env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **self.environment},
-            stdout=PIPE,
-            stderr=PIPE,
-        )
+        return await self.command_line.start("score", *words, **self.environment)
 
     async def score(self, *words: str, code: int = 0) -> tuple[str, str]:
         """Output and errors of a whole `recoup score`, which must end with ``code``."""
-        process = await self.started(*words)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert process.returncode == code, err.decode()
-        assert "Traceback" not in err.decode()
-        return out.decode(), err.decode()
+        ended, out, err = await self.command_line.run("score", *words, **self.environment)
+        assert ended == code, err
+        return out, err
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -87,6 +79,7 @@ async def shop(
     module_database: Any,
     temporal_client: Client,
     temporal_server: Any,
+    command_line: CommandLine,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Shop:
     home = tmp_path_factory.mktemp("home")
@@ -99,7 +92,9 @@ async def shop(
         "RECOUP_TEMPORAL_NAMESPACE": temporal_client.namespace,
         "RECOUP_HOME": str(home),
     }
-    made = Shop(settings, module_database.superuser_url, temporal_client, environment, UUID(int=0))
+    made = Shop(
+        settings, module_database.superuser_url, temporal_client, command_line, environment, UUID(int=0)
+    )
     made.agency_id = (await made.query(_AGENCY))[0][0]
     await made.query(_CREDITOR, made.agency_id)
     await place(made.query, made.agency_id, ACCOUNTS)
@@ -151,7 +146,6 @@ async def test_a_run_is_followed_to_its_summary(shop: Shop) -> None:
 
 async def test_a_run_that_waits_can_be_left_and_goes_on(shop: Shop) -> None:
     process = await shop.started("--agency", "acme")
-    assert process.stderr is not None
     hint = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
     refused, why = await shop.score("--agency", "acme", code=1)
     process.send_signal(signal.SIGINT)

@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,31 +16,25 @@ from db.session import Database
 from domain.tenancy import Tenant
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
 from sandbox.planted import read_truth
+from tests.command_line import CommandLine
 
 
 @dataclass
 class Desk:
     """Somebody at a command line, in a folder of their own."""
 
+    command_line: CommandLine
     settings: dict[str, str]
     here: Path
 
     async def run(self, *words: str, **settings: str) -> tuple[int, str, str]:
         """Exit code, output and errors."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "simulate-partner", *words),
-            env={**os.environ, "PYTHONPATH": str(Path.cwd()), **self.settings, **settings},
-            cwd=self.here,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert "Traceback" not in err.decode()
-        return process.returncode or 0, out.decode(), err.decode()
+        chosen = {**self.settings, **settings}
+        return await self.command_line.run("simulate-partner", *words, cwd=self.here, **chosen)
 
 
 @pytest.fixture
-async def desk(database: Any, sftp_server: Any, tmp_path: Path) -> Desk:
+async def desk(database: Any, sftp_server: Any, command_line: CommandLine, tmp_path: Path) -> Desk:
     db = Database(database.app_url, ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS)))
     async with db.platform() as platform:
         agency = await platform.agencies.add({"slug": "demo", "name": "Demo"})
@@ -70,7 +62,8 @@ async def desk(database: Any, sftp_server: Any, tmp_path: Path) -> Desk:
     await place(query, agency.id, 100)
     here = tmp_path / "here"
     here.mkdir()
-    return Desk({"RECOUP_DATABASE_URL": database.app_url, "RECOUP_HOME": str(tmp_path / "home")}, here)
+    settings = {"RECOUP_DATABASE_URL": database.app_url, "RECOUP_HOME": str(tmp_path / "home")}
+    return Desk(command_line, settings, here)
 
 
 async def test_a_statement_and_its_truth_are_written_here_or_sent(desk: Desk, sftp_server: Any) -> None:

@@ -1,9 +1,6 @@
 """The proof of the ledger: it finds a planted breach, and nothing on a sound ledger."""
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +15,7 @@ from db.models import Account
 from db.session import Database, DatabaseRefused
 from domain.tenancy import Tenant
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
+from tests.command_line import CommandLine
 
 
 @pytest.fixture
@@ -61,28 +59,19 @@ async def breaches(db: Database, tenant: Tenant) -> list[tuple[UUID, Decimal, De
         return [(b.account_id, b.balance, b.posted) async for b in tx.ledger.breaches()]
 
 
-async def audit(database: Any, *options: str) -> tuple[int, str]:
-    """Run `recoup audit ledger` as an operator does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli.main",
-        "audit",
-        "ledger",
-        *options,
-        env={**os.environ, "RECOUP_DATABASE_URL": database.app_url},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(
+    db: Database, database: Any, command_line: CommandLine
+) -> None:
+    async def audit(*options: str) -> tuple[int, str]:
+        settings = {"RECOUP_DATABASE_URL": database.app_url}
+        code, out, _ = await command_line.run("audit", "ledger", *options, **settings)
+        return code, out
 
-
-async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database, database: Any) -> None:
     ours, theirs = await agency(db), await agency(db)
     account = await place(db, ours, "A-1", "100.00")
     await place(db, theirs, "A-1", "50.00")
     assert await breaches(db, ours) == await breaches(db, theirs) == []
-    code, out = await audit(database)
+    code, out = await audit()
     assert code == 0
     assert out == "every balance equals its postings: checked 2 accounts of 2 agencies\n"
 
@@ -91,7 +80,7 @@ async def test_a_planted_breach_is_found_and_ends_the_audit_with_1(db: Database,
 
     assert await breaches(db, ours) == [(account, Decimal("99.99"), Decimal("100.00"))]
     assert await breaches(db, theirs) == []
-    code, out = await audit(database, "--json")
+    code, out = await audit("--json")
     assert code == 1
     report = json.loads(out)
     assert (report["accounts"], report["agencies"], report["differing"]) == (2, 2, 1)

@@ -1,10 +1,8 @@
 """`recoup audit payments`: sound books pass, and each way in which they could be wrong is found."""
 
-import asyncio
 import contextlib
 import json
-import os
-import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,24 +10,27 @@ import pytest
 from sqlalchemy import text
 
 from db.payment_audit import PaymentBreach
+from tests.command_line import CommandLine
 from tests.integration.webhooks.office import Json, Office
 
+Audit = Callable[[], Awaitable[tuple[int, Any]]]
 
-async def audit(office: Office, *words: str) -> tuple[int, Any]:
-    """Exit code and report."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", "audit", "payments", "--json", "--agency", "acme", *words),
-        env={
-            **os.environ,
+
+@pytest.fixture
+def audit(office: Office, command_line: CommandLine) -> Audit:
+    """Exit code and report of an audit that asks Stripe too."""
+
+    async def run() -> tuple[int, Any]:
+        settings = {
             "RECOUP_DATABASE_URL": office.world.settings.database_url,
             "RECOUP_STRIPE_URL": office.stripe.url,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert not err, err.decode()
-    return process.returncode or 0, json.loads(out)
+        }
+        words = ("audit", "payments", "--json", "--agency", "acme", "--stripe")
+        code, out, err = await command_line.run(*words, **settings)
+        assert not err, err
+        return code, json.loads(out)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,10 @@ async def story(open_all_day: Office) -> Json:
     return payment
 
 
-async def test_sound_books_agree_with_themselves_and_with_stripe(office: Office, story: Json) -> None:
-    code, report = await audit(office, "--stripe")
+async def test_sound_books_agree_with_themselves_and_with_stripe(
+    office: Office, story: Json, audit: Audit
+) -> None:
+    code, report = await audit()
     assert (code, report["differing"], report["breaches"]) == (0, 0, [])
     assert (report["payments"], report["at_stripe"]) == (3, 4)
     left = await office.query(
@@ -138,25 +141,29 @@ async def test_each_spoilt_row_is_found(office: Office, story: Json, statement: 
     assert await found(office, "SELECT 1", story) == []
 
 
-async def test_a_difference_from_stripe_is_found_to_the_cent(office: Office, story: Json) -> None:
+async def test_a_difference_from_stripe_is_found_to_the_cent(
+    office: Office, story: Json, audit: Audit
+) -> None:
     await office.silence()
     made = await office.caller.paid(1001)
-    code, report = await audit(office, "--stripe")
+    code, report = await audit()
     assert code == 1
     assert [(one["entity"], one["ref"]) for one in report["breaches"]] == [("missing_here", made["id"])]
     assert "nothing here, 10.01 at Stripe, USD" in report["breaches"][0]["what"]
 
 
-async def test_what_was_taken_at_an_account_that_was_left_is_no_difference(office: Office) -> None:
+async def test_what_was_taken_at_an_account_that_was_left_is_no_difference(
+    office: Office, audit: Audit
+) -> None:
     payment = await office.paid(await office.debt("50.00"), "50.00")
     await office.settled(payment["processor_ref"])
     assert (await office.register(key=f"sk_test_{uuid4().hex}")).status_code == 200
     try:
-        code, report = await audit(office, "--stripe")
+        code, report = await audit()
         assert (code, report["breaches"]) == (0, [])
         refused = await office.refund(payment)
         assert (refused.status_code, refused.json()["account_ref"]) == (409, office.stripe_id)
     finally:
         assert (await office.register()).status_code == 200
-    _, back = await audit(office, "--stripe")
+    _, back = await audit()
     assert payment["processor_ref"] not in [one["ref"] for one in back["breaches"]]
