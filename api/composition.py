@@ -30,6 +30,8 @@ from services.compliance import ComplianceService, Judge
 from services.contacts import ContactService
 from services.credits import CreditService
 from services.debtors import DebtorService
+from services.export_files import DownloadTokens
+from services.exports import ExportService
 from services.fairness import FairnessService
 from services.figure_requests import FigureRequests
 from services.health import HealthService
@@ -110,6 +112,7 @@ class Services:
     worklist: WorklistService
     score_history: ScoreHistoryService
     imports: ImportService
+    exports: ExportService
     scoring_runs: ScoringRunService
     assignments: AssignmentService
     fairness: FairnessService
@@ -201,6 +204,14 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
             ObjectStorage(settings.storage_url),
             web_ui,
             upload_max_bytes=settings.upload_max_bytes,
+        ),
+        exports=ExportService(
+            database,
+            client,
+            ObjectStorage(settings.storage_url),
+            web_ui,
+            DownloadTokens(secret),
+            f"{settings.public_url.rstrip('/')}/api/v1",
         ),
         fairness=FairnessService(database, scorecards),
         analytics=AnalyticsService(database, FigureRequests(client).ask),

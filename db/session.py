@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from db.account_changes import AccountChangeStore
+from db.account_exports import AccountExportStore
 from db.accounts import AccountStore
 from db.adjustments import AdjustmentStore
 from db.admission import AdmissionStore
@@ -65,13 +66,14 @@ from db.scores import ScoreStore
 from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
-from db.store import BEGAN_AT
+from db.store import BEGAN_AT, TransactionReads
 from db.stripe_credentials import StripeCredentialStore
 from db.timeline import TimelineStore
 from db.tokens import TokenStore
 from db.urls import sqlalchemy_url
 from db.users import UserStore
 from db.webhook_secrets import WebhookSecrets
+from db.worklist import WorklistStore
 from domain.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ class Transaction:
     holds = cached_property(lambda tx: HoldStore(tx.session, tx.tenant))
     offers = cached_property(lambda tx: OfferStore(tx.session, tx.tenant))
     promises = cached_property(lambda tx: PromiseStore(tx.session, tx.tenant))
+    account_exports = cached_property(lambda tx: AccountExportStore(tx.session, tx.tenant))
     accounts = cached_property(lambda tx: AccountStore(tx.session, tx.tenant))
     adjustments = cached_property(lambda tx: AdjustmentStore(tx.session, tx.tenant))
     admission = cached_property(lambda tx: AdmissionStore(tx.session, tx.tenant))
@@ -179,6 +182,7 @@ class Transaction:
     timeline = cached_property(lambda tx: TimelineStore(tx.session, tx.tenant))
     tokens = cached_property(lambda tx: TokenStore(tx.session))
     users = cached_property(lambda tx: UserStore(tx.session))
+    worklist = cached_property(lambda tx: WorklistStore(TransactionReads(tx.session, tx.tenant)))
 
     async def rescore(self, scorers: "Mapping[str, Scorer]", account_ids: "Sequence[UUID]") -> None:
         """``db.rescoring.rescore`` in this transaction, for those who must not import ``db``."""

@@ -6,6 +6,7 @@ from psycopg import AsyncConnection
 from sqlalchemy import func
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -39,3 +40,17 @@ class Store:
         connection = await self._session.connection()
         raw = await connection.get_raw_connection()
         return cast("AsyncConnection[Any]", raw.driver_connection)
+
+
+class TransactionReads(Store):
+    """Statements in psycopg's notation inside the caller's transaction, for stores of single reads."""
+
+    @property
+    def tenant(self) -> "Tenant":
+        """Whose rows are seen."""
+        return self._tenant
+
+    async def rows(self, statement: bytes, values: "Mapping[str, Any]") -> list[tuple[Any, ...]]:
+        """All rows of ``statement``."""
+        cursor = await (await self._driver()).execute(statement, values)
+        return await cursor.fetchall()

@@ -6,14 +6,14 @@ is ``services.worklist.WorklistEntry``.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from db.account_json import ACCOUNT_FIELDS
 
 if TYPE_CHECKING:
     from db.keyset import Position
-    from db.readings import Readings
+    from domain.tenancy import Tenant
 
 
 class Whose(NamedTuple):
@@ -36,10 +36,19 @@ class QueuedAccount(NamedTuple):
         return self.rank, self.account_id
 
 
+class Reads(Protocol):
+    """Reads that see the rows of one tenant's agency: each by itself, or all in one transaction."""
+
+    @property
+    def tenant(self) -> "Tenant": ...
+
+    async def rows(self, statement: bytes, values: Mapping[str, Any]) -> list[tuple[Any, ...]]: ...
+
+
 class WorklistStore:
     """The worklist of one agency."""
 
-    def __init__(self, readings: "Readings") -> None:
+    def __init__(self, readings: Reads) -> None:
         self._readings = readings
 
     async def page(self, whose: Whose, position: "Position | None", limit: int) -> Sequence[QueuedAccount]:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import from_url
+from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
 from domain.errors import Conflict, DomainError, Invalid, NotFound, Unavailable
 
@@ -84,6 +85,14 @@ class ObjectFacts:
     etag: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """How a browser is given an object: ``file_name`` is ours, of ``A-Z a-z 0-9 . _ -``."""
+
+    file_name: str
+    media_type: str
+
+
 def object_key(agency_id: UUID, *parts: str) -> str:
     """The key ``agencies/{agency}/{part}/…``; parts are ids or fixed words of ``A-Z a-z 0-9 . _ -``.
 
@@ -105,8 +114,17 @@ class ObjectStorage:
             message = "the storage URL is not usable: write file:///absolute/folder or s3://bucket/prefix"
             raise StorageRefused(message) from error
 
-    async def put_stream(self, key: str, data: AsyncIterable[bytes], *, max_bytes: int) -> StoredObject:
+    async def put_stream(
+        self,
+        key: str,
+        data: AsyncIterable[bytes],
+        *,
+        max_bytes: int,
+        download: Download | None = None,
+    ) -> StoredObject:
         """Store a stream of at most ``max_bytes`` under ``key``, holding a few parts of it in memory.
+
+        ``download``: how a signed link gives it to a browser, where the store signs links.
 
         Raises ``StoredObjectTooLarge`` past the limit, whatever ``data`` raises (unchanged), or
         ``StorageUnavailable``; in each case nothing new is to be seen under ``key``.
@@ -115,7 +133,12 @@ class ObjectStorage:
         try:
             with _translated(key):
                 await obstore.put_async(
-                    self._store, key, count.pieces(), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                    self._store,
+                    key,
+                    count.pieces(),
+                    chunk_size=_PART,
+                    max_concurrency=_PARTS_AT_ONCE,
+                    attributes=self._attributes(download),
                 )
         except Exception:
             if count.failure is not None:
@@ -158,6 +181,25 @@ class ObjectStorage:
         except StoredObjectMissing:
             return False
         return True
+
+    async def signed_url(self, key: str, lifetime: timedelta) -> str | None:
+        """A link by which anybody can get the object for ``lifetime``; None of a store that signs none.
+
+        Raises ``StorageRefused`` where our credentials cannot sign.
+        """
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        with _translated(key):
+            return await obstore.sign_async(self._store, "GET", key, expires_in=lifetime)
+
+    def _attributes(self, download: Download | None) -> dict[str, str] | None:
+        if download is None or not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        return {
+            "Content-Type": download.media_type,
+            "Content-Disposition": f'attachment; filename="{download.file_name}"',
+            "Cache-Control": "private, no-store",
+        }
 
     async def delete(self, key: str) -> None:
         """Remove the object; no error when it is gone already."""

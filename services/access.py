@@ -46,6 +46,7 @@ class Right(StrEnum):
     READ_RECONCILIATIONS = auto()
     RUN_RECONCILIATIONS = auto()
     RESOLVE_BREAKS = auto()
+    EXPORT_LISTS = auto()
     READ_SCHEDULES = auto()
     MANAGE_SCHEDULES = auto()
     READ_ANALYTICS = auto()
@@ -63,6 +64,7 @@ _READ_EVERYTHING = frozenset(
         Right.READ_SCORING,
         Right.READ_ASSIGNMENTS,
         Right.READ_RECONCILIATIONS,
+        Right.EXPORT_LISTS,
         Right.READ_SCHEDULES,
         Right.READ_ANALYTICS,
         Right.READ_OWN_ANALYTICS,
@@ -98,6 +100,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
                 Right.CONTACT_DEBTORS,
                 Right.READ_PAYMENTS,
                 Right.TAKE_PAYMENTS,
+                Right.EXPORT_LISTS,
                 Right.READ_OWN_ANALYTICS,
             }
         ),

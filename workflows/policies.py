@@ -127,3 +127,11 @@ PARTNER_DELIVERY: ActivityPolicy = {
     ),
 }
 """A batch for a partner, who may be away for a night: then it is given up, for all to see."""
+
+EXPORT: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(hours=2),
+    "schedule_to_close_timeout": timedelta(hours=12),
+    "heartbeat_timeout": timedelta(seconds=20),
+    "retry_policy": _PATIENT,
+}
+"""A list written into a file, from its first row on at every attempt: given up after half a day."""

@@ -122,3 +122,8 @@ def break_workflow_id(break_id: UUID) -> str:
 def partner_sync_workflow_id(sync_id: UUID) -> str:
     """``PartnerSync`` of one sending to a partner."""
     return f"partner-sync/{sync_id}"
+
+
+def export_workflow_id(export_id: UUID) -> str:
+    """``Export`` of one list that is written into a file."""
+    return f"export/{export_id}"

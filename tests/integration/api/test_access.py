@@ -103,6 +103,16 @@ MATRIX = {
     "GET /imports/{import_id}": {"acme.admin", "acme.auditor"},
     "GET /imports/{import_id}/errors": {"acme.admin", "acme.auditor"},
     "GET /imports/{import_id}/events": {"acme.admin", "acme.auditor"},
+    **{
+        route: {"acme.admin", "acme.collector", "acme.auditor"}
+        for route in (
+            "GET /exports",
+            "POST /exports",
+            "GET /exports/{export_id}",
+            "GET /exports/{export_id}/events",
+            "GET /exports/{export_id}/link",
+        )
+    },
     "GET /scoring/runs": {"acme.admin", "acme.auditor"},
     "POST /scoring/runs": {"acme.admin"},
     "GET /scoring/runs/{run_id}": {"acme.admin", "acme.auditor"},
@@ -144,6 +154,12 @@ MATRIX = {
     "GET /reconciliations/{run_id}": {"acme.admin", "acme.auditor"},
     "GET /reconciliations/{run_id}/breaks": {"acme.admin", "acme.auditor"},
     "GET /reconciliations/{run_id}/report": {"acme.admin", "acme.auditor"},
+    **{
+        f"GET /analytics/{what}": {"acme.admin", "acme.auditor"}
+        for what in ("dashboard", "payments/trends", "aging-report")
+    },
+    "GET /analytics/collectors": {"acme.admin", "acme.collector", "acme.auditor"},
+    "POST /analytics/refresh": {"acme.admin"},
     "GET /schedules": {"acme.admin", "acme.auditor"},
     "POST /schedules/{schedule_id}/trigger": {"acme.admin"},
     "POST /schedules/{schedule_id}/pause": {"acme.admin"},
@@ -165,6 +181,7 @@ FOR_ANYBODY = {
     "POST /auth/password",
     "POST /payments/webhook/stripe",
     "POST /payments/webhook/stripe/{agency}",
+    "GET /exports/download",
 }
 
 
