@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
@@ -60,8 +60,7 @@ class Pages:
             **values,
         }
         if block in found.blocks:
-            html = "".join(found.blocks[block](found.new_context(names)))
-            return HTMLResponse(html, status)
+            return HTMLResponse(_alone(found, block, names), status)
         names["notice"] = read_notice(request.cookies)
         answer = HTMLResponse(found.render(names), status)
         if names["notice"]:
@@ -77,6 +76,14 @@ class Pages:
         return Markup('<svg class="icon" {}><use href="{}#{}"></use></svg>').format(
             said, self._assets.url(SPRITE), name
         )
+
+
+def _alone(template: Template, block: str, names: dict[str, Any]) -> str:
+    context = template.new_context(names)
+    # What stands above the blocks, the imports, is carried out before the first piece of a page.
+    whole = template.root_render_func(context)
+    next(whole, None)
+    return "".join(template.blocks[block](context))
 
 
 def wanted_block(request: Request) -> str:
