@@ -18,8 +18,9 @@ from api import problems
 from api.deps import ServicesDep, client_ip
 from api.edge import record_incident
 from console.forms import CSRF_FIELD, FORM_FIELD
+from console.notices import done
 from console.rendering import POLICY, Pages, is_fragment
-from domain.errors import DomainError, Forbidden, NotFound, Unauthenticated
+from domain.errors import DomainError, Forbidden, Malformed, NotFound, Unauthenticated
 from services.access import Right, require
 from services.sessions import Visitor
 
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
 
 COOKIE = "recoup_session"
 LOGIN = "/login"
+AGENCIES = "/settings/agencies"
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE = frozenset({"GET", "HEAD"})
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _EXPECTED = (DomainError, RequestValidationError, HTTPException, RPCError)
+
+
+class AgencyNotPicked(Malformed):
+    """A platform administrator asks for a page of an agency before having picked one."""
 
 
 class ConsoleRoute(APIRoute):
@@ -87,7 +93,8 @@ def sees(right: Right) -> Any:
 
     async def check(found: LoggedIn) -> Visitor:
         require(found.who, right)
-        _ = found.who.tenant
+        if found.who.agency_id is None:
+            raise AgencyNotPicked("pick an agency first: pages show one agency at a time")
         return found
 
     return Depends(check)
@@ -149,6 +156,8 @@ async def failed(request: Request, error: DomainError) -> Response:
     """An error in words: beside the form that it is about, or a page; to the login for nobody."""
     if isinstance(error, Unauthenticated):
         return _to_login(request)
+    if isinstance(error, AgencyNotPicked):
+        return done(AGENCIES, error.message.capitalize(), "warning")
     templates: Pages = request.app.state.pages
     if not is_fragment(request):
         return templates.page(request, "problem.html", status=error.status, problem=error)
@@ -169,8 +178,8 @@ async def broken(request: Request, incident: str) -> Response:
 
 async def _beside_form(request: Request) -> dict[str, str]:
     """Where HTMX puts an error: into the form's own place for it, or the page's."""
-    place = ""
-    if request.method not in _SAFE and request.headers.get("Content-Type", "").startswith(_FORMS):
+    place = str(getattr(request.state, "form_id", ""))
+    if not place and request.method not in _SAFE and request.headers.get("Content-Type", "").startswith(_FORMS):
         place = str((await request.form()).get(FORM_FIELD, ""))
     known = place.replace("-", "").replace("_", "").isalnum()
     return {

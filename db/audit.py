@@ -94,3 +94,19 @@ class AuditStore(Store):
             .order_by(AuditRecord.at, AuditRecord.id)
         )
         return found.all()
+
+    async def latest(
+        self, entity: str, entity_ids: Sequence[str], actions: Sequence[str]
+    ) -> Sequence[AuditRecord]:
+        """Of each entity the newest record of one of the ``actions``."""
+        found = await self._session.scalars(
+            select(AuditRecord)
+            .distinct(AuditRecord.entity_id)
+            .where(
+                AuditRecord.entity == entity,
+                AuditRecord.entity_id.in_(entity_ids),
+                AuditRecord.action.in_(actions),
+            )
+            .order_by(AuditRecord.entity_id, AuditRecord.at.desc(), AuditRecord.id.desc())
+        )
+        return found.all()

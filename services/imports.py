@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from gateways.storage import ObjectStorage, StoredObject, object_key
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.import_views import ImportView, PollView, import_view
-from services.progress import Progress
+from services.progress import ENDS, EPOCH, Progress
 from services.web_ui import WebUi
 from workflows import attributes, queues
 from workflows.portfolio import PortfolioImport, PortfolioPoll
@@ -37,6 +37,9 @@ PATIENCE = timedelta(seconds=5)
 """How long Temporal may take to answer."""
 
 REFUSALS_AT_ONCE = 1000
+NEWEST = 50
+"""Among how many imports, the newest, those that are under way are looked for."""
+
 MAX_FILE_NAME = 255
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+\.csv(\.gz)?", re.IGNORECASE)
 
@@ -46,6 +49,24 @@ class ImportFilter:
     """What a list of imports is narrowed to; empty means any."""
 
     statuses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """An agency's newest imports, newest first, as they stand together: there is no end to follow."""
+
+    newest: "Sequence[ImportJob]"
+    status: str = "processing"
+
+    @property
+    def updated_at(self) -> datetime:
+        """When the last of them changed."""
+        return max((job.updated_at for job in self.newest), default=EPOCH)
+
+    @property
+    def going(self) -> "list[ImportJob]":
+        """Those that have not ended."""
+        return [job for job in self.newest if job.status not in ENDS]
 
 
 class Upload(Protocol):
@@ -84,6 +105,12 @@ class ImportService:
         self._web_ui = web_ui
         self._upload_max_bytes = upload_max_bytes
         self.events = Progress(self._read)
+        self.under_way = Progress(self._read_newest)
+
+    @property
+    def upload_max_bytes(self) -> int:
+        """How large a file may be that is sent to us."""
+        return self._upload_max_bytes
 
     def view(self, job: "ImportJob") -> ImportView:
         """An import as callers see it now."""
@@ -107,6 +134,10 @@ class ImportService:
         async with self._database.transaction(Tenant.system(agency_id, "imports")) as tx:
             return await _known(tx, import_id)
 
+    async def _read_newest(self, agency_id: UUID, _: UUID) -> UnderWay:
+        async with self._database.transaction(Tenant.system(agency_id, "imports")) as tx:
+            return UnderWay(await tx.import_reports.page(None, NEWEST))
+
     async def problems(
         self,
         who: Principal,
@@ -121,6 +152,20 @@ class ImportService:
         async with self._database.transaction(who.tenant) as tx:
             await _known(tx, import_id)
             return await tx.import_reports.problems(import_id, position, limit, severity=severity)
+
+    async def original(self, who: Principal, import_id: UUID, line: int) -> str:
+        """The text of the refused record that began on ``line``, as it came: for those who may send files.
+
+        It may show social security digits, so looking is audited. ``NotFound`` where none was refused.
+        """
+        require(who, Right.RUN_IMPORTS)
+        async with self._database.transaction(who.tenant) as tx:
+            await _known(tx, import_id)
+            found = await tx.import_reports.refused(import_id, after_line=line - 1, limit=1)
+            if not found or found[0].line != line:
+                raise NotFound(f"no record that begins on line {line} was refused")
+            await tx.audit.record("import.refusal_shown", "import", import_id, new={"line": line})
+        return found[0].text
 
     async def mendable(self, who: Principal, import_id: UUID) -> "tuple[ImportJob, AsyncIterator[str]]":
         """The refused records as a CSV file to be mended and sent again, line by line.

@@ -15,7 +15,7 @@ POLL_INTERVAL_S = 1.0
 ENDS = frozenset({"completed", "failed"})
 """The statuses in which a job changes no more."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _log = structlog.stdlib.get_logger("progress")
 
 
@@ -49,7 +49,7 @@ class ProgressEvent(NamedTuple, Generic[JobT]):
 
 def event_of(job: JobT) -> ProgressEvent[JobT]:
     """The event that a job, as it was read, is."""
-    return ProgressEvent((job.updated_at - _EPOCH) // timedelta(microseconds=1), job)
+    return ProgressEvent((job.updated_at - EPOCH) // timedelta(microseconds=1), job)
 
 
 class _Watch(Generic[JobT]):

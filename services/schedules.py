@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -53,6 +54,7 @@ PATIENCE = timedelta(seconds=5)
 
 SHOWN_RUNS = 5
 ACTOR = "schedules"
+_PAUSED, _RESUMED = "schedule.paused", "schedule.resumed"
 
 
 class PauseForm(Form):
@@ -73,15 +75,24 @@ class ScheduledRun(View):
     web_ui_url: str
 
 
+class PausedBy(View):
+    """Who has paused a schedule from here, and when; what is done in Temporal's Web UI is not known here."""
+
+    actor: str
+    at: datetime
+
+
 class ScheduleView(View):
     """A schedule as callers see it; times are UTC, the nearest first."""
 
     id: str
+    title: str = Field(examples=["nightly scoring of all accounts"])
     workflow: str
     spec: str = Field(examples=["every 15 minutes", "every day at 04:30 America/New_York"])
     next_runs: tuple[datetime, ...]
     paused: bool
     note: str | None
+    paused_by: PausedBy | None = None
     last_runs: tuple[ScheduledRun, ...]
     running: tuple[ScheduledRun, ...]
     web_ui_url: str
@@ -147,9 +158,10 @@ class ScheduleService:
         require(who, Right.READ_SCHEDULES)
         async with self._database.transaction(who.tenant) as tx:
             wanted = await self._declared(tx, who.tenant.agency_id)
+            paused = await _pauses(tx, [schedule.id for schedule in wanted])
         found = await asyncio.gather(*(self._describe(schedule.id) for schedule in wanted))
         return [
-            self._view(schedule, description)
+            self._view(schedule, description, paused.get(schedule.id))
             for schedule, description in zip(wanted, found, strict=True)
             if description is not None
         ]
@@ -173,7 +185,7 @@ class ScheduleService:
         async def stop(_: ScheduleDescription, handle: ScheduleHandle) -> None:
             await handle.pause(note=form.note or f"paused by {who.username}", rpc_timeout=PATIENCE)
 
-        return await self._change(who, command, schedule_id, "schedule.paused", stop)
+        return await self._change(who, command, schedule_id, _PAUSED, stop)
 
     async def resume(
         self, who: Principal, command: CommandKey, schedule_id: str, form: PauseForm
@@ -183,7 +195,7 @@ class ScheduleService:
         async def go_on(_: ScheduleDescription, handle: ScheduleHandle) -> None:
             await handle.unpause(note=form.note or f"resumed by {who.username}", rpc_timeout=PATIENCE)
 
-        return await self._change(who, command, schedule_id, "schedule.resumed", go_on)
+        return await self._change(who, command, schedule_id, _RESUMED, go_on)
 
     async def _change(
         self,
@@ -205,8 +217,8 @@ class ScheduleService:
                 raise NotFound("there is no such schedule")
             await tx.audit.record(action, "schedule", schedule_id)
             await change(description, self._client.get_schedule_handle(schedule_id))
-            changed = await self._describe(schedule_id)
-            return self._view(own[schedule_id], changed or description)
+            changed = await self._describe(schedule_id) or description
+            return self._view(own[schedule_id], changed, (await _pauses(tx, [schedule_id])).get(schedule_id))
 
         return await carry_out(self._database, who.tenant, command, effect, status=status)
 
@@ -226,16 +238,20 @@ class ScheduleService:
                 return None
             raise
 
-    def _view(self, wanted: DeclaredSchedule, description: ScheduleDescription) -> ScheduleView:
+    def _view(
+        self, wanted: DeclaredSchedule, description: ScheduleDescription, paused_by: PausedBy | None
+    ) -> ScheduleView:
         state, info = description.schedule.state, description.info
         recent = sorted(info.recent_actions, key=lambda action: action.started_at, reverse=True)
         return ScheduleView(
             id=wanted.id,
+            title=wanted.summary,
             workflow=wanted.workflow,
             spec=_spec(description),
             next_runs=tuple(info.next_action_times[:SHOWN_RUNS]) if not state.paused else (),
             paused=state.paused,
             note=state.note,
+            paused_by=paused_by if state.paused else None,
             last_runs=tuple(
                 self._run(recorded.action, recorded.scheduled_at, recorded.started_at)
                 for recorded in recent[:SHOWN_RUNS]
@@ -264,7 +280,18 @@ def _of_partner(agency: "Agency", partner: "Partner") -> DeclaredSchedule | None
     """The schedule that a partner has; None while it is not active or has no time of day."""
     if not partner.active or partner.reconcile_at is None:
         return None
-    return declared_for_partner(agency.id, partner.id, partner.reconcile_at, agency.time_zone)
+    found = declared_for_partner(agency.id, partner.id, partner.reconcile_at, agency.time_zone)
+    return replace(found, summary=f"reconciliation with {partner.name}")
+
+
+async def _pauses(tx: "Transaction", schedule_ids: "Sequence[str]") -> dict[str, PausedBy]:
+    """Who has paused each schedule last, of those that nobody has resumed since."""
+    records = await tx.audit.latest("schedule", schedule_ids, (_PAUSED, _RESUMED))
+    return {
+        record.entity_id: PausedBy(actor=record.actor, at=record.at)
+        for record in records
+        if record.action == _PAUSED
+    }
 
 
 def _schedule(wanted: DeclaredSchedule) -> Schedule:

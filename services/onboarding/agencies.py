@@ -1,7 +1,7 @@
 """Agencies: made with their default creditor and their schedules."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from uuid import UUID
@@ -118,6 +118,11 @@ class AgencyService:
         self._ensure_schedules = ensure_schedules
         self._score_all = score_all
         self._known = {"scorecard": tuple(scorecards), "rule_set": tuple(rule_sets)}
+
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """The names that the fields ``scorecard`` and ``rule_set`` can have."""
+        return self._known
 
     async def create(self, principal: Principal, command: CommandKey, form: NewAgency) -> Answer:
         """Make an agency with its default creditor, then its schedules.
