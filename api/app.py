@@ -1,6 +1,6 @@
 """The HTTP application: routers, the edge around them, and the lifespan of what they need."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -101,10 +101,17 @@ async def start_page() -> RedirectResponse:
     return RedirectResponse(docs.PATH)
 
 
-def create_app(settings: "Settings", *, services: Services | None = None, start_page: bool = True) -> FastAPI:
+def create_app(
+    settings: "Settings",
+    *,
+    services: Services | None = None,
+    start_page: bool = True,
+    uploads: Sequence[str] = (),
+) -> FastAPI:
     """The application; it opens its services at start-up, unless they are given.
 
     ``start_page``: whether ``/`` leads to the documentation; not where it has pages of its own.
+    ``uploads``: further paths that take files.
     """
 
     @asynccontextmanager
@@ -151,7 +158,8 @@ def create_app(settings: "Settings", *, services: Services | None = None, start_
         app.include_router(module.router, prefix=PREFIX, dependencies=checks)
     # The last added is the outermost.
     upload = settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions={UPLOAD_PATH: upload})
+    exceptions = dict.fromkeys((UPLOAD_PATH, *uploads), upload)
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions=exceptions)
     app.add_middleware(Edge, metrics=app.state.metrics)
     return app
 
