@@ -10,6 +10,9 @@ from domain.reconciliation import BreakKind
 
 Json = dict[str, Any]
 
+LISTED_RUNS = 100
+"""Of so many earlier runs of a partner it is kept what they found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -68,6 +71,7 @@ async def write(steps: Steps) -> Written:
     await steps.run(_OPEN)
     await steps.run(_WITHDRAW)
     await steps.run(_AUDIT)
+    await steps.run(_FORGET, listed=LISTED_RUNS)
     counted = (await steps.rows(_COUNTED))[0]
     return Written(
         found=counted.found,
@@ -115,6 +119,22 @@ _SAME_MATTER = f"""
              ELSE b.kind IN ({_AMOUNTS}) AND f.kind IN ({_AMOUNTS}) END)
 """
 
+# What a run has found is listed with it, whatever later runs find again.
+_LIST = """
+    INSERT INTO partner_run_break (run_id, break_id, agency_id)
+    SELECT %(run)s, id, %(agency)s FROM {what}
+"""
+_LISTED = f"listed AS ({_LIST})"
+
+# What runs long ago have found is forgotten, a few runs at a time; breaks know who opened them.
+_FORGET = """
+    DELETE FROM partner_run_break l
+     USING (SELECT r.id FROM partner_reconciliation r
+             WHERE r.agency_id = %(agency)s AND r.partner_id = %(partner)s AND r.status = 'completed'
+             ORDER BY r.created_at DESC, r.id DESC OFFSET %(listed)s LIMIT 3) r
+     WHERE l.agency_id = %(agency)s AND l.run_id = r.id
+"""
+
 _REFRESH = f"""
     WITH refreshed AS (
         UPDATE reconciliation_break b
@@ -133,7 +153,8 @@ _REFRESH = f"""
           FROM found f
          WHERE b.agency_id = %(agency)s AND b.partner_id = %(partner)s AND b.source = 'partner'
            AND b.state <> 'resolved' AND b.subject = f.subject AND {_SAME_MATTER}
-        RETURNING b.kind, b.subject, b.resolution)
+        RETURNING b.id, b.kind, b.subject, b.resolution),
+    {_LISTED.format(what="refreshed")}
     INSERT INTO taken
     SELECT kind, subject, CASE WHEN resolution IS NULL THEN 'seen' ELSE 'ruled' END FROM refreshed
 """
@@ -152,7 +173,8 @@ _RESOLVED_BEFORE = f"""
     again AS (
         UPDATE reconciliation_break b SET seen_at = now(), seen_run_id = %(run)s
           FROM latest l WHERE b.agency_id = %(agency)s AND b.id = l.id
-        RETURNING b.kind, b.subject)
+        RETURNING b.id, b.kind, b.subject),
+    {_LISTED.format(what="again")}
     INSERT INTO taken SELECT kind, subject, 'again' FROM again
 """
 
@@ -167,24 +189,28 @@ _EXPLAINED = f"""
     ON CONFLICT DO NOTHING
 """
 
-_OPEN = """
-    INSERT INTO reconciliation_break (
-           agency_id, source, kind, subject, partner_id, run_id, seen_run_id, account_id, account_ref,
-           payment_id, statement_id, line, ours, theirs, ours_status, theirs_status, theirs_at, difference,
-           value, currency, rule, probable_cause, state, resolution, resolution_note, resolved_by,
-           resolved_at, approval_limit)
-    SELECT %(agency)s, 'partner', f.kind, f.subject, %(partner)s, %(run)s, %(run)s, f.account_id,
-           f.account_ref, f.payment_id, f.statement_id, f.line, f.ours, f.theirs, f.ours_status,
-           f.theirs_status, f.theirs_at, COALESCE(f.theirs, 0) - COALESCE(f.ours, 0), f.value, f.currency,
-           f.rule, f.cause, CASE WHEN f.resolves IS NULL THEN 'open' ELSE 'resolved' END,
-           CASE WHEN f.resolves IS NOT NULL THEN 'rule' END, f.resolves,
-           CASE WHEN f.resolves IS NOT NULL THEN %(actor)s END,
-           CASE WHEN f.resolves IS NOT NULL THEN now() END,
-           (SELECT p.approval_limit FROM partner p WHERE p.agency_id = %(agency)s AND p.id = %(partner)s)
-      FROM found f
-      LEFT JOIN taken t ON t.kind = f.kind AND t.subject = f.subject
-     WHERE t.kind IS NULL
-     ORDER BY f.kind, f.subject
+_OPEN = f"""
+    WITH opened AS (
+        INSERT INTO reconciliation_break (
+               agency_id, source, kind, subject, partner_id, run_id, seen_run_id, account_id, account_ref,
+               payment_id, statement_id, line, ours, theirs, ours_status, theirs_status, theirs_at,
+               difference, value, currency, rule, probable_cause, state, resolution, resolution_note,
+               resolved_by, resolved_at, approval_limit)
+        SELECT %(agency)s, 'partner', f.kind, f.subject, %(partner)s, %(run)s, %(run)s, f.account_id,
+               f.account_ref, f.payment_id, f.statement_id, f.line, f.ours, f.theirs, f.ours_status,
+               f.theirs_status, f.theirs_at, COALESCE(f.theirs, 0) - COALESCE(f.ours, 0), f.value,
+               f.currency, f.rule, f.cause, CASE WHEN f.resolves IS NULL THEN 'open' ELSE 'resolved' END,
+               CASE WHEN f.resolves IS NOT NULL THEN 'rule' END, f.resolves,
+               CASE WHEN f.resolves IS NOT NULL THEN %(actor)s END,
+               CASE WHEN f.resolves IS NOT NULL THEN now() END,
+               (SELECT p.approval_limit FROM partner p
+                 WHERE p.agency_id = %(agency)s AND p.id = %(partner)s)
+          FROM found f
+          LEFT JOIN taken t ON t.kind = f.kind AND t.subject = f.subject
+         WHERE t.kind IS NULL
+         ORDER BY f.kind, f.subject
+        RETURNING id)
+    {_LIST.format(what="opened")}
 """
 
 # What this run has found again is not gone, though its kind be another.

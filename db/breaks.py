@@ -10,7 +10,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select, text, update
 
 from db.keyset import Position, newest_first
-from db.models import AppUser, BreakProposal, Partner, PartnerMessage, ReconciliationBreak
+from db.models import (
+    AppUser,
+    BreakProposal,
+    Partner,
+    PartnerMessage,
+    PartnerRunBreak,
+    ReconciliationBreak,
+)
 from db.store import Store
 from domain.breaks import AGES, AgeBucket, BreakChanged, BreakIsResolved
 from domain.errors import NotFound
@@ -65,9 +72,23 @@ class BreakStore(Store):
 
     async def page(self, position: Position | None, limit: int, wanted: BreakFilter) -> Sequence[BreakRow]:
         """Breaks, newest first, keyed by ``(id,)``."""
-        query = self._rows().where(*_conditions(wanted))
-        rows = await self._session.execute(newest_first(query, (Break.id,), position, limit))
+        query, key = self._rows().where(*_conditions(wanted)), Break.id
+        if wanted.run_id is not None:
+            if await self._is_listed(wanted.run_id):
+                query = query.join(PartnerRunBreak, PartnerRunBreak.break_id == Break.id)
+                query = query.where(PartnerRunBreak.run_id == wanted.run_id)
+                key = PartnerRunBreak.break_id
+            else:
+                query = query.where(_opened_or_seen(wanted.run_id))
+        rows = await self._session.execute(newest_first(query, (key,), position, limit))
         return [_row(row) for row in rows]
+
+    async def _is_listed(self, run_id: UUID) -> bool:
+        """Whether it is kept what the run has found: not of runs long ago."""
+        listed = select(PartnerRunBreak.break_id).where(
+            PartnerRunBreak.agency_id == self._agency_id, PartnerRunBreak.run_id == run_id
+        )
+        return bool(await self._session.scalar(select(listed.exists())))
 
     async def get(self, break_id: UUID) -> BreakRow:
         """One break. ``NotFound``."""
@@ -282,6 +303,12 @@ def _there(row: BreakRow | None) -> BreakRow:
     return row
 
 
+def _opened_or_seen(run_id: UUID) -> ColumnElement[bool]:
+    """What a run has opened, or was the last to find there still."""
+    seen = (Break.seen_run_id == run_id) & Break.resolution.is_distinct_from("cured")
+    return or_(Break.run_id == run_id, seen)
+
+
 def _conditions(wanted: BreakFilter) -> list[ColumnElement[bool]]:
     among = ((Break.state, wanted.states), (Break.kind, wanted.kinds), (Break.source, wanted.sources))
     found: list[ColumnElement[bool]] = [column.in_(values) for column, values in among if values]
@@ -290,9 +317,6 @@ def _conditions(wanted: BreakFilter) -> list[ColumnElement[bool]]:
         (Break.account_id, wanted.account_id),
     )
     found += [column == value for column, value in same if value is not None]
-    if wanted.run_id is not None:
-        seen = (Break.seen_run_id == wanted.run_id) & Break.resolution.is_distinct_from("cured")
-        found.append(or_(Break.run_id == wanted.run_id, seen))
     if wanted.owner_id is not None:
         mine = Break.owner_id == wanted.owner_id
         found.append(Break.owner_id.is_(None) if wanted.owner_id == NOBODY else mine)

@@ -84,7 +84,7 @@ async def list_breaks_of_run(
     state: StateQuery = None,
     kind: KindQuery = None,
 ) -> Page[BreakView]:
-    """Differences that the reconciliation has opened, or was the last to find there still, newest first.
+    """Differences that the reconciliation has found, new or there still, newest first.
 
     A break is listed with the run that opened it and the last one that found it: of an earlier run, the
     breaks that it found again are the later one's by now. Its counts, and the figures of its report, stay.

@@ -268,8 +268,7 @@ class ReconciliationBreak(Base):
 class PartnerRunBreak(Base):
     """A break that a run has opened, or found to be there still.
 
-    Written by the hundred thousand, so without foreign keys. What was found again is kept of the newest
-    runs only, what was ``opened`` for as long as the break.
+    Written by the hundred thousand, so without foreign keys; kept of a partner's newest runs only.
     """
 
     __tablename__ = "partner_run_break"
@@ -277,7 +276,6 @@ class PartnerRunBreak(Base):
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     break_id: Mapped[UUID] = mapped_column(primary_key=True)
     agency_id: Mapped[UUID]
-    opened: Mapped[bool]
 
 
 class BreakProposal(Base):

@@ -26,7 +26,6 @@ CREATE TABLE partner_run_break (
     run_id UUID NOT NULL,
     break_id UUID NOT NULL,
     agency_id UUID NOT NULL,
-    opened BOOLEAN NOT NULL,
     CONSTRAINT pk_partner_run_break PRIMARY KEY (run_id, break_id)
 );
 """

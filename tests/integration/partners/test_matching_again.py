@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from db import break_writing
+from db.breaks import BreakFilter
 from tests.integration.partners.matching_books import NOW, Books, opened, said
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -102,3 +105,28 @@ async def test_what_was_sent_since_is_cured_as_soon_as_it_is_named(books: Books,
     await books.statement(said("A-1", processed_at=NOW), said("LATE", balance, processed_at=NOW))
     assert (await books.match()).cured == 1
     assert [b.kind for b in await books.breaks()] == (["balance"] if balance == "400.00" else [])
+
+
+async def listed(books: Books, run_id: UUID) -> set[str | None]:
+    """References of the breaks that are listed with a run."""
+    async with books.db.transaction(books.tenant) as tx:
+        rows = await tx.breaks.page(None, 10, BreakFilter(run_id=run_id))
+    return {row.broken.account_ref for row in rows}
+
+
+async def test_of_runs_long_ago_is_listed_what_they_opened_or_were_the_last_to_find(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(break_writing, "LISTED_RUNS", 1)
+    await books.partner()
+    runs = []
+    for day in range(4):
+        names = [name for name in range(day + 1) if (name, day) != (0, 3)]
+        await books.statement(*(said(f"U-{name}", processed_at=NOW) for name in names))
+        runs.append((await books.match()).run_id)
+    assert [await listed(books, run_id) for run_id in runs] == [
+        {"U-0"},
+        {"U-1"},
+        {"U-0", "U-1", "U-2"},
+        {"U-1", "U-2", "U-3"},
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -133,6 +134,36 @@ async def test_the_next_statement_cures_and_says_which_are_still_there(
     report = await office.done("GET", f"/reconciliations/{tuesday['id']}/report")
     assert report["opened"] == 0
     assert by_kind(report["resolved_by"]) == {"balance": 1}
+
+
+async def test_what_an_earlier_run_found_stays_on_its_list_whatever_later_ones_find(
+    office: PartnerOffice, partner: Json
+) -> None:
+    rules = "resolve:\n- {kind: timing, within_days: 5}\n"
+    await office.done("PUT", f"/partners/{partner['id']}/rules", {"rules": rules})
+    one, two, paid = await office.accounts(3)
+    await office.pays(paid, "40.00")
+    before = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    lines: list[Any] = [(account["external_ref"], "10.00", "PARTIAL") for account in (one, two)]
+    late = (paid["external_ref"], "100.00", "UNPAID", before)
+    days = []
+    for day in range(4):
+        kept = lines if day < 3 else lines[:1]
+        office.send(partner, [*kept, late, (f"NOBODY-{day}", "1.00", "UNPAID")], f"{day}.csv")
+        days.append(await office.reconciled(partner))
+    for day, run in enumerate(days):
+        found = {(line["kind"], line["account_ref"]) for line in await office.breaks(run)}
+        assert found == {
+            *(("balance", account["external_ref"]) for account in ((one, two) if day < 3 else (one,))),
+            *([("missing_there", two["external_ref"])] if day == 3 else []),
+            ("timing", paid["external_ref"]),
+            ("missing_here", f"NOBODY-{day}"),
+        }
+        asked = await office.ask("acme.admin", "GET", f"/reconciliations/{run['id']}/report?format=csv")
+        assert {row["account_ref"] for row in csv.DictReader(io.StringIO(asked.text))} == {
+            line[1] for line in found
+        }
+        assert run["breaks"] == len(found)
 
 
 async def test_the_same_statement_twice_changes_nothing(office: PartnerOffice, partner: Json) -> None:
