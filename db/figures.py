@@ -219,7 +219,7 @@ _ACCOUNTS = text(figures_sql.ACCOUNTS)
 _DAYS = text(figures_sql.DAYS)
 _TOTALS = text(f"{figures_sql.TOTALS} RETURNING as_of, took_ms")
 _IS_SMALL = text("""
-    SELECT count(*) <= :small FROM (SELECT FROM account WHERE agency_id = :agency LIMIT :small + 1) some
+    SELECT count(*) <= :small FROM (SELECT FROM account WHERE agency_id = :agency LIMIT :small + 1) found
 """)
 
 _STANDING = b"SELECT as_of, took_ms FROM figures WHERE agency_id = %(agency)s"

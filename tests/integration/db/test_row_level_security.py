@@ -38,6 +38,7 @@ BY_TYPE: dict[str, Any] = {
     "date": "today",
 }
 BY_COLUMN = {
+    ("account_figure", "slice"): "status",
     ("account_score", "level"): "LOW",
     ("assignment_run", "origin"): "manual",
     ("contact", "channel"): "call",

@@ -23,6 +23,7 @@ def test_every_agency_has_its_own_and_they_are_spread_in_time(agency_id: UUID) -
         "PortfolioPoll",
         "Admission",
         "NoticeDelivery",
+        "FiguresRefresh",
         "PaymentReconciliation",
         "PaymentSweep",
         "PortfolioScoring",
