@@ -1,7 +1,7 @@
 """The HTTP application: routers, the edge around them, and the lifespan of what they need."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from api import docs, problems
 from api.composition import Services, open_services
 from api.edge import BodyLimit, Edge
+from api.operating_metrics import OperatingMetrics
 from api.parameters import refuse_unknown
 from api.reconciliation_metrics import ReconciliationMetrics
 from api.routers import (
@@ -119,7 +120,7 @@ def create_app(
         if services is not None:
             yield
             return
-        async with open_services(settings) as opened:
+        async with open_services(settings) as opened, aclosing(app.state.operating_metrics):
             app.state.services = opened
             if settings.metrics_port is None:
                 yield
@@ -145,6 +146,9 @@ def create_app(
         return await opened.reconciliation_figures()
 
     app.state.reconciliation_metrics = ReconciliationMetrics(app.state.metrics.registry, figures)
+    app.state.operating_metrics = OperatingMetrics(
+        app.state.metrics.registry, lambda: app.state.services.operating
+    )
     problems.install(app)
     docs.install(app)
     if start_page:

@@ -18,6 +18,7 @@ from db.session import Database
 from gateways.storage import ObjectStorage
 from gateways.stripe import StripeGateway
 from runtime import temporal
+from services import operating_figures
 from services.account_commands import AccountCommandService
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
@@ -127,6 +128,7 @@ class Services:
     partner_reconciliations: PartnerReconciliationService
     partner_reports: PartnerReportService
     reconciliation_figures: Callable[[], Awaitable[ReconciliationFigures]]
+    operating: operating_figures.Reads
     breaks: BreakService
     fingerprint_key: bytes
 
@@ -154,6 +156,12 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     dispatcher = InboxDispatcher(database, start_event, settle_s=settings.inbox_settle_seconds)
     webhooks = WebhookService(database, dispatcher.soon)
     partner_runs = PartnerReconciliationService(database, client, web_ui)
+    health = HealthService(
+        database,
+        client,
+        revision=migrate.head(),
+        demo_agency=None if settings.is_production else DEMO_AGENCY,
+    )
     authentication = AuthenticationService(
         database,
         passwords,
@@ -217,12 +225,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         analytics=AnalyticsService(database, FigureRequests(client).ask),
         scoring_runs=scoring_runs,
         assignments=AssignmentService(database, client, web_ui),
-        health=HealthService(
-            database,
-            client,
-            revision=migrate.head(),
-            demo_agency=None if settings.is_production else DEMO_AGENCY,
-        ),
+        health=health,
         stripe=stripe,
         stripe_accounts=stripe_accounts,
         webhooks=webhooks,
@@ -232,6 +235,12 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         partner_reconciliations=partner_runs,
         partner_reports=PartnerReportService(database, partner_runs),
         reconciliation_figures=partial(read_figures, database),
+        operating=operating_figures.Reads(
+            figures=partial(operating_figures.read_operating, database),
+            ledger=partial(operating_figures.prove_ledger, database),
+            schedules=partial(operating_figures.read_schedules, client),
+            readiness=health.ready,
+        ),
         breaks=BreakService(database, scorecards, BreakCaseStarter(client), signaller.tell, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )

@@ -40,6 +40,7 @@ from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
 from db.notices import NoticeStore
+from db.operating_figures import OperatingStore, months_ahead
 from db.partner_matching import MatchStore
 from db.partner_reports import PartnerReportStore
 from db.partner_runs import PartnerRunStore
@@ -154,6 +155,7 @@ class Transaction:
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
+    operating = cached_property(lambda tx: OperatingStore(tx.session, tx.tenant))
     processor_breaks = cached_property(lambda tx: ProcessorBreakStore(tx.session, tx.tenant))
     partner_matching = cached_property(lambda tx: MatchStore(tx.session, tx.tenant))
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
@@ -194,6 +196,10 @@ class PlatformTransaction:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+
+    async def months_ahead(self) -> int:
+        """For how many months after this one there are partitions of every table that has them."""
+        return await months_ahead(self.session)
 
     async def revision(self) -> str | None:
         """The migration that the database is at."""

@@ -1,5 +1,7 @@
 """Health and metrics: for load balancers, orchestrators and Prometheus."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -29,6 +31,7 @@ figures = APIRouter(include_in_schema=False)
 
 @figures.get("/metrics")
 async def prometheus(request: Request) -> Response:
-    """Prometheus metrics of this process, and of reconciliation in all agencies together."""
-    await request.app.state.reconciliation_metrics.refresh()
+    """Prometheus metrics of this process, and of all agencies together: what waits, what differs."""
+    state = request.app.state
+    await asyncio.gather(state.reconciliation_metrics.refresh(), state.operating_metrics.refresh())
     return Response(request.app.state.metrics.render(), media_type=metrics.CONTENT_TYPE)
