@@ -87,7 +87,7 @@ def page_query(
     return _next(owner, limit, backward=position.backward), values
 
 
-_SCORES = """SELECT account_id, rank, total, level, priority, high_priority, scorecard_id FROM account_score
+_SCORES = """SELECT account_id, rank, total, level, priority, high_priority FROM account_score
               WHERE agency_id = %(agency)s AND queued"""
 
 
@@ -120,10 +120,23 @@ def _next(owner: str, limit: int, *, backward: bool) -> bytes:
 
 
 _REASON = """
-    format('%%s risk (%%s of %%s) on %%s %%s: priority score %%s%%s',
-           s.level, s.total, trim_scale(card.maximum), to_char(a.balance, 'FM999,999,999,990.00'), a.currency,
-           to_char(s.rank * 0.01, 'FM999,999,999,999,999,990.00'),
-           CASE WHEN s.high_priority THEN '; high priority' END)"""
+    concat_ws(' · ', s.level,
+        CASE WHEN d.monthly_income <= 0 THEN 'no income'
+             WHEN a.balance >= 10 * d.monthly_income
+             THEN format('debt %%s× income', round(a.balance / d.monthly_income))
+             WHEN a.balance > d.monthly_income
+             THEN format('debt %%s× income', trim_scale(round(a.balance / d.monthly_income, 1))) END,
+        CASE WHEN d.late_payments_count = 1 THEN '1 late payment'
+             WHEN d.late_payments_count > 1 THEN format('%%s late payments', d.late_payments_count) END,
+        CASE WHEN (SELECT status FROM promise WHERE agency_id = %(agency)s AND account_id = a.id
+                    ORDER BY id DESC LIMIT 1) = 'broken' THEN 'promise broken' END,
+        CASE WHEN (SELECT status FROM payment_plan WHERE agency_id = %(agency)s AND account_id = a.id
+                    ORDER BY id DESC LIMIT 1) = 'broken' THEN 'plan broken' END,
+        CASE WHEN s.high_priority THEN 'high priority' END)"""
+"""The level, and what a person would say of it first: the debt beside the income, what was broken before.
+
+``high priority`` is a priority score above the agency's threshold.
+"""
 
 
 def _shown(scores: str) -> bytes:
@@ -143,7 +156,6 @@ def _shown(scores: str) -> bytes:
         SELECT * FROM debtor WHERE agency_id = %(agency)s AND id = a.debtor_id LIMIT 1) d
       CROSS JOIN LATERAL (
         SELECT * FROM creditor WHERE agency_id = %(agency)s AND id = a.creditor_id LIMIT 1) c
-      CROSS JOIN LATERAL (SELECT maximum FROM scorecard WHERE id = s.scorecard_id LIMIT 1) card
       LEFT JOIN LATERAL (
         SELECT full_name FROM collector WHERE agency_id = %(agency)s AND id = a.assigned_to LIMIT 1) k
         ON true) page""".encode()

@@ -22,7 +22,7 @@ class WorklistEntry(AccountSummary):
 
     reason: str = Field(
         description="why it stands here, in words",
-        examples=["CRITICAL risk (371 of 450) on 12,400.00 USD: priority score 4,600,400.00; high priority"],
+        examples=["CRITICAL · debt 12× income · 4 late payments · promise broken · high priority"],
     )
 
 

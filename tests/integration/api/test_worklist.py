@@ -20,8 +20,9 @@ from domain.tenancy import Tenant
 
 PLACE = """
 WITH d AS (
-    INSERT INTO debtor (agency_id, natural_key, full_name, email, city)
-    VALUES (%(agency)s, 'ref:' || %(ref)s, 'Zoë "Z" O''Brien\\', NULL, 'Dallas') RETURNING id
+    INSERT INTO debtor (agency_id, natural_key, full_name, email, city, monthly_income, late_payments_count)
+    VALUES (%(agency)s, 'ref:' || %(ref)s, 'Zoë "Z" O''Brien\\', NULL, 'Dallas', %(income)s, %(late)s)
+    RETURNING id
 ), a AS (
     INSERT INTO account (agency_id, creditor_id, debtor_id, external_ref, status, original_amount, balance,
                          assigned_to, due_date)
@@ -37,6 +38,18 @@ SELECT id, %(agency)s, %(collector)s, %(queued)s, balance_cents * %(total)s, %(t
 RETURNING account_id, rank
 """
 
+
+BROKEN = """
+WITH a AS (SELECT agency_id, id, balance, currency FROM account WHERE id = %(account)s), p AS (
+    INSERT INTO promise (agency_id, account_id, amount, currency, due_date, made_by, status)
+    SELECT agency_id, id, 1, currency, current_date, 'test', status
+      FROM a, (VALUES ('kept'), ('broken')) s(status)
+)
+INSERT INTO payment_plan (agency_id, account_id, total, currency, frequency, first_due, counted_from,
+                          agreed_on, varies_down, made_by, status, ended_because, ended_at)
+SELECT agency_id, id, 1, currency, 'monthly', current_date, current_date, current_date, true, 'test',
+       'broken', 'test', now() FROM a
+"""
 
 MIDDLE = """
 SELECT rank, account_id FROM account_score WHERE queued AND collector_id IS NOT DISTINCT FROM
@@ -65,6 +78,8 @@ class Portfolio:
             "queued": True,
             "collector": None,
             "card": self.card,
+            "income": None,
+            "late": None,
             **given,
         }
         async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
@@ -73,6 +88,11 @@ class Portfolio:
         if values["agency"] == self.world.agencies["acme"]:
             self.rows[row[0]] = (row[1], values["collector"], values["queued"])
         return row[0]
+
+    async def breaks_off(self, account_id: UUID) -> None:
+        """Have an account's promise and plan be broken."""
+        async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
+            await connection.execute(BROKEN, {"account": account_id})
 
     def expected(self, *collectors: UUID | None) -> list[str]:
         """Ids of queued accounts of these collectors (all without any), in the order that was promised."""
@@ -203,8 +223,13 @@ async def test_whose_accounts(portfolio: Portfolio) -> None:
 
 
 async def test_a_row_is_the_account_as_lists_show_it_with_a_reason(portfolio: Portfolio) -> None:
-    account = await portfolio.place(balance=Decimal("12400.05"), total=371, collector=portfolio.collector)
+    account = await portfolio.place(
+        balance=Decimal("12400.05"), total=371, income=1000, late=4, collector=portfolio.collector
+    )
     small = await portfolio.place(balance=Decimal("0.10"), total=3)
+    near = await portfolio.place(balance=Decimal(2510), total=100, income=1000, late=1)
+    poor = await portfolio.place(balance=Decimal(100), total=100, income=0, late=0)
+    await portfolio.breaks_off(account)
     rows = {row["id"]: row for row in (await portfolio.walk("acme.admin", page_size=500))[0]["results"]}
     listed = (await portfolio.world.call("acme.admin", "GET", "/accounts?page_size=500")).json()["results"]
 
@@ -212,10 +237,12 @@ async def test_a_row_is_the_account_as_lists_show_it_with_a_reason(portfolio: Po
     for one in listed:
         if one["id"] in rows:
             assert {**one, "reason": rows[one["id"]]["reason"]} == rows[one["id"]]
-    assert rows[str(account)]["reason"] == (
-        "CRITICAL risk (371 of 450) on 12,400.05 USD: priority score 4,600,418.55; high priority"
-    )
-    assert rows[str(small)]["reason"] == "CRITICAL risk (3 of 450) on 0.10 USD: priority score 0.30"
+    assert [rows[str(one)]["reason"] for one in (account, near, small, poor)] == [
+        "CRITICAL · debt 12× income · 4 late payments · promise broken · plan broken · high priority",
+        "CRITICAL · debt 2.5× income · 1 late payment",
+        "CRITICAL",
+        "CRITICAL · no income",
+    ]
 
 
 @pytest.mark.parametrize(
