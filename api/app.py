@@ -122,10 +122,10 @@ def create_app(
             return
         async with open_services(settings) as opened, aclosing(app.state.operating_metrics):
             app.state.services = opened
-            if settings.metrics_port is None:
+            if settings.api_metrics_port is None:
                 yield
                 return
-            async with serving_beside(_metrics_app(app), settings.host, settings.metrics_port):
+            async with serving_beside(_metrics_app(app), settings.host, settings.api_metrics_port):
                 yield
 
     app = FastAPI(
@@ -154,7 +154,7 @@ def create_app(
     if start_page:
         app.include_router(_root)
     app.include_router(health.router)
-    if settings.metrics_port is None:
+    if settings.api_metrics_port is None:
         app.include_router(health.figures)
     app.include_router(thanks.router)
     checks = [Depends(refuse_unknown(PREFIX))]

@@ -48,7 +48,13 @@ class Settings(Stage):
     stripe_port: int = Field(12111, ge=1, le=65535)
     public_url: str = Field("", description="where Stripe and debtors reach the API, without its prefix")
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="port of Prometheus metrics; the API's are at /metrics without one"
+        None, ge=1, le=65535, description="port of a worker's Prometheus metrics"
+    )
+    api_metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="port of the API's Prometheus metrics, else they are at its /metrics",
     )
     worker_health_port: int | None = Field(
         None, ge=1, le=65535, description="port of a worker's /health/live and /health/ready"
