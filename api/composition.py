@@ -20,6 +20,7 @@ from gateways.stripe import StripeGateway
 from runtime import temporal
 from services import operating_figures
 from services.account_commands import AccountCommandService
+from services.account_overview import AccountOverviewService
 from services.accounts import AccountService
 from services.admission import AdmissionRequests
 from services.analytics import AnalyticsService
@@ -101,6 +102,7 @@ class Services:
     stripe_credentials: StripeCredentialsService
     schedules: ScheduleService
     accounts: AccountService
+    account_overviews: AccountOverviewService
     account_commands: AccountCommandService
     notes: NoteService
     contacts: ContactService
@@ -195,6 +197,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         accounts=AccountService(
             database, LifecycleReader(client, web_ui), scorecards, AdmissionRequests(client).ask
         ),
+        account_overviews=AccountOverviewService(database, judge),
         account_commands=AccountCommandService(database, commander, ProcessWaker(client).wake),
         notes=NoteService(database, signaller.tell),
         contacts=ContactService(database, judge, signaller.tell),

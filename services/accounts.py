@@ -71,7 +71,7 @@ class AccountService:
         require(who, Right.READ_ACCOUNTS)
         async with self._database.transaction(who.tenant) as tx:
             view = await visible_account(tx, who, account_id)
-            return await _detail(tx, view, with_ssn=who.role in SEES_SSN)
+            return await account_detail(tx, view, with_ssn=who.role in SEES_SSN)
 
     async def timeline(
         self, who: Principal, account_id: UUID, position: "Position | None", limit: int
@@ -101,7 +101,7 @@ class AccountService:
 
         async def effect(tx: "Transaction") -> AccountDetail:
             account_id = await place_account(tx, form, self._scorecards)
-            return await _detail(tx, await visible_account(tx, who, account_id), with_ssn=False)
+            return await account_detail(tx, await visible_account(tx, who, account_id), with_ssn=False)
 
         answer = await carry_out(self._database, who.tenant, command, effect, status=201)
         await self._ask_admission(who.tenant.agency_id)
@@ -139,7 +139,8 @@ def _is_theirs(view: "AccountView", who: Principal) -> bool:
     return who.collector_id is not None and view.account.assigned_to == who.collector_id
 
 
-async def _detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> AccountDetail:
+async def account_detail(tx: "Transaction", view: "AccountView", *, with_ssn: bool) -> AccountDetail:
+    """An account with everything on file, read in a transaction that is open."""
     ssn = shown_ssn(tx, view.debtor, with_digits=with_ssn)
     latest = await tx.timeline.latest(view.account.id) or view.account.created_at
     owed_back = await tx.ledger.owed_back(view.account.id)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -92,19 +92,38 @@ class Judge:
 
         To be relied on, the person must be locked (``ContactStore.lock_person``) before.
         """
+        rules, around = await self._around(tx, view, question.at)
+        facts = _facts(view, question, around, rules)
+        return Judged(around.decision_id, view.account.id, facts, rules, check_contact(facts, rules))
+
+    async def foresee(
+        self, tx: "Transaction", view: "AccountView", channels: Iterable[Channel]
+    ) -> dict[Channel, Decision]:
+        """What the law would say now of an ordinary contact through each of these channels.
+
+        Nobody may rely on it: that is decided, and kept, when a contact is logged or asked about.
+        """
+        rules, around = await self._around(tx, view, None)
+        return {
+            channel: check_contact(_facts(view, Question(channel), around, rules), rules)
+            for channel in channels
+        }
+
+    async def _around(
+        self, tx: "Transaction", view: "AccountView", at: datetime | None
+    ) -> "tuple[RuleSet, Circumstances]":
         agency = await tx.agencies.get(tx.tenant.agency_id)
         rules = self.rules_of(agency)
         channels, days = reach(rules, state_code(view.debtor.state))
         around = await tx.contacts.circumstances(
             view.account.id,
             view.debtor.id,
-            question.at,
+            at,
             zone=agency.time_zone,
             channels=channels,
             days=days + _MARGIN_DAYS,
         )
-        facts = _facts(view, question, around, rules)
-        return Judged(around.decision_id, view.account.id, facts, rules, check_contact(facts, rules))
+        return rules, around
 
     async def log(self, tx: "Transaction", judged: Judged) -> None:
         """Write a decision to the log: the last thing that a transaction does, for it locks the log's end."""

@@ -108,7 +108,7 @@ class PlanService:
         await self._tell(who.tenant.agency_id, [account_id])
         async with self._database.transaction(who.tenant) as tx:
             plan = await tx.plans.get(plan_id)
-            shown = await _detail(tx, plan)
+            shown = await plan_detail(tx, plan)
         if plan.ended_because is not None and plan.ended_because.startswith(METHOD_REFUSED):
             raise PaymentMethodRefused(plan.ended_because, field="payment_method", plan_id=str(plan_id))
         waits = plan.status == "active" and plan.payment_method is not None and plan.customer_ref is None
@@ -150,7 +150,7 @@ class PlanService:
         """One plan with its instalments. ``NotFound`` when it is not there or not theirs."""
         require(who, Right.READ_PAYMENTS)
         async with self._database.transaction(who.tenant) as tx:
-            return await _detail(tx, await _visible_plan(tx, who, plan_id))
+            return await plan_detail(tx, await _visible_plan(tx, who, plan_id))
 
     async def page(
         self,
@@ -200,7 +200,7 @@ class PlanService:
             await effect(change)
             await change.account.settle()
             await tx.lifecycles.notify([change.plan.account_id])
-            return await _detail(tx, change.plan)
+            return await plan_detail(tx, change.plan)
 
         answer = await carry_out(self._database, who.tenant, command, changed, first=visible, status=status)
         await self._tell(who.tenant.agency_id, [UUID(answer.body["account_id"])])
@@ -231,5 +231,6 @@ async def _visible_plan(tx: "Transaction", who: Principal, plan_id: UUID) -> "Pa
     return plan
 
 
-async def _detail(tx: "Transaction", plan: "PaymentPlan") -> PlanDetail:
+async def plan_detail(tx: "Transaction", plan: "PaymentPlan") -> PlanDetail:
+    """A plan with its instalments, read in a transaction that is open."""
     return detail(plan, await tx.plans.instalments(plan.id))
