@@ -8,14 +8,14 @@ from starlette.exceptions import HTTPException
 from api.app import create_app as create_api
 from console.assets import Assets, serving
 from console.failures import page_of_no_route
-from console.pages import accounts, login, payments, plans, worklist
+from console.pages import accounts, breaks, login, partners, payments, plans, reconciliation, worklist
 from console.rendering import Pages
 
 if TYPE_CHECKING:
     from api.composition import Services
     from runtime.settings import Settings
 
-_PAGES = (login, worklist, accounts, payments, plans)
+_PAGES = (login, worklist, accounts, payments, plans, breaks, reconciliation, partners)
 
 
 def create_app(settings: "Settings", *, services: "Services | None" = None) -> FastAPI:

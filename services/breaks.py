@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from db.keyset import Position
+    from db.partner_reports import OpenBreaks
     from db.session import Database, Transaction
     from domain.scoring import Scorer
 
@@ -71,6 +72,12 @@ class BreakService:
         require(who, Right.READ_RECONCILIATIONS)
         async with self._database.transaction(who.tenant) as tx:
             return await break_page(tx, who, position, limit, wanted, owner=owner)
+
+    async def open_by_age(self, who: Principal) -> "Sequence[OpenBreaks]":
+        """All breaks that are not resolved, counted and valued by source, kind, age and currency."""
+        require(who, Right.READ_RECONCILIATIONS)
+        async with self._database.transaction(who.tenant) as tx:
+            return await tx.partner_reports.open_breaks()
 
     async def get(self, who: Principal, break_id: UUID) -> BreakDetail:
         """One break. ``NotFound``."""
