@@ -8,23 +8,50 @@ from starlette.exceptions import HTTPException
 from api.app import create_app as create_api
 from console.assets import Assets, serving
 from console.failures import page_of_no_route
-from console.pages import accounts, breaks, login, partners, payments, plans, reconciliation, worklist
+from console.pages import (
+    accounts,
+    breaks,
+    dashboard,
+    imports,
+    login,
+    partners,
+    payments,
+    plans,
+    reconciliation,
+    schedules,
+    scoring,
+    worklist,
+)
 from console.rendering import Pages
 
 if TYPE_CHECKING:
     from api.composition import Services
     from runtime.settings import Settings
 
-_PAGES = (login, worklist, accounts, payments, plans, breaks, reconciliation, partners)
+_PAGES = (
+    login,
+    worklist,
+    accounts,
+    payments,
+    plans,
+    breaks,
+    dashboard,
+    reconciliation,
+    partners,
+    imports,
+    scoring,
+    schedules,
+)
 
 
 def create_app(settings: "Settings", *, services: "Services | None" = None) -> FastAPI:
     """The API with the console at ``/``. ``AssetsMissing`` when the console was not built."""
     assets = Assets.load()
-    app = create_api(settings, services=services, start_page=False)
+    app = create_api(settings, services=services, start_page=False, uploads=(imports.UPLOAD_PATH,))
     app.state.pages = Pages(assets)
     # A proxy in front may speak TLS for us.
     app.state.secure_cookies = settings.is_production
+    app.state.is_production = settings.is_production
     for module in _PAGES:
         app.include_router(module.pages)
     app.add_exception_handler(HTTPException, page_of_no_route(app))

@@ -109,9 +109,13 @@ def check_origin(request: Request) -> None:
 async def _sent_token(request: Request) -> str:
     if (token := request.headers.get(CSRF_HEADER)) is not None:
         return token
-    if not request.headers.get("Content-Type", "").startswith(_FORMS):
+    if not _brings_form(request):
         return ""
     return str((await request.form()).get(CSRF_FIELD, ""))
+
+
+def _brings_form(request: Request) -> bool:
+    return request.headers.get("Content-Type", "").startswith(_FORMS)
 
 
 def keep_session(request: Request, response: Response, session: "Session") -> None:
@@ -179,7 +183,7 @@ async def broken(request: Request, incident: str) -> Response:
 async def _beside_form(request: Request) -> dict[str, str]:
     """Where HTMX puts an error: into the form's own place for it, or the page's."""
     place = str(getattr(request.state, "form_id", ""))
-    if not place and request.method not in _SAFE and request.headers.get("Content-Type", "").startswith(_FORMS):
+    if not place and request.method not in _SAFE and _brings_form(request):
         place = str((await request.form()).get(FORM_FIELD, ""))
     known = place.replace("-", "").replace("_", "").isalnum()
     return {

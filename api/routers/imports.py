@@ -84,7 +84,7 @@ async def list_errors(
     if report is ReportFormat.CSV:
         job, lines = await services.imports.mendable(who, import_id)
         return StreamingResponse(
-            lines, media_type="text/csv", headers={"Content-Disposition": _attachment(job.file_name)}
+            lines, media_type="text/csv", headers={"Content-Disposition": attachment(job.file_name)}
         )
     rows = await services.imports.problems(
         who, import_id, paging.position(Line, Line, order="line"), paging.limit, severity=severity
@@ -92,7 +92,8 @@ async def list_errors(
     return paging.page(rows, key=lambda row: (row.line, row.id), render=problem_view, order="line")
 
 
-def _attachment(file_name: str) -> str:
+def attachment(file_name: str) -> str:
+    """How a browser is told to save the refused rows of a file (RFC 6266)."""
     stem = PurePath(file_name).name.split(".")[0] or "portfolio"
     return f"attachment; filename*=UTF-8''{quote(f'{stem}-to-mend.csv', safe='')}"
 

@@ -62,6 +62,22 @@ document.addEventListener("htmx:afterSettle", (event) => {
   enliven(event.detail.target);
 });
 
+// Charts are large: loaded with the first page that has one.
+const own = document.currentScript.dataset;
+let loaded = null;
+
+function charts() {
+  return loaded ??= load(own.echarts).then(() => load(own.charts));
+}
+
+function load(address) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    Object.assign(script, { src: address, onload: resolve, onerror: reject });
+    document.head.append(script);
+  });
+}
+
 // Live regions: each event of a stream is HTML that replaces what the element holds.
 const streams = new Map();
 
@@ -69,6 +85,7 @@ function enliven(within) {
   for (const [element, source] of streams) {
     if (!document.contains(element)) { source.close(); streams.delete(element); }
   }
+  if (find("[data-chart]", within)) charts().then(() => drawCharts(within));
   for (const element of all("[data-stream]", within)) {
     if (!streams.has(element)) listen(element);
   }
@@ -77,7 +94,7 @@ function enliven(within) {
 function listen(element) {
   const source = new EventSource(element.dataset.stream);
   streams.set(element, source);
-  const show = (event) => { connected(); element.innerHTML = event.data; htmx.process(element); };
+  const show = (event) => { connected(); replace(element, event.data); };
   source.addEventListener("progress", show);
   source.addEventListener("ended", (event) => {
     show(event);
@@ -90,6 +107,28 @@ function listen(element) {
     if (source.readyState === EventSource.CONNECTING) disconnected();
   });
 }
+
+// What has the keyboard's focus keeps it, by its id or where it leads.
+function replace(element, html) {
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  element.innerHTML = html;
+  htmx.process(element);
+  if (!focused) return;
+  const [id, href] = [focused.id, focused.getAttribute("href")];
+  (id ? document.getElementById(id) : href && find(`[href="${CSS.escape(href)}"]`, element))?.focus({ preventScroll: true });
+}
+
+// What is answered before any page is reached, such as a file that is too large, is no HTML.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (!xhr.getResponseHeader("Content-Type")?.startsWith("application/problem+json")) return;
+  event.detail.shouldSwap = false;
+  const alert = document.createElement("div");
+  alert.className = "alert alert-danger";
+  alert.textContent = `${JSON.parse(xhr.responseText).detail}.`;
+  find("#problem").replaceChildren(alert);
+  alert.scrollIntoView({ block: "nearest" });
+});
 
 // The server is away: say so, and look for it until it is back.
 let waiting = null;
