@@ -24,7 +24,7 @@ class Shown(NamedTuple):
 
 ENTRIES = (
     Entry(
-        path="/dashboard", title="Dashboard", icon="layout-dashboard", right=Right.READ_ASSIGNMENTS, key="d"
+        path="/dashboard", title="Dashboard", icon="layout-dashboard", right=Right.READ_ANALYTICS, key="d"
     ),
     Entry(path="/worklist", title="Worklist", icon="list-check", right=Right.READ_ACCOUNTS, key="w"),
     Entry(path="/accounts", title="Accounts", icon="users", right=Right.READ_ACCOUNTS, key="a"),
@@ -54,4 +54,4 @@ def menu(who: Principal, path: str) -> list[Shown]:
 
 def first_page(who: Principal) -> str:
     """Where a day begins: the worklist for who works accounts, the figures for who answers for them."""
-    return "/dashboard" if who.may(Right.READ_ASSIGNMENTS) else "/worklist"
+    return "/dashboard" if who.may(Right.READ_ANALYTICS) else "/worklist"
