@@ -174,6 +174,12 @@ def page_query(
     return query.order_by(*(c.asc() if ascending else c.desc() for c in columns)).limit(limit)
 
 
+def count_query(wanted: AccountFilter, search: Sequence[ColumnElement[bool]], at_most: int) -> Select[UUID]:
+    """Any accounts of a list, at most so many: for counting them."""
+    source = _source(AccountOrder.NEWEST, wanted, keyed=True)
+    return source.where(*conditions(wanted), *search).limit(at_most)
+
+
 def _keys(order: AccountOrder, *, keyed: bool) -> list[Any]:
     if order.by == "created_at" or not keyed:
         return [Account.id]

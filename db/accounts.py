@@ -7,10 +7,18 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, select, text
+from sqlalchemy import ColumnElement, Select, and_, false, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.account_lists import AccountFilter, AccountOrder, like_pattern, matches, page_query, segments
+from db.account_lists import (
+    AccountFilter,
+    AccountOrder,
+    count_query,
+    like_pattern,
+    matches,
+    page_query,
+    segments,
+)
 from db.keyset import Position
 from db.models import Account, AccountScore, Collector, Creditor, Debtor
 from db.store import Store
@@ -94,6 +102,12 @@ class AccountStore(Store):
             if len(views) >= limit:
                 break
         return views
+
+    async def count(self, wanted: AccountFilter, at_most: int) -> int:
+        """How many accounts there are, counted no further than ``at_most``."""
+        search = await self._search(wanted.search)
+        found = count_query(wanted, search, at_most)
+        return await self._session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
     async def _search(self, wanted: str | None) -> list[ColumnElement[bool]]:
         if not wanted:

@@ -5,22 +5,50 @@ is ``services.worklist.WorklistEntry``.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from db.account_json import ACCOUNT_FIELDS
+from db.account_lists import like_pattern
+from domain.accounts import WORKABLE_STATUSES, AccountStatus
+from domain.scoring import RiskLevel
 
 if TYPE_CHECKING:
     from db.keyset import Position
     from domain.tenancy import Tenant
 
 
+@dataclass(frozen=True, slots=True)
+class WorklistFilter:
+    """What a worklist is narrowed to; empty sequences mean any.
+
+    ``search`` is a substring of reference, name, email or phone, in any case.
+    """
+
+    statuses: tuple[AccountStatus, ...] = ()
+    risk_levels: tuple[RiskLevel, ...] = ()
+    creditor_id: UUID | None = None
+    search: str | None = None
+
+
+EVERYTHING = WorklistFilter()
+
+
 class Whose(NamedTuple):
-    """Whose accounts: everybody's, those of one collector, or (``nobody``) those not yet assigned."""
+    """Whose accounts: everybody's, those of one collector, or (``nobody``) those not yet assigned.
+
+    ``narrowed``: which of them.
+    """
 
     collector_id: UUID | None = None
     nobody: bool = False
+    narrowed: WorklistFilter = EVERYTHING
+
+
+SEARCH_PROBE = 5_000
+"""Matches of a search that are looked up at once; a pattern that matches more is tested row by row."""
 
 
 class QueuedAccount(NamedTuple):
@@ -57,11 +85,31 @@ class WorklistStore:
         In order of rank, the highest first, ties by account id; walking all pages gives every account
         that stays as it is exactly once.
         """
-        statement, values = page_query(self._readings.tenant.agency_id, whose, position, limit)
+        found_ids = await self._search(whose.narrowed)
+        statement, values = page_query(self._readings.tenant.agency_id, whose, position, limit, found_ids)
         found = rows_of(await self._readings.rows(statement, values))
         backward = position is not None and position.backward
         found.sort(key=lambda row: (-row.rank, row.account_id), reverse=backward)
         return found
+
+    async def count(self, whose: Whose, at_most: int) -> int:
+        """How many queued accounts there are, counted no further than ``at_most``."""
+        found_ids = await self._search(whose.narrowed)
+        owner, values = _narrowed(self._readings.tenant.agency_id, whose, found_ids)
+        [(count,)] = await self._readings.rows(_counted(owner, at_most), values)
+        return int(count)
+
+    async def _search(self, wanted: WorklistFilter) -> list[UUID] | None:
+        """The accounts that the search finds; None where it finds too many to name, or there is none."""
+        if not wanted.search:
+            return None
+        values = {
+            "agency": self._readings.tenant.agency_id,
+            "pattern": like_pattern(wanted.search),
+            "at_most": SEARCH_PROBE + 1,
+        }
+        found = [account_id for (account_id,) in await self._readings.rows(_SEARCH, values)]
+        return found if len(found) <= SEARCH_PROBE else None
 
 
 def rows_of(answer: Sequence[tuple[Any, ...]]) -> list[QueuedAccount]:
@@ -71,24 +119,84 @@ def rows_of(answer: Sequence[tuple[Any, ...]]) -> list[QueuedAccount]:
 
 
 def page_query(
-    agency_id: UUID, whose: Whose, position: "Position | None", limit: int
+    agency_id: UUID,
+    whose: Whose,
+    position: "Position | None",
+    limit: int,
+    found_ids: Sequence[UUID] | None = None,
 ) -> tuple[bytes, Mapping[str, Any]]:
-    """The statement of a page and its values; ``rows_of`` reads its answer."""
-    values: dict[str, Any] = {"agency": agency_id}
-    owner = "true"
-    if whose.nobody:
-        owner = "collector_id IS NULL"
-    elif whose.collector_id is not None:
-        owner = "collector_id = %(collector)s"
-        values["collector"] = whose.collector_id
+    """The statement of a page and its values; ``rows_of`` reads its answer.
+
+    ``found_ids``: what the search has found, where that is known.
+    """
+    owner, values = _narrowed(agency_id, whose, found_ids)
     if position is None:
         return _first(owner, limit), values
     values["rank"], values["account"] = position.key
     return _next(owner, limit, backward=position.backward), values
 
 
+def _narrowed(agency_id: UUID, whose: Whose, found_ids: Sequence[UUID] | None) -> tuple[str, dict[str, Any]]:
+    """The condition on scores, and its values.
+
+    Statuses, levels and the creditor are part of the text: the planner must know how rare they are.
+    """
+    values: dict[str, Any] = {"agency": agency_id}
+    wanted, parts = whose.narrowed, []
+    if whose.nobody:
+        parts.append("collector_id IS NULL")
+    elif whose.collector_id is not None:
+        parts.append("collector_id = %(collector)s")
+        values["collector"] = whose.collector_id
+    if wanted.risk_levels:
+        parts.append(f"level IN ({_quoted(wanted.risk_levels)})")
+    parts += _of_accounts(wanted)
+    if found_ids is not None:
+        parts.append("account_score.account_id = ANY (%(found)s)")
+        values["found"] = found_ids
+    elif wanted.search:
+        parts.append(_MATCHES)
+        values["pattern"] = like_pattern(wanted.search)
+    return " AND ".join(parts) or "true", values
+
+
+def _of_accounts(wanted: WorklistFilter) -> list[str]:
+    """The condition on the accounts of scores."""
+    parts = []
+    if wanted.statuses:
+        queued = [status for status in wanted.statuses if status in WORKABLE_STATUSES]
+        if not queued:
+            return ["false"]
+        parts.append(f"f.status IN ({_quoted(queued)})")
+    if wanted.creditor_id is not None:
+        parts.append(f"f.creditor_id = '{wanted.creditor_id}'")
+    if not parts:
+        return []
+    conditions = " AND ".join(parts)
+    of_score = "f.agency_id = %(agency)s AND f.id = account_score.account_id"
+    return [f"EXISTS (SELECT FROM account f WHERE {of_score} AND {conditions})"]
+
+
+def _quoted(names: Sequence[AccountStatus] | Sequence[RiskLevel]) -> str:
+    return ", ".join(f"'{name.value}'" for name in sorted(set(names)))
+
+
+# A scalar subquery, for a semi-join would be planned as a scan of all documents.
+_MATCHES = """(SELECT document LIKE lower(%(pattern)s) ESCAPE '\\' FROM account_search x
+                WHERE x.account_id = account_score.account_id)"""
+
+_SEARCH = b"SELECT search_accounts(%(agency)s, lower(%(pattern)s), %(at_most)s)"
+
 _SCORES = """SELECT account_id, rank, total, level, priority, high_priority FROM account_score
               WHERE agency_id = %(agency)s AND queued"""
+
+
+@lru_cache
+def _counted(owner: str, at_most: int) -> bytes:
+    return f"""
+        SELECT count(*) FROM (
+            SELECT FROM account_score WHERE agency_id = %(agency)s AND queued AND {owner}
+             LIMIT {at_most:d}) counted""".encode()
 
 
 @lru_cache

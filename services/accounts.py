@@ -18,6 +18,7 @@ from services.account_views import (
     priority_score,
 )
 from services.commands import CommandKey, carry_out
+from services.counting import COUNTED_TO, BoundedCount, bounded
 from services.lifecycle_view import LifecycleReader, WorkflowView
 from services.placing import PlacementForm, place_account
 from services.plan_steps import next_instalment
@@ -65,6 +66,15 @@ class AccountService:
             return []
         async with self._database.transaction(who.tenant) as tx:
             return await tx.accounts.page(visible, order, position, limit)
+
+    async def count(self, who: Principal, wanted: AccountFilter) -> BoundedCount:
+        """How many accounts ``page`` would list in all, counted to ``COUNTED_TO``."""
+        require(who, Right.READ_ACCOUNTS)
+        visible = visible_accounts(who, wanted)
+        if visible is None:
+            return bounded(0)
+        async with self._database.transaction(who.tenant) as tx:
+            return bounded(await tx.accounts.count(visible, COUNTED_TO + 1))
 
     async def get(self, who: Principal, account_id: UUID) -> AccountDetail:
         """One account in detail. ``NotFound`` when it is not there or not the principal's."""

@@ -8,6 +8,7 @@ from db.worklist import Whose
 from domain.tenancy import Role
 from services.access import Principal, Right, require
 from services.account_views import AccountSummary
+from services.counting import COUNTED_TO, BoundedCount, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +43,19 @@ class WorklistService:
             return []
         return await self._database.readings(who.tenant).worklist.page(visible, position, limit)
 
+    async def count(self, who: Principal, whose: Whose) -> BoundedCount:
+        """How many accounts ``page`` would list in all, counted to ``COUNTED_TO``."""
+        require(who, Right.READ_ACCOUNTS)
+        visible = visible_queue(who, whose)
+        if visible is None:
+            return bounded(0)
+        return bounded(await self._database.readings(who.tenant).worklist.count(visible, COUNTED_TO + 1))
+
 
 def visible_queue(who: Principal, whose: Whose) -> Whose | None:
     """What is left of ``whose`` for this principal to see; None where that is nothing."""
     if who.role is not Role.COLLECTOR:
         return whose
-    if who.collector_id is None or whose not in {Whose(), Whose(who.collector_id)}:
+    if who.collector_id is None or whose.nobody or whose.collector_id not in {None, who.collector_id}:
         return None
-    return Whose(who.collector_id)
+    return whose._replace(collector_id=who.collector_id)

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
-from db.worklist import Whose
+from api.schemas.accounts import Level, Search
+from db.worklist import Whose, WorklistFilter
+from domain.accounts import AccountStatus
 
 
 class WorklistQuery:
-    """Filters of ``GET /worklist``."""
+    """Filters of ``GET /worklist``; repeated values are alternatives."""
 
     def __init__(
         self,
@@ -17,8 +19,17 @@ class WorklistQuery:
             UUID | Literal["none"] | None,
             Query(description="a collector's id, or “none”: assigned to nobody"),
         ] = None,
+        status: Annotated[list[AccountStatus] | None, Query(description="may be repeated")] = None,
+        risk_level: Annotated[list[Level] | None, Query(description="may be repeated")] = None,
+        creditor: UUID | None = None,
+        search: Annotated[
+            Search | None, Query(description="part of reference, name, email or phone, in any case")
+        ] = None,
     ) -> None:
-        self.wanted = Whose(nobody=True) if collector == "none" else Whose(collector)
+        narrowed = WorklistFilter(tuple(status or ()), tuple(risk_level or ()), creditor, search or None)
+        self.wanted = Whose(
+            None if collector == "none" else collector, nobody=collector == "none", narrowed=narrowed
+        )
 
 
 WorklistQueryDep = Annotated[WorklistQuery, Depends()]
