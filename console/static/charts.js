@@ -24,7 +24,8 @@ function read(table) {
 
 function draw(place, kind, { names, links, series }) {
   const style = getComputedStyle(place);
-  const ink = style.getPropertyValue("--tblr-body-color"), faint = style.getPropertyValue("--tblr-border-color");
+  // As computed: a canvas knows no variables.
+  const ink = style.color, faint = getComputedStyle(place.closest(".card")).borderTopColor;
   const chart = echarts.getInstanceByDom(place) ?? echarts.init(place);
   const categories = { type: "category", data: names, axisLabel: { color: ink }, axisLine: { lineStyle: { color: faint } } };
   const values = { type: "value", axisLabel: { color: ink, hideOverlap: true, formatter: short }, splitLine: { lineStyle: { color: faint } } };
