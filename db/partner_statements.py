@@ -1,8 +1,6 @@
-"""What partners say, staged: the lines of a statement file, or messages until the next run closes them.
+"""What partners say, staged: the lines of statement files, and the statements that a run closes.
 
-Lines are written once and never changed. One statement of messages per partner is open at a time; its row's
-lock makes line numbers and the refusal of repeated messages certain, and closing waits for it, so that a run
-has every message that was acknowledged before.
+Lines are written once and never changed. Messages are added by ``db.stated_messages``.
 """
 
 import asyncio
@@ -20,10 +18,7 @@ from db.keyset import Position, newest_first
 from db.models import Statement, StatementLine
 from db.store import Store
 from domain.errors import NotFound, Unavailable
-from domain.statement_lines import StatedLine
-from domain.statement_lines import digests as digests_of
 
-Outcome = Literal["accepted", "duplicate"]
 Scope = Literal["full", "messages"]
 
 LINE_COLUMNS = (
@@ -41,8 +36,6 @@ LINE_COLUMNS = (
     "problem",
 )
 """Columns of a frame of lines, in the order in which they are copied."""
-
-_STATED = tuple(name for name in LINE_COLUMNS if name not in {"line", "problem"})
 
 
 class OpenedStatement(NamedTuple):
@@ -236,45 +229,6 @@ class StatementStore(Store):
         if gone is not None:
             await self._session.execute(delete(StatementLine).where(StatementLine.statement_id == gone))
 
-    async def append_messages(self, partner_id: UUID, items: Sequence[StatedLine]) -> list[Outcome]:
-        """Add messages of a partner, each once: what became of every item, in their order.
-
-        A message that the partner has sent before, at any time and with the same content, is a
-        ``duplicate`` and changes nothing; what several of one request are, ``statement_lines.digests`` says.
-        """
-        digests = digests_of(items, partner_id)
-        if not await self._unknown(digests):
-            return ["duplicate"] * len(items)
-        values = {"agency": self._agency_id, "partner": partner_id}
-        statement_id, base = (await self._session.execute(_OPEN_MESSAGES, values)).one()
-        # Asked again under the lock of the statement: nobody else adds messages of this partner meanwhile.
-        unknown = await self._unknown(digests)
-        outcomes: list[Outcome] = []
-        new: list[dict[str, Any]] = []
-        for item, digest in zip(items, digests, strict=True):
-            outcomes.append("accepted" if digest in unknown else "duplicate")
-            if digest in unknown:
-                unknown.discard(digest)
-                new.append(self._row(statement_id, base + len(new) + 1, item, digest))
-        if new:
-            await self._session.execute(insert(StatementLine), new)
-            times = [item["processed_at"] for item in new if item["processed_at"] is not None]
-            added = {"agency": self._agency_id, "id": statement_id, "count": len(new)}
-            spanned = {"oldest": min(times, default=None), "newest": max(times, default=None)}
-            await self._session.execute(_COUNT_MESSAGES, added | spanned)
-        return outcomes
-
-    async def _unknown(self, digests: Sequence[bytes]) -> set[bytes]:
-        known = await self._session.scalars(
-            select(StatementLine.digest).where(StatementLine.digest.in_(digests))
-        )
-        return set(digests) - {digest for digest in known if digest is not None}
-
-    def _row(self, statement_id: UUID, line: int, item: StatedLine, digest: bytes) -> dict[str, Any]:
-        stated = {name: getattr(item, name) for name in _STATED}
-        key = {"statement_id": statement_id, "line": line, "agency_id": self._agency_id}
-        return {**key, **stated, "digest": digest}
-
     async def close_for(self, run_id: UUID, scope: Scope, *, dry_run: bool = False) -> Closing:
         """Give a run of its partner all that was staged: messages, and in scope ``full`` the files too.
 
@@ -412,18 +366,6 @@ _INSERT_COPIED = b"""
            payment_ref, amount, paid_on, payer, problem
       FROM copied_line
 """
-_OPEN_MESSAGES = text("""
-    INSERT INTO statement (agency_id, partner_id, channel) VALUES (:agency, :partner, 'messages')
-    ON CONFLICT (partner_id) WHERE channel = 'messages' AND state = 'open'
-    DO UPDATE SET lines = statement.lines
-    RETURNING id, lines
-""")
-_COUNT_MESSAGES = text("""
-    UPDATE statement
-       SET lines = lines + :count, oldest_at = LEAST(oldest_at, CAST(:oldest AS timestamptz)),
-           newest_at = GREATEST(newest_at, CAST(:newest AS timestamptz))
-     WHERE agency_id = :agency AND id = :id
-""")
 _CLOSED = text("""
     SELECT id, lines, problems FROM statement WHERE agency_id = :agency AND run_id = :run
 """)

@@ -67,6 +67,7 @@ from db.scores import ScoreStore
 from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
+from db.stated_messages import StatedMessageStore
 from db.store import BEGAN_AT, TransactionReads
 from db.stripe_credentials import StripeCredentialStore
 from db.timeline import TimelineStore
@@ -161,6 +162,7 @@ class Transaction:
     partner_reports = cached_property(lambda tx: PartnerReportStore(tx.session, tx.tenant))
     partner_runs = cached_property(lambda tx: PartnerRunStore(tx.session, tx.tenant))
     statements = cached_property(lambda tx: StatementStore(tx.session, tx.tenant))
+    stated_messages = cached_property(lambda tx: StatedMessageStore(tx.session, tx.tenant))
     partner_syncs = cached_property(lambda tx: PartnerSyncStore(tx.session, tx.tenant))
     partners = cached_property(lambda tx: PartnerStore(tx.session, tx.tenant, tx.cipher))
     payment_audit = cached_property(lambda tx: PaymentAuditStore(tx.session, tx.tenant))

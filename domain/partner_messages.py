@@ -1,5 +1,6 @@
 """What a partner says in a message: each is judged alone, so that a bad one stops no other."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, Self
@@ -11,13 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 
 from domain.money import MAX_AMOUNT, Money
-from domain.statement_lines import StatedLine
+from domain.statement_lines import RefusedLine, StatedLine
 from domain.statement_profiles import StatementProfile, status_key
 
 MAX_REFERENCE_LENGTH = 100
@@ -185,6 +187,29 @@ def judge_payment(item: object, now: datetime, profile: StatementProfile) -> Jud
     return Judged(message.line(profile.currency))
 
 
+def refused_line(item: object, judged: Judged) -> RefusedLine:
+    """A message that was refused, as the statement's problem."""
+    problem = f"{judged.field}: {judged.error}" if judged.field else str(judged.error)
+    references = {
+        column: _reference(item.get(name)) if isinstance(item, dict) else None
+        for column, name in (
+            ("account_ref", "account_ref"),
+            ("debtor_ref", "debtor_id"),
+            ("payment_ref", "payment_ref"),
+        )
+    }
+    return RefusedLine(problem, json.dumps(item, sort_keys=True, default=str), **references)
+
+
+def _reference(value: object) -> str | None:
+    try:
+        return _REFERENCE.validate_python(value)
+    except ValidationError:
+        return None
+
+
+_REFERENCE = TypeAdapter(Reference)
+_MOST_OF_A_NAME = 60
 _IN_OUR_WORDS = {
     "missing": "is missing",
     "extra_forbidden": "there is no such field",
@@ -195,4 +220,10 @@ _IN_OUR_WORDS = {
 def _refused(error: ValidationError) -> Judged:
     first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
     said = _IN_OUR_WORDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
-    return Judged(None, said, ".".join(map(str, first["loc"])) or None)
+    return Judged(None, said, _shown(".".join(map(str, first["loc"]))) or None)
+
+
+def _shown(field: str) -> str:
+    """The name of a field, which may be whatever was sent."""
+    readable = "".join(character if character.isprintable() else "?" for character in field)
+    return readable if len(readable) <= _MOST_OF_A_NAME else f"{readable[:_MOST_OF_A_NAME]}…"

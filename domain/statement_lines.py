@@ -47,6 +47,33 @@ class StatedLine:
         return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """One message of a partner that could not be read, its references where these could be.
+
+    ``content`` is the message itself, as JSON: it is not kept, but tells the same one again.
+    """
+
+    problem: str
+    content: str
+    account_ref: str | None = None
+    debtor_ref: str | None = None
+    payment_ref: str | None = None
+
+    def digest(self, partner_id: UUID) -> bytes:
+        """SHA-256 that is the same for the same content of the same partner refused for the same reason."""
+        return hashlib.sha256(json.dumps([str(partner_id), self.problem, self.content]).encode()).digest()
+
+    def columns(self) -> dict[str, str | None]:
+        """What is kept of it."""
+        return {
+            "problem": self.problem,
+            "account_ref": self.account_ref,
+            "debtor_ref": self.debtor_ref,
+            "payment_ref": self.payment_ref,
+        }
+
+
 def digests(lines: Sequence[StatedLine], partner_id: UUID) -> list[bytes]:
     """The digests of the messages of one request, in their order.
 

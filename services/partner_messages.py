@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from domain.partner_messages import judge_account, judge_payment
+from domain.partner_messages import judge_account, judge_payment, refused_line
 from domain.statement_profiles import profile_of
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
@@ -48,10 +48,11 @@ class PartnerMessageService:
     async def take(
         self, principal: Principal, command: CommandKey, partner_id: UUID, items: Sequence[Any]
     ) -> "Answer":
-        """Put every message that can be read on record (200), and say what is wrong with the others.
+        """Put every message on record (200), and say what is wrong with those that cannot be read.
 
         They say what the partner's statements say: balance and status of accounts, or payments. What this has
-        answered is on record: the next run is given it. ``NotFound``.
+        answered is on record: the next run is given it, and what was refused among its problems.
+        ``NotFound``.
         """
         require(principal, Right.RUN_RECONCILIATIONS)
         now = datetime.now(UTC)
@@ -62,7 +63,10 @@ class PartnerMessageService:
             judge = judge_payment if profile.kind == "payments" else judge_account
             judged = [judge(item, now, profile) for item in items]
             lines = [one.line for one in judged if one.line is not None]
-            appended = iter(await tx.statements.append_messages(partner_id, lines) if lines else ())
+            refused = [
+                refused_line(item, one) for item, one in zip(items, judged, strict=True) if one.line is None
+            ]
+            appended = iter(await tx.stated_messages.append(partner_id, lines, refused))
             return _taken(
                 [
                     MessageOutcome(index=index, outcome="refused", field=one.field, error=one.error)

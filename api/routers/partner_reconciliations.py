@@ -86,8 +86,8 @@ async def list_breaks_of_run(
 ) -> Page[BreakView]:
     """Differences that the reconciliation has found, new or there still, newest first.
 
-    A break is listed with the run that opened it and the last one that found it: of an earlier run, the
-    breaks that it found again are the later one's by now. Its counts, and the figures of its report, stay.
+    They are shown as they are now. Of runs before the partner's 100 newest, only those that it opened, or was
+    the last to find.
     """
     await services.partner_reconciliations.get(who, run_id)
     wanted = BreakFilter(run_id=run_id, states=state or (), kinds=kind or ())

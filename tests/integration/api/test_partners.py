@@ -39,7 +39,7 @@ async def _lines(world: Any, partner_id: str) -> list[Any]:
                 "SELECT l.line, l.account_ref, l.debtor_ref, l.balance, l.status, l.processed_at, l.amount,"
                 " l.currency, l.payer, s.lines, s.state"
                 " FROM statement_line l JOIN statement s ON s.id = l.statement_id"
-                " WHERE s.partner_id = :partner ORDER BY l.line"
+                " WHERE s.partner_id = :partner AND l.problem IS NULL ORDER BY l.line"
             ),
             {"partner": partner_id},
         )
@@ -280,7 +280,51 @@ async def test_messages_are_judged_alone_and_acknowledged_when_they_are_on_recor
         ("A-3", None, rows[3].balance, "PAID", at),
     ]
     assert [str(row.balance) for row in rows] == ["100.00", "-100.00", "750.50", "0.00"]
-    assert {(row.lines, row.state) for row in rows} == {(4, "open")}
+    assert {(row.lines, row.state) for row in rows} == {(len(sent), "open")}
+
+
+async def test_what_was_refused_is_on_the_statement_with_its_reason_once(world: Any) -> None:
+    partner = (await _made(world))["id"]
+    path = f"/partners/{partner}/messages"
+    sent = [
+        _message(),
+        _message(account_ref="A-2", balance="ten"),
+        {"debtor_id": "D-7", "status": "PAID", "processed_at": AT},
+        7,
+        _message(account_ref="A\ud800", balance="-1.001"),
+        _message(account_ref="A-3", **{"\x00\n" * 100: 1}),
+        _message(account_ref="A-4", **{"=cmd()": "x" * 5000}),
+    ]
+    for _ in range(2):
+        answer = await world.call("acme.admin", "POST", path, sent)
+        assert (answer.status_code, answer.json()["refused"]) == (200, 6), answer.text
+    [statement] = (await world.call("acme.auditor", "GET", f"/partners/{partner}/statements")).json()[
+        "results"
+    ]
+    assert (statement["state"], statement["lines"], statement["problems"]) == ("open", 7, 6)
+    listed = await world.call("acme.auditor", "GET", f"/statements/{statement['id']}/problems")
+    problems = listed.json()["results"]
+    assert [(one["line"], one["account_ref"], one["debtor_ref"]) for one in problems] == [
+        (2, "A-2", None),
+        (3, None, "D-7"),
+        (4, None, None),
+        (5, None, None),
+        (6, "A-3", None),
+        (7, "A-4", None),
+    ]
+    assert [one["problem"].split(":")[0] for one in problems[:4]] == [
+        "balance",
+        "balance",
+        "must be an object with account_ref or debtor_id, balance, status, processed_at",
+        "account_ref",
+    ]
+    assert problems[4]["problem"] == f"{'??' * 30}…: there is no such field"
+    assert problems[5]["problem"] == "=cmd(): there is no such field"
+    mended = [_message(account_ref="A-2", balance="10"), sent[1]]
+    told = (await world.call("acme.admin", "POST", path, mended)).json()
+    assert (told["accepted"], told["refused"]) == (1, 1)
+    theirs = await world.call("rival.admin", "GET", f"/statements/{statement['id']}/problems")
+    assert theirs.status_code == 404
 
 
 async def test_the_same_message_again_is_a_duplicate_whatever_the_request(world: Any) -> None:

@@ -67,7 +67,7 @@ class House:
 
     async def say(self, *items: StatedLine) -> list[str]:
         async with self.db.transaction(self.tenant) as tx:
-            return list(await tx.statements.append_messages(self.partner_id, items))
+            return list(await tx.stated_messages.append(self.partner_id, items))
 
     async def run(self, *, status: str = "completed") -> UUID:
         async with self.db.transaction(self.tenant) as tx:
