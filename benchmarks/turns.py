@@ -40,11 +40,12 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 async def in_turn(ours: Work, floor: Work, count: int, *, callers: int) -> RoundTrips:
-    """About ``count`` of each, slice by slice, by one caller or by ``AT_ONCE`` at once."""
-    each = max(1, count // (SLICES * callers))
+    """About ``count`` of each, slice by slice, by one caller or by ``AT_ONCE`` at once, one each at least."""
+    slices = min(SLICES, max(1, count // callers))
+    each = max(1, count // (slices * callers))
     found: dict[Work, list[float]] = {ours: [], floor: []}
     took: dict[Work, float] = {ours: 0, floor: 0}
-    for _ in range(SLICES):
+    for _ in range(slices):
         for work, times in found.items():
             began = perf_counter()
             parts = await asyncio.gather(*(_repeated(work, numbers) for numbers in _numbers(callers, each)))
