@@ -43,6 +43,7 @@ Row = TypeVar("Row")
 Page = Callable[["Transaction", Principal, Wanted, Position | None, int], Awaitable[Sequence[Row]]]
 
 ROWS_AT_ONCE = 5_000
+MOST_COUNTED = 1 << 31
 
 
 class ExportList(StrEnum):
@@ -116,7 +117,7 @@ async def _accounts(
 
 async def _count_accounts(tx: "Transaction", who: Principal, wanted: AccountsWanted) -> int:
     visible = visible_accounts(who, wanted.filter)
-    return 0 if visible is None else await tx.account_exports.count(visible)
+    return 0 if visible is None else await tx.accounts.count(visible, MOST_COUNTED)
 
 
 async def _worklist(
@@ -124,6 +125,11 @@ async def _worklist(
 ) -> Sequence[QueuedAccount]:
     visible = visible_queue(who, wanted)
     return [] if visible is None else await tx.worklist.page(visible, position, limit)
+
+
+async def _count_worklist(tx: "Transaction", who: Principal, wanted: Whose) -> int:
+    visible = visible_queue(who, wanted)
+    return 0 if visible is None else await tx.worklist.count(visible, MOST_COUNTED)
 
 
 async def _payments(
@@ -199,6 +205,7 @@ LISTS: Mapping[ExportList, Listing[Any, Any]] = {
         page=_worklist,
         key=lambda row: row.key,
         shown=_json,
+        count=_count_worklist,
     ),
     ExportList.DEBTORS: Listing(
         right=Right.READ_DEBTORS,
