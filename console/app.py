@@ -10,16 +10,20 @@ from console.assets import Assets, serving
 from console.failures import page_of_no_route
 from console.pages import (
     accounts,
+    agencies,
+    assignments,
     breaks,
     dashboard,
     imports,
     login,
     partners,
     payments,
+    people,
     plans,
     reconciliation,
     schedules,
     scoring,
+    sources,
     worklist,
 )
 from console.rendering import Pages
@@ -41,6 +45,10 @@ _PAGES = (
     imports,
     scoring,
     schedules,
+    assignments,
+    people,
+    agencies,
+    sources,
 )
 
 
