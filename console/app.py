@@ -9,6 +9,9 @@ from api.app import create_app as create_api
 from console.assets import Assets, serving
 from console.failures import page_of_no_route
 from console.pages import (
+    account,
+    account_commands,
+    account_money,
     accounts,
     agencies,
     assignments,
@@ -36,6 +39,9 @@ _PAGES = (
     login,
     worklist,
     accounts,
+    account,
+    account_commands,
+    account_money,
     payments,
     plans,
     breaks,

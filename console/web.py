@@ -166,7 +166,9 @@ async def failed(request: Request, error: DomainError) -> Response:
     if not is_fragment(request):
         return templates.page(request, "problem.html", status=error.status, problem=error)
     found = getattr(request.state, "visitor", None)
-    html = templates.fragment("_problem.html", found, problem=error)
+    # A page may have more to say of an error than the error has: how things are by now.
+    beside = getattr(request.state, "beside_problem", None)
+    html = templates.fragment("_problem.html", found, problem=error) + (await beside(error) if beside else "")
     return Response(html, error.status, await _beside_form(request), media_type="text/html")
 
 

@@ -1,7 +1,6 @@
 """Accounts: the list, and one account with everything to work it."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -38,13 +37,3 @@ async def accounts(
         paging, rows, key=lambda row: position_key(row, query.order), render=summary, order=query.order
     )
     return templates.page(request, "accounts.html", list=shown, statuses=list(AccountStatus))
-
-
-@pages.get("/accounts/{account_id}")
-async def account(
-    request: Request, account_id: UUID, visitor: ReadsAccounts, services: ServicesDep, templates: PagesDep
-) -> Response:
-    """One account."""
-    return templates.page(
-        request, "account.html", account=await services.accounts.get(visitor.who, account_id)
-    )

@@ -1,0 +1,162 @@
+"""One account: who owes what, what the law lets one do now, what happened and what comes next."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import Response
+from temporalio.service import RPCError
+
+from api.deps import ServicesDep
+from api.pagination import Paging
+from api.schemas.accounts import Rank
+from console.lists import page_of
+from console.payment_methods import sandbox_methods
+from console.web import PagesDep, as_domain_error, router, sees
+from domain.accounts import OPEN_STATUSES, WORKABLE_STATUSES, AccountStatus
+from domain.holds import OF_THE_PERSON, HoldKind
+from domain.payments import FORBIDS_PAYMENTS
+from services.access import Right
+from services.account_overview import AccountOverview
+from services.account_views import timeline_entry
+from services.contact_views import ContactView
+from services.sessions import Visitor
+
+pages = router()
+ReadsAccounts = Annotated[Visitor, sees(Right.READ_ACCOUNTS)]
+FIRST_DUE_IN = timedelta(days=7)
+MOST_COLLECTORS = 500
+
+
+@pages.get("/accounts/{account_id}")
+async def account(
+    request: Request, account_id: UUID, visitor: ReadsAccounts, services: ServicesDep, templates: PagesDep
+) -> Response:
+    """One account, with everything to work it; what takes longer is fetched by the page itself."""
+    overview = await services.account_overviews.get(visitor.who, account_id)
+    today = datetime.now(ZoneInfo(visitor.time_zone)).date()
+    return templates.page(
+        request,
+        "account.html",
+        account=overview.account,
+        overview=overview,
+        may=_possible(visitor, overview),
+        new_key=lambda: uuid4().hex,
+        today=today,
+        first_due=today + FIRST_DUE_IN,
+        personal_holds=OF_THE_PERSON,
+        methods=sandbox_methods(request),
+    )
+
+
+def _possible(visitor: Visitor, overview: AccountOverview) -> dict[str, Any]:
+    """What this person may do to this account as it stands: what it takes no button is shown for."""
+    account, who = overview.account, visitor.who
+    works, manages = who.may(Right.WORK_ACCOUNTS), who.may(Right.MANAGE_ACCOUNTS)
+    workable, is_open = account.status in WORKABLE_STATUSES, account.status in OPEN_STATUSES
+    closed = account.status is AccountStatus.CLOSED
+    held = {hold.kind for hold in overview.holds if hold.released_at is None}
+    unasked = bool(overview.open_dispute and overview.open_dispute.in_period)
+    payable = workable and not held & FORBIDS_PAYMENTS and not unasked
+    return {
+        "note": works,
+        "contact": who.may(Right.CONTACT_DEBTORS),
+        "moves": account.legal_moves if works else (),
+        "promise": works and workable and HoldKind.BANKRUPTCY not in held and not unasked,
+        "offer": works and workable and HoldKind.BANKRUPTCY not in held and not unasked,
+        "accept": works and workable,
+        "hold": works and not closed,
+        "release": manages,
+        "dispute": works and is_open and overview.open_dispute is None,
+        "answer": manages and not closed,
+        "assign": manages and is_open,
+        "close": manages and AccountStatus.CLOSED in account.legal_moves,
+        "recall": manages and not closed,
+        "pay": who.may(Right.TAKE_PAYMENTS) and payable and account.current_balance > 0,
+        # Money that is here already is recorded whatever the account's state.
+        "record": who.may(Right.TAKE_PAYMENTS),
+        "plan": who.may(Right.TAKE_PAYMENTS)
+        and payable
+        and account.status in {AccountStatus.NEGOTIATING, AccountStatus.PAYMENT_PLAN}
+        and overview.open_plan is None
+        and account.current_balance > 0,
+    }
+
+
+@pages.get("/accounts/{account_id}/timeline")
+async def timeline(
+    request: Request,
+    account_id: UUID,
+    visitor: ReadsAccounts,
+    paging: Paging,
+    services: ServicesDep,
+    templates: PagesDep,
+) -> Response:
+    """Everything that happened, newest first; a page more at a time."""
+    position = paging.position(datetime, UUID)
+    rows = await services.accounts.timeline(visitor.who, account_id, position, paging.limit)
+    shown = page_of(paging, rows, key=lambda row: (row.at, row.id), render=timeline_entry)
+    return templates.page(request, "account_timeline.html", list=shown, account_id=account_id)
+
+
+@pages.get("/accounts/{account_id}/contacts")
+async def contacts(
+    request: Request,
+    account_id: UUID,
+    visitor: ReadsAccounts,
+    paging: Paging,
+    services: ServicesDep,
+    templates: PagesDep,
+) -> Response:
+    """Contacts with what was said in them, newest first."""
+    position = paging.position(datetime, UUID)
+    rows = await services.contacts.page(visitor.who, account_id, position, paging.limit)
+    shown = page_of(paging, rows, key=lambda row: (row.at, row.id), render=ContactView.model_validate)
+    return templates.page(request, "account_contacts.html", list=shown, account_id=account_id)
+
+
+@pages.get("/accounts/{account_id}/decisions")
+async def decisions(
+    request: Request,
+    account_id: UUID,
+    visitor: ReadsAccounts,
+    paging: Paging,
+    services: ServicesDep,
+    templates: PagesDep,
+) -> Response:
+    """What the law said to contacts, newest first; nothing is left out."""
+    rows = await services.compliance.decisions(visitor.who, account_id, paging.position(Rank), paging.limit)
+    shown = page_of(paging, rows, key=lambda row: (row.number,), render=lambda row: row)
+    return templates.page(request, "account_decisions.html", list=shown, account_id=account_id)
+
+
+@pages.get("/accounts/{account_id}/workflow")
+async def workflow(
+    request: Request, account_id: UUID, visitor: ReadsAccounts, services: ServicesDep, templates: PagesDep
+) -> Response:
+    """What the account's process waits for; that Temporal is away takes nothing else from the page."""
+    view, problem = None, ""
+    try:
+        view = await services.accounts.workflow(visitor.who, account_id)
+    except RPCError as error:
+        problem = as_domain_error(error).message
+    return templates.page(
+        request, "account_workflow.html", workflow=view, problem=problem, account_id=account_id
+    )
+
+
+@pages.get("/accounts/{account_id}/collectors")
+async def collectors(
+    request: Request,
+    account_id: UUID,
+    visitor: Annotated[Visitor, sees(Right.MANAGE_ACCOUNTS)],
+    services: ServicesDep,
+    templates: PagesDep,
+) -> Response:
+    """Whom the account can be given to."""
+    account = await services.accounts.get(visitor.who, account_id)
+    found = await services.collectors.page(visitor.who, None, MOST_COLLECTORS)
+    people = sorted((one for one in found if one.active), key=lambda one: one.full_name)
+    return templates.page(request, "account_collectors.html", account=account, collectors=people)

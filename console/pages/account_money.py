@@ -1,0 +1,126 @@
+"""Money of one account: a payment taken or recorded, a page to pay on, a plan looked at and made."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+
+from api.deps import ServicesDep
+from console.forms import FormCommand, checked, fields
+from console.notices import done
+from console.pages.account_commands import AccountId
+from console.rendering import money, words
+from console.web import PagesDep, as_domain_error, router, sees
+from domain.errors import Conflict, Invalid, Malformed
+from services.access import Right
+from services.payment_forms import LinkForm, PaymentForm
+from services.plan_forms import PlanForm
+from services.sessions import Visitor
+
+pages = router()
+TakesPayments = Annotated[Visitor, sees(Right.TAKE_PAYMENTS)]
+LINK = "link"
+ACCEPTED = 202
+
+WITH_WAY = {
+    "card": {"payment_method": "card"},
+    "bank_transfer": {"payment_method": "bank", "authorised_on": "authorised_on"},
+    "check": {"reference": "reference", "received_on": "received_on"},
+    "cash": {"reference": "reference", "received_on": "received_on"},
+    LINK: {"method": "link_method"},
+}
+"""By the way of paying, what of a payment's form it takes and what that is called on the page."""
+
+CHARGED = {"card": "card", "bank": "bank"}
+"""Who pays a plan's instalments by themselves, and from which field their payment method is."""
+
+
+@pages.post("/accounts/{account_id}/payments")
+async def take_payment(
+    request: Request,
+    account_id: AccountId,
+    visitor: TakesPayments,
+    command: FormCommand,
+    services: ServicesDep,
+) -> Response:
+    """Take a payment, record one that was handed in, or have a page made on which the debtor pays."""
+    given = fields(await request.form())
+    way = str(given.get("way"))
+    if way not in WITH_WAY:
+        raise Malformed("say how it is paid")
+    values = {name: given[field] for name, field in WITH_WAY[way].items() if field in given}
+    values |= {"amount": given["amount"]} if "amount" in given else {}
+    if way == LINK:
+        answer = await services.payments.link(visitor.who, command, account_id, checked(LinkForm, values))
+    else:
+        form = checked(PaymentForm, {**values, "account_id": str(account_id), "method": way})
+        answer = await services.payments.take(visitor.who, command, form)
+    return _told(account_id, answer.body)
+
+
+def _told(account_id: UUID, payment: dict[str, Any]) -> Response:
+    """Lead back to the account and say what became of the payment, as far as it is known."""
+    amount, how = money(payment["amount"], payment["currency"]), words(payment["method"]).lower()
+    page = f"/accounts/{account_id}"
+    match payment["status"]:
+        case "succeeded":
+            return done(page, f"{amount} were paid by {how}.")
+        case "failed":
+            why = payment["failure_message"] or words(payment["failure_code"] or "the provider refused it")
+            return done(page, f"The payment of {amount} by {how} failed: {why}", "warning")
+        case "requires_action" if payment["action_url"] and payment["origin"] == LINK:
+            return done(page, f"Give the debtor this address to pay {amount} on: {payment['action_url']}")
+        case "requires_action":
+            return done(page, f"The debtor has to confirm the payment of {amount} first.", "warning")
+        case _:
+            return done(page, f"The payment of {amount} by {how} is on its way; its status is on the page.")
+
+
+@pages.post("/accounts/{account_id}/plans/preview")
+async def preview_plan(
+    request: Request, account_id: UUID, visitor: TakesPayments, services: ServicesDep, templates: PagesDep
+) -> Response:
+    """The schedule that a plan would have, to the cent; or what it lacks."""
+    preview, why = None, ""
+    try:
+        form = checked(PlanForm, _plan(fields(await request.form())))
+        preview = await services.plans.preview(visitor.who, account_id, form)
+    except (RequestValidationError, Invalid, Conflict, Malformed) as error:
+        why = as_domain_error(error).message
+    return templates.page(
+        request, "account_plan_preview.html", preview=preview, why=why, account_id=account_id
+    )
+
+
+@pages.post("/accounts/{account_id}/plans")
+async def make_plan(
+    request: Request,
+    account_id: AccountId,
+    visitor: TakesPayments,
+    command: FormCommand,
+    services: ServicesDep,
+) -> Response:
+    """Make a payment plan as the debtor agreed to it."""
+    form = checked(PlanForm, _plan(fields(await request.form())))
+    answer = await services.plans.make(visitor.who, command, account_id, form)
+    number = len(answer.body["instalments"])
+    text = f"The plan is made: {number} instalments, the first due {form.first_due:%-d %b %Y}."
+    if answer.status == ACCEPTED:
+        text += " Its payment method is being kept at the provider."
+    return done(f"/accounts/{account_id}", text)
+
+
+def _plan(given: dict[str, Any]) -> dict[str, Any]:
+    """A plan's form: of what was filled in, what goes with the choices that were made."""
+    by, paid_by = str(given.pop("by", "instalments")), str(given.pop("paid_by", "debtor"))
+    methods = {name: given.pop(name, None) for name in CHARGED.values()}
+    given.pop("amount" if by == "instalments" else "instalments", None)
+    if paid_by not in CHARGED:
+        given.pop("copy_sent_on", None)
+        given.pop("varies_down", None)
+        return given
+    if not (method := methods[CHARGED[paid_by]]):
+        raise Malformed("say which card or bank account is charged")
+    return {**given, "payment_method": method}
