@@ -12,13 +12,16 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, tuple_
 
 from db.keyset import Position
 from db.models import Account, AccountScore, AccountSearch
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
+
+SEARCH_COUNTED = 20_000
+"""Matches of a search that are looked at to count accounts."""
 
 
 class AccountOrder(StrEnum):
@@ -174,10 +177,26 @@ def page_query(
     return query.order_by(*(c.asc() if ascending else c.desc() for c in columns)).limit(limit)
 
 
-def count_query(wanted: AccountFilter, search: Sequence[ColumnElement[bool]], at_most: int) -> Select[UUID]:
-    """Any accounts of a list, at most so many: for counting them."""
-    source = _source(AccountOrder.NEWEST, wanted, keyed=True)
-    return source.where(*conditions(wanted), *search).limit(at_most)
+def count_query(agency_id: UUID, wanted: AccountFilter, at_most: int) -> Select[int, int]:
+    """How many accounts a list has, counted no further than ``at_most``, and how many its search finds, counted
+    no further than one more than ``SEARCH_COUNTED``.
+    """
+    # With scores alone, the accounts need not be looked up.
+    scores_only = wanted.needs_score and wanted == AccountFilter(
+        priorities=wanted.priorities, risk_levels=wanted.risk_levels
+    )
+    source = (
+        select(AccountScore.account_id) if scores_only else _source(AccountOrder.NEWEST, wanted, keyed=True)
+    )
+    source = source.where(*conditions(wanted))
+    matching: Any = literal(0)
+    if wanted.search:
+        pattern, most = func.lower(like_pattern(wanted.search)), SEARCH_COUNTED + 1
+        found = select(func.search_accounts(agency_id, pattern, most).label("id")).cte("found")
+        source = source.where(Account.id.in_(select(found.c.id)))
+        matching = select(func.count()).select_from(found).scalar_subquery()
+    counted = select(func.count()).select_from(source.limit(at_most).subquery()).scalar_subquery()
+    return select(counted, matching)
 
 
 def _keys(order: AccountOrder, *, keyed: bool) -> list[Any]:

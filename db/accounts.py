@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, false, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.account_lists import (
+    SEARCH_COUNTED,
     AccountFilter,
     AccountOrder,
     count_query,
@@ -103,11 +104,13 @@ class AccountStore(Store):
                 break
         return views
 
-    async def count(self, wanted: AccountFilter, at_most: int) -> int:
-        """How many accounts there are, counted no further than ``at_most``."""
-        search = await self._search(wanted.search)
-        found = count_query(wanted, search, at_most)
-        return await self._session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    async def count(self, wanted: AccountFilter, at_most: int) -> tuple[int, bool]:
+        """How many accounts there are, counted no further than ``at_most``; whether there may be more, for a
+        search finds more accounts than were looked at.
+        """
+        query = count_query(self._agency_id, wanted, at_most)
+        count, found = (await self._session.execute(query)).one()
+        return count, found > SEARCH_COUNTED
 
     async def _search(self, wanted: str | None) -> list[ColumnElement[bool]]:
         if not wanted:

@@ -82,6 +82,7 @@ class Happened(NamedTuple):
     refunded: Decimal
     charged_back: Decimal
     collected: Decimal
+    owed_back: Decimal
     attempts: int
     right_party: int
     promises_kept: int

@@ -14,7 +14,10 @@ _KINDS = (
 )
 _OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
 
-COUNTED = ("account", "account_score", "collector", "contact", "journal", "promise", "reconciliation_break")
+COUNTED = (
+    *("account", "account_score", "agency", "collector", "contact", "journal", "promise"),
+    "reconciliation_break",
+)
 """The tables that tell whether there is anything new to count: every figure changes with one of them."""
 
 CHANGES = f"""
@@ -88,12 +91,13 @@ _MONEY = f"""
                CASE WHEN j.kind = 'chargeback'
                       OR j.kind = 'reinstatement' AND starts_with(j.key, 'chargeback/')
                     THEN -p.cash ELSE 0 END AS charged_back,
-               p.debt AS collected
+               COALESCE(p.debt, 0) AS collected, COALESCE(p.owed_back, 0) AS owed_back
           FROM journal j
           LEFT JOIN journal o
             ON o.agency_id = :agency AND o.id = j.reverses_id AND j.kind <> 'application'
          CROSS JOIN LATERAL (
-            SELECT account_id, sum(amount) AS cash, sum(amount) FILTER (WHERE side = '{_DEBT}') AS debt
+            SELECT account_id, sum(amount) AS cash, sum(amount) FILTER (WHERE side = '{_DEBT}') AS debt,
+                   sum(amount) FILTER (WHERE side IN {_OWED_BACK}) AS owed_back
               FROM (SELECT account_id, CASE debit WHEN '{_CASH}' THEN credit ELSE debit END AS side,
                            CASE debit WHEN '{_CASH}' THEN amount ELSE -amount END AS amount
                       FROM posting
@@ -118,7 +122,7 @@ _HELD_BY = """
 """
 
 DAILY_COLUMNS = (
-    *("payments", "received", "refunded", "charged_back", "collected"),
+    *("payments", "received", "refunded", "charged_back", "collected", "owed_back"),
     *("attempts", "right_party", "promises_kept", "promises_broken"),
 )
 
@@ -126,17 +130,17 @@ DAYS = f"""
     WITH {_PEOPLE}, {_MONEY},
     events AS (
         SELECT m.day, k.id AS collector_id, CASE m.kind WHEN 'payment' THEN 1 ELSE 0 END AS payments,
-               m.received, m.refunded, m.charged_back, COALESCE(m.collected, 0) AS collected,
+               m.received, m.refunded, m.charged_back, m.collected, m.owed_back,
                0 AS attempts, 0 AS right_party, 0 AS promises_kept, 0 AS promises_broken
           FROM money m {_HELD_BY}
         UNION ALL
-        SELECT (c.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0,
+        SELECT (c.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0,
                count(*), count(*) FILTER (WHERE c.conversation AND c.right_party), 0, 0
           FROM contact c LEFT JOIN people p ON p.username = c.actor
          WHERE c.agency_id = :agency AND c.direction = 'outbound'
          GROUP BY 1, 2
         UNION ALL
-        SELECT (r.resolved_at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0, 0,
+        SELECT (r.resolved_at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0, 0, 0,
                count(*) FILTER (WHERE r.status = 'kept'), count(*) FILTER (WHERE r.status = 'broken')
           FROM promise r LEFT JOIN people p ON p.username = r.made_by
          WHERE r.agency_id = :agency AND r.status IN ('kept', 'broken')
@@ -161,11 +165,6 @@ TOTALS = f"""
       FROM (
         SELECT {", ".join(f"COALESCE(sum({name}), 0) AS {name}" for name in DAILY_COLUMNS)}
           FROM daily_figure WHERE agency_id = :agency) days
-     CROSS JOIN (
-        SELECT COALESCE(sum(CASE WHEN credit IN {_OWED_BACK} THEN amount ELSE -amount END), 0) AS owed_back
-          FROM journal j JOIN posting p ON p.agency_id = :agency AND p.journal_id = j.id
-         WHERE j.agency_id = :agency AND j.kind IN {_KINDS}
-           AND (p.credit IN {_OWED_BACK} OR p.debit IN {_OWED_BACK})) owed
      CROSS JOIN (
         SELECT count(*) FILTER (WHERE status = 'open') AS promises_open,
                count(*) FILTER (WHERE status = 'cancelled') AS promises_cancelled

@@ -5,13 +5,13 @@ is ``services.worklist.WorklistEntry``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from db.account_json import ACCOUNT_FIELDS
-from db.account_lists import like_pattern
+from db.account_lists import SEARCH_COUNTED, like_pattern
 from domain.accounts import WORKABLE_STATUSES, AccountStatus
 from domain.scoring import RiskLevel
 
@@ -92,12 +92,18 @@ class WorklistStore:
         found.sort(key=lambda row: (-row.rank, row.account_id), reverse=backward)
         return found
 
-    async def count(self, whose: Whose, at_most: int) -> int:
-        """How many queued accounts there are, counted no further than ``at_most``."""
-        found_ids = await self._search(whose.narrowed)
-        owner, values = _narrowed(self._readings.tenant.agency_id, whose, found_ids)
-        [(count,)] = await self._readings.rows(_counted(owner, at_most), values)
-        return int(count)
+    async def count(self, whose: Whose, at_most: int) -> tuple[int, bool]:
+        """How many queued accounts there are, counted no further than ``at_most``; whether there may be more,
+        for a search finds more accounts than were looked at.
+        """
+        narrowed = replace(whose.narrowed, search=None)
+        owner, values = _narrowed(self._readings.tenant.agency_id, whose._replace(narrowed=narrowed), None)
+        statement = _counted(owner, at_most)
+        if search := whose.narrowed.search:
+            statement = _counted_of_found(owner, at_most)
+            values |= {"pattern": like_pattern(search), "at_most": SEARCH_COUNTED + 1}
+        [(count, found)] = await self._readings.rows(statement, values)
+        return count, found > SEARCH_COUNTED
 
     async def _search(self, wanted: WorklistFilter) -> list[UUID] | None:
         """The accounts that the search finds; None where it finds too many to name, or there is none."""
@@ -185,7 +191,8 @@ def _quoted(names: Sequence[AccountStatus] | Sequence[RiskLevel]) -> str:
 _MATCHES = """(SELECT document LIKE lower(%(pattern)s) ESCAPE '\\' FROM account_search x
                 WHERE x.account_id = account_score.account_id)"""
 
-_SEARCH = b"SELECT search_accounts(%(agency)s, lower(%(pattern)s), %(at_most)s)"
+_FOUND = "search_accounts(%(agency)s, lower(%(pattern)s), %(at_most)s)"
+_SEARCH = f"SELECT {_FOUND}".encode()
 
 _SCORES = """SELECT account_id, rank, total, level, priority, high_priority FROM account_score
               WHERE agency_id = %(agency)s AND queued"""
@@ -193,10 +200,21 @@ _SCORES = """SELECT account_id, rank, total, level, priority, high_priority FROM
 
 @lru_cache
 def _counted(owner: str, at_most: int) -> bytes:
+    return f"SELECT ({_count(owner, at_most)}), 0".encode()
+
+
+@lru_cache
+def _counted_of_found(owner: str, at_most: int) -> bytes:
+    count = _count(f"{owner} AND account_id IN (SELECT id FROM found)", at_most)
     return f"""
-        SELECT count(*) FROM (
-            SELECT FROM account_score WHERE agency_id = %(agency)s AND queued AND {owner}
-             LIMIT {at_most:d}) counted""".encode()
+        WITH found AS MATERIALIZED (SELECT {_FOUND} AS id)
+        SELECT ({count}), (SELECT count(*) FROM found)""".encode()
+
+
+def _count(condition: str, at_most: int) -> str:
+    return f"""SELECT count(*) FROM (
+        SELECT FROM account_score WHERE agency_id = %(agency)s AND queued AND {condition}
+         LIMIT {at_most:d}) counted"""
 
 
 @lru_cache

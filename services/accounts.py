@@ -74,7 +74,7 @@ class AccountService:
         if visible is None:
             return bounded(0)
         async with self._database.transaction(who.tenant) as tx:
-            return bounded(await tx.accounts.count(visible, COUNTED_TO + 1))
+            return bounded(*await tx.accounts.count(visible, COUNTED_TO + 1))
 
     async def get(self, who: Principal, account_id: UUID) -> AccountDetail:
         """One account in detail. ``NotFound`` when it is not there or not the principal's."""

@@ -6,12 +6,12 @@ COUNTED_TO = 10_000
 
 
 class BoundedCount(NamedTuple):
-    """How many there are; where there are ``more``, ``value`` is as far as was counted."""
+    """How many there are; where there are ``more``, ``value`` is as far as was counted: at least so many."""
 
     value: int
     more: bool
 
 
-def bounded(count: int) -> BoundedCount:
-    """``count``, which was counted to one more than ``COUNTED_TO`` at most."""
-    return BoundedCount(min(count, COUNTED_TO), count > COUNTED_TO)
+def bounded(count: int, may_be_more: bool = False) -> BoundedCount:
+    """``count``, which was counted to one more than ``COUNTED_TO`` at most, or not to the end."""
+    return BoundedCount(min(count, COUNTED_TO), may_be_more or count > COUNTED_TO)

@@ -49,7 +49,8 @@ class WorklistService:
         visible = visible_queue(who, whose)
         if visible is None:
             return bounded(0)
-        return bounded(await self._database.readings(who.tenant).worklist.count(visible, COUNTED_TO + 1))
+        worklist = self._database.readings(who.tenant).worklist
+        return bounded(*await worklist.count(visible, COUNTED_TO + 1))
 
 
 def visible_queue(who: Principal, whose: Whose) -> Whose | None:

@@ -82,6 +82,7 @@ class DailyFigure(Base):
     refunded: Mapped[Total]
     charged_back: Mapped[Total]
     collected: Mapped[Total]
+    owed_back: Mapped[Total]
     attempts: Mapped[Count]
     right_party: Mapped[Count]
     promises_kept: Mapped[Count]

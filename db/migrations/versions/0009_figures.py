@@ -61,6 +61,7 @@ CREATE TABLE daily_figure (
     refunded NUMERIC(18, 2) DEFAULT 0 NOT NULL,
     charged_back NUMERIC(18, 2) DEFAULT 0 NOT NULL,
     collected NUMERIC(18, 2) DEFAULT 0 NOT NULL,
+    owed_back NUMERIC(18, 2) DEFAULT 0 NOT NULL,
     attempts BIGINT DEFAULT 0 NOT NULL,
     right_party BIGINT DEFAULT 0 NOT NULL,
     promises_kept BIGINT DEFAULT 0 NOT NULL,

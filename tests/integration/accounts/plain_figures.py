@@ -14,10 +14,11 @@ from tests.integration.accounts.test_payment_books import Till
 
 NOBODY = UUID(int=0)
 DAILY = (
-    *("payments", "received", "refunded", "charged_back", "collected"),
+    *("payments", "received", "refunded", "charged_back", "collected", "owed_back"),
     *("attempts", "right_party", "promises_kept", "promises_broken"),
 )
 ZERO = dict.fromkeys(DAILY, Decimal(0))
+OWED_BACK = {"credit_balances", "unapplied"}
 COLUMN = {
     "payment": "received",
     "chargeback": "charged_back",
@@ -117,6 +118,8 @@ class Plain:
                 add(journal["occurred_at"], who, **{column: back * amount})
             if "receivable" in {posting["debit"], posting["credit"]}:
                 add(journal["occurred_at"], who, collected=amount)
+            elif OWED_BACK & {posting["debit"], posting["credit"]}:
+                add(journal["occurred_at"], who, owed_back=amount)
         for payment in await self.rows("payment"):
             if payment["journal_id"]:
                 journal = journals[payment["journal_id"]]

@@ -162,6 +162,20 @@ async def test_long_lists_are_counted_as_far_as_anybody_wants_to_know(
         assert await worklist.count(who, Whose(narrowed=narrowed)) == (100, True)
 
 
+async def test_of_a_search_that_finds_too_much_it_is_said_that_there_may_be_more(
+    world: Any, rows: list[Row], who: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(rows) == ACCOUNTS
+    for module in ("db.accounts", "db.account_lists", "db.worklist"):
+        monkeypatch.setattr(f"{module}.SEARCH_COUNTED", 50)
+
+    count = await world.services.accounts.count(who, AccountFilter(search="person"))
+    queued = await world.services.worklist.count(who, Whose(narrowed=WorklistFilter(search="person")))
+    assert (count.value, count.more, queued.more) == (51, True, True)
+    assert queued.value <= 51
+    assert await world.services.accounts.count(who, AccountFilter(search="r-77")) == (1, False)
+
+
 async def test_counts_are_of_what_one_may_see(world: Any, rows: list[Row], who: Principal) -> None:
     accounts, worklist = world.services.accounts, world.services.worklist
     own, other = [row for row in rows if row["queued"] and row["assigned_to"]][:2]
