@@ -9,6 +9,8 @@ ASSETS := console/dist/manifest.json
 # order of their names: the long ones, end to end and with servers, come first, so that none is left over.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
+# Compiled once, not by every process of the tests and for every workflow's start, whatever the caller's habit.
+test test-unit test-integration: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help assets dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos check-deploy lock clean

@@ -6,6 +6,7 @@ the store of scorecards because that is who needs both.
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -49,8 +50,9 @@ def parse_scorer(text: str, source: str) -> Scorer:
     return _parse(text, source)[0]
 
 
+@cache
 def builtin_scorecards() -> Mapping[str, Scorecard]:
-    """The scorecards that come with the product, by name."""
+    """The scorecards that come with the product, by name; read once a process."""
     folder = resources.files("domain.scoring") / "scorecards"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     cards = (parse_scorer(f.read_text(encoding="utf-8"), f.name) for f in files)

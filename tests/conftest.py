@@ -4,6 +4,7 @@ All servers are children that the kernel ends with this process, ``kill -9`` inc
 """
 
 import asyncio
+import gc
 import os
 import shlex
 import sys
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 import asyncssh
 import psycopg
 import pytest
+import structlog
 from google.protobuf.duration_pb2 import Duration
 from psycopg.sql import SQL, Identifier
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
@@ -37,6 +39,15 @@ from sandbox.temporal import TemporalServer, time_skipping_server
 from tests.command_line import CommandLine
 
 TEMPLATE = "recoup_template"
+
+# Errors are logged with their traces, but without the pictures of them that are drawn on a terminal.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,12 @@ class SftpFixture:
     def inbox(self) -> Path:
         """The folder behind ``/inbox``."""
         return self.root / "inbox"
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what stays until the end: all modules and tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

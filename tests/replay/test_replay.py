@@ -14,6 +14,7 @@ from workers.worker import WORKFLOWS, workflow_runner
 HISTORIES = {path.stem: path.read_text() for path in Path(__file__).parent.glob("histories/*.json")}
 
 
+@pytest.fixture(scope="module")
 def replayer() -> Replayer:
     return Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=DATA_CONVERTER)
 
@@ -24,8 +25,8 @@ def history_of(text: str) -> WorkflowHistory:
 
 
 @pytest.mark.parametrize("name", sorted(HISTORIES))
-async def test_a_recorded_history_replays(name: str) -> None:
-    await replayer().replay_workflow(history_of(HISTORIES[name]))
+async def test_a_recorded_history_replays(replayer: Replayer, name: str) -> None:
+    await replayer.replay_workflow(history_of(HISTORIES[name]))
 
 
 def test_there_is_a_history_of_every_workflow() -> None:
@@ -35,7 +36,7 @@ def test_there_is_a_history_of_every_workflow() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(HISTORIES))
-async def test_a_history_of_other_steps_does_not_replay(name: str) -> None:
+async def test_a_history_of_other_steps_does_not_replay(replayer: Replayer, name: str) -> None:
     """The replay can fail: as if an earlier version had begun with another activity."""
     history = json.loads(HISTORIES[name])
     [first, *_] = [
@@ -45,4 +46,4 @@ async def test_a_history_of_other_steps_does_not_replay(name: str) -> None:
     ]
     first["activityType"]["name"] = "another.step"
     with pytest.raises(NondeterminismError):
-        await replayer().replay_workflow(history_of(json.dumps(history)))
+        await replayer.replay_workflow(history_of(json.dumps(history)))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from json import dumps
 from typing import Any
 from uuid import UUID
@@ -99,6 +100,11 @@ def _quick_passwords() -> Iterator[None]:
         yield
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return create_app(Settings(_env_file=None)).openapi()
+
+
 @pytest.fixture(scope="module")
 async def world(
     module_database: Any, temporal_client: Client, tmp_path_factory: pytest.TempPathFactory
@@ -111,7 +117,10 @@ async def world(
     async with open_database(settings, "recoup-test") as database:
         with _quick_passwords():
             services = build_services(settings, database, temporal_client)
-        world = World(create_app(settings, services=services), services, database, settings)
+        app = create_app(settings, services=services)
+        # The same for all, and half a second's work.
+        app.openapi_schema = _schema()
+        world = World(app, services, database, settings)
         await _people(world)
         yield world
 

@@ -109,7 +109,7 @@ def assert_alike(rows: list[dict[str, str]], profile: ImportProfile, *, plain: b
     assert sorted(verdict.warnings, key=lambda warning: (warning.line, warning.column)) == by_place
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     tables(),
     st.sampled_from(get_args(DateFormat)),
@@ -127,7 +127,7 @@ def test_both_judges_agree(
         assert_alike(rows, profile, plain=True, marked="'" in every)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(FIELDS), ODD | DATES | EMAILS | PHONES | TYPES | WILD | SHAPED)
 @example("original_amount", "0" * 5_000 + "1")
 @example("late_payments_count", "0" * 5_000 + "1")
