@@ -22,9 +22,14 @@ from domain.errors import Conflict, Invalid
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from db.models import PartnerReconciliationRun
-    from db.session import Database
+    from collections.abc import Awaitable, Callable
 
+    from db.models import PartnerReconciliationRun
+    from db.session import Database, Transaction
+
+    Ended = Callable[[str], Awaitable[bool]]
+
+NOT_THERE = "its workflow was ended by somebody before it came to its end"
 _log = structlog.stdlib.get_logger("partner-reconciliation")
 
 
@@ -36,10 +41,14 @@ class PartnerNotActive(Conflict):
 
 
 class PartnerRunActivities:
-    """The first and the last steps of ``PartnerReconciliation``."""
+    """The first and the last steps of ``PartnerReconciliation``.
 
-    def __init__(self, db: "Database") -> None:
+    ``ended`` says of a workflow whether it has ended, and raises ``Unavailable`` when it cannot.
+    """
+
+    def __init__(self, db: "Database", ended: "Ended") -> None:
         self._db = db
+        self._ended = ended
 
     @activity.defn(name="reconciliation.begin")
     async def begin(self, request: PartnerReconciliationRequest) -> PartnerRunRef | None:
@@ -54,6 +63,7 @@ class PartnerRunActivities:
                 if not partner.active:
                     raise PartnerNotActive("the partner is not active; nothing is compared with it")
                 run_id = _id_of(request)
+                await make_room(tx, request.partner_id, run_id, self._ended)
                 await tx.partner_runs.open(
                     run_id,
                     request.partner_id,
@@ -61,6 +71,7 @@ class PartnerRunActivities:
                     requested_by=request.requested_by,
                     scope=request.scope,
                     dry_run=request.dry_run,
+                    workflow_id=activity.info().workflow_id,
                 )
                 run = await tx.partner_runs.begin(run_id)
         except Conflict as error:
@@ -125,6 +136,17 @@ class PartnerRunActivities:
         async with self._db.transaction(Tenant.system(failed.request.agency_id, ACTOR)) as tx:
             if await tx.partner_runs.fail(run_id, failed.reason):
                 await tx.statements.reopen(run_id)
+
+
+async def make_room(tx: "Transaction", partner_id: UUID, run_id: UUID, ended: "Ended") -> None:
+    """Before a run is opened: give up the partner's other one, where its workflow was terminated.
+
+    A run's row says that it has ended before its workflow does; where only the workflow has, nobody is left
+    to say so.
+    """
+    other = await tx.partner_runs.other_going(partner_id, run_id)
+    if other is not None and other.workflow_id is not None and await ended(other.workflow_id):
+        await tx.partner_runs.give_up(other.id, NOT_THERE)
 
 
 def _id_of(request: PartnerReconciliationRequest) -> UUID:

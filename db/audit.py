@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import AuditRecord
@@ -101,7 +102,7 @@ class AuditStore(Store):
         """Of each entity the newest record of one of the ``actions``."""
         found = await self._session.scalars(
             select(AuditRecord)
-            .distinct(AuditRecord.entity_id)
+            .ext(distinct_on(AuditRecord.entity_id))
             .where(
                 AuditRecord.entity == entity,
                 AuditRecord.entity_id.in_(entity_ids),

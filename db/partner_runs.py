@@ -17,7 +17,7 @@ from domain.errors import Conflict, NotFound
 Run = PartnerReconciliationRun
 
 ABANDONED_AFTER = timedelta(hours=6)
-"""A run that is older than this and has not ended never will: somebody has ended its workflow."""
+"""A run that does not know its workflow, is older than this and has not ended, never will."""
 
 _GOING = ("pending", "running")
 
@@ -40,12 +40,19 @@ class PartnerRunStore(Store):
     """Reconciliations of one agency with its partners."""
 
     async def open(
-        self, run_id: UUID, partner_id: UUID, *, origin: str, requested_by: str, scope: str, dry_run: bool
+        self,
+        run_id: UUID,
+        partner_id: UUID,
+        *,
+        origin: str,
+        requested_by: str,
+        scope: str,
+        dry_run: bool,
+        workflow_id: str | None = None,
     ) -> Run:
-        """Make a run, or find the one that has this id.
+        """Make a run, carried out by ``workflow_id``, or find the one that has this id.
 
-        ``PartnerReconciliationGoing`` (with its ``run_id``) while another run of the partner is at work;
-        one that never ended is given up, and its statements wait for this one.
+        ``PartnerReconciliationGoing`` (with its ``run_id``) while another run of the partner is at work.
         """
         await self._give_up(partner_id, run_id)
         await self._session.execute(
@@ -58,6 +65,7 @@ class PartnerRunStore(Store):
                 requested_by=requested_by,
                 scope=scope,
                 dry_run=dry_run,
+                workflow_id=workflow_id,
             )
             .on_conflict_do_nothing()
         )
@@ -119,6 +127,23 @@ class PartnerRunStore(Store):
         await self.note(run_id, **ended, report=dict(report), **counted)
         return await self.get(run_id)
 
+    async def other_going(self, partner_id: UUID, run_id: UUID) -> Run | None:
+        """The partner's run that is not ``run_id`` and has not ended, if there is one."""
+        query = self._runs().where(Run.partner_id == partner_id, Run.id != run_id, Run.status.in_(_GOING))
+        found: Run | None = await self._session.scalar(query)
+        return found
+
+    async def give_up(self, run_id: UUID, reason: str) -> None:
+        """End a run whose workflow is not there any more; its statements wait for the next one.
+
+        Nothing happens while one of its steps is still at it.
+        """
+        query = self._runs().where(Run.id == run_id, Run.status.in_(_GOING))
+        if await self._session.scalar(query.with_for_update(skip_locked=True)) is None:
+            return
+        if await self.fail(run_id, reason):
+            await StatementStore(self._session, self._tenant).reopen(run_id)
+
     async def fail(self, run_id: UUID, reason: str) -> bool:
         """End a run that cannot go on, so that the partner's next one may begin; whether it was going."""
         ended = await self._session.scalar(
@@ -155,6 +180,13 @@ class PartnerRunStore(Store):
             await self._session.scalars(newest_first(query, (Run.created_at, Run.id), position, limit))
         ).all()
 
+    async def scheduled(self) -> Sequence[UUID]:
+        """The partners whose reconciliations are due each day: active ones with a time of day."""
+        query = select(Partner.id).where(
+            Partner.agency_id == self._agency_id, Partner.active, Partner.reconcile_at.is_not(None)
+        )
+        return (await self._session.scalars(query)).all()
+
     async def partners(self) -> Sequence[Partner]:
         """All partners of the agency: whose reconciliations are due at which time of day."""
         query = select(Partner).where(Partner.agency_id == self._agency_id).order_by(Partner.id)
@@ -168,6 +200,7 @@ class PartnerRunStore(Store):
                 Run.partner_id == partner_id,
                 Run.id != run_id,
                 Run.status.in_(_GOING),
+                Run.workflow_id.is_(None),
                 Run.created_at < func.now() - ABANDONED_AFTER,
             )
             .values(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -15,14 +16,16 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
 from domain.errors import Unavailable
+from domain.tenancy import Tenant
 from workflows import attributes, queues
-from workflows.schedules import schedule_ids
+from workflows.schedules import partner_schedule_id, schedule_ids
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from db.session import Database
 
+ACTOR = "health"
 CHECK_TIMEOUT_S = 2.0
 POLLER_FRESHNESS = timedelta(minutes=2)
 """A poll waits up to a minute, so that a worker alive may have been seen that long ago."""
@@ -120,10 +123,16 @@ class HealthService:
         async with self._database.platform() as tx:
             agencies = await tx.agencies.active()
         present = {entry.id async for entry in await self._temporal.list_schedules()}
-        lacking = [agency.slug for agency in agencies if not present.issuperset(schedule_ids(agency.id))]
+        lacking = sum([not present.issuperset(await self._wanted(agency.id)) for agency in agencies])
         if lacking:
-            return f"{len(lacking)} active agencies lack schedules; run `recoup schedules apply`"
+            return f"{lacking} active agencies lack schedules; run `recoup schedules apply`"
         return None
+
+    async def _wanted(self, agency_id: UUID) -> set[str]:
+        """The ids of the schedules that an active agency and its partners have."""
+        async with self._database.transaction(Tenant.system(agency_id, ACTOR)) as tx:
+            partners = await tx.partner_runs.scheduled()
+        return {*schedule_ids(agency_id), *map(partner_schedule_id, partners)}
 
     async def _workers(self) -> str | None:
         unpolled = sorted({queue for queue, kind in _POLLED if not await self._polled(queue, kind)})

@@ -12,11 +12,12 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.partner_run_messages import PartnerReconciliationRequest, Scope
-from activities.partner_runs import PartnerNotActive
+from activities.partner_runs import PartnerNotActive, make_room
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form, View
 from services.web_ui import WebUi
+from services.workflow_presence import WorkflowPresence
 from workflows import attributes, queues
 from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.schedules import partner_schedule_id
@@ -82,6 +83,7 @@ class PartnerReconciliationService:
         self._database = database
         self._client = client
         self._web_ui = web_ui
+        self._presence = WorkflowPresence(client)
 
     async def start(
         self, who: Principal, command: CommandKey, partner_id: UUID, form: NewPartnerReconciliation
@@ -98,8 +100,14 @@ class PartnerReconciliationService:
             partner = await tx.partners.get(partner_id)
             if not partner.active:
                 raise PartnerNotActive("the partner is not active; nothing is compared with it")
+            await make_room(tx, partner_id, run_id, self._presence.has_ended)
             run = await tx.partner_runs.open(
-                run_id, partner_id, origin="manual", requested_by=who.username, **form.model_dump()
+                run_id,
+                partner_id,
+                origin="manual",
+                requested_by=who.username,
+                workflow_id=queues.partner_reconciliation_workflow_id(run_id),
+                **form.model_dump(),
             )
             await tx.audit.record(
                 "partner_reconciliation.started", "partner_reconciliation", run_id, new=form.model_dump()

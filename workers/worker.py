@@ -57,6 +57,7 @@ from services.export_reader import ListReader
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.notices import Signaller
 from services.payment_starts import THANKS_PATH, PaymentStarter
+from services.workflow_presence import WorkflowPresence
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
 from workers.starters import lifecycle_starter
@@ -208,7 +209,7 @@ def activities_of(
             *_methods(cases),
             *_methods(syncs),
             *_methods(FigureActivities(db)),
-            *_methods(PartnerRunActivities(db)),
+            *_methods(PartnerRunActivities(db, WorkflowPresence(client).has_ended)),
             *_methods(exports),
             *_methods(PartnerMatchingActivities(db)),
             *_methods(StatementActivities(db, sources, settle_s=settings.poll_settle_seconds)),

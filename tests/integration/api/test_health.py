@@ -83,6 +83,22 @@ async def test_an_active_agency_without_schedules_is_noticed(world: Any, tempora
     assert (await health.ready()).checks["schedules"].ok
 
 
+async def test_a_partner_without_its_schedule_is_noticed(world: Any, temporal_client: Client) -> None:
+    made = await world.call("acme.admin", "POST", "/partners", {"name": "daily", "reconcile_at": "06:30"})
+    await world.call("acme.admin", "POST", "/partners", {"name": "on-demand"})
+    health = HealthService(world.database, temporal_client, revision="0001")
+    deadline = time.monotonic() + 30
+    while not (await health.ready()).checks["schedules"].ok:
+        assert time.monotonic() < deadline
+    schedule = temporal_client.get_schedule_handle(f"partner-reconciliation/{made.json()['id']}")
+    await schedule.delete()
+    while (await health.ready()).checks["schedules"].ok:
+        assert time.monotonic() < deadline
+    assert "1 active agencies lack schedules" in str((await health.ready()).checks["schedules"].missing)
+    await world.call("acme.admin", "PATCH", f"/partners/{made.json()['id']}", {"active": False})
+    assert (await health.ready()).checks["schedules"].ok
+
+
 async def test_another_revision_is_noticed(world: Any, temporal_client: Client) -> None:
     readiness = await HealthService(world.database, temporal_client, revision="9999").ready()
     assert "recoup migrate" in str(readiness.checks["database"].missing)

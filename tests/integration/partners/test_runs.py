@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from activities.partner_runs import NOT_THERE
 from api.reconciliation_metrics import FRESH_S, ReconciliationMetrics
 from sandbox.processes import until
 from services import partner_reports
@@ -346,6 +347,34 @@ async def test_a_schedule_starts_runs_and_leaves_out_what_is_going(
     [scheduled, _] = (await office.done("GET", f"/reconciliations?partner_id={partner['id']}"))["results"]
     assert (scheduled["origin"], scheduled["requested_by"]) == ("schedule", "partner-reconciliation")
     assert "/schedules/" in scheduled["web_ui_url"]
+
+
+async def test_a_scheduled_run_gives_up_the_one_whose_workflow_was_terminated(
+    office: PartnerOffice, door: GatedSftp
+) -> None:
+    partner = await office.partner(reconcile_at="06:30")
+    office.send(partner, [("NOBODY", "1.00", "UNPAID")])
+    trigger = f"/schedules/{partner_schedule_id(UUID(partner['id']))}/trigger"
+    gate = door.hold_read("acme", 0)
+    try:
+        await office.done("POST", trigger)
+        await gate.reached()
+        [lost] = (await office.done("GET", f"/reconciliations?partner_id={partner['id']}"))["results"]
+        [row] = await office.query(
+            "SELECT workflow_id FROM partner_reconciliation WHERE id = :id", id=UUID(lost["id"])
+        )
+        await office.temporal.get_workflow_handle(row[0]).terminate()
+    finally:
+        gate.open()
+    await office.done("POST", trigger)
+
+    async def done() -> bool:
+        runs = await office.done("GET", f"/reconciliations?partner_id={partner['id']}")
+        return [run["status"] for run in runs["results"]] == ["completed", "failed"]
+
+    await until(done, within_s=40, what="the next scheduled run to end")
+    seen = await office.done("GET", f"/reconciliations/{lost['id']}")
+    assert (seen["origin"], seen["reason"]) == ("schedule", NOT_THERE)
 
 
 async def test_metrics_tell_what_is_open_and_how_much_was_matched(

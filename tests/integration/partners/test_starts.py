@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.tenancy import Tenant
 from sandbox.processes import until
-from tests.integration.partners.office import Json, PartnerOffice
+from tests.integration.partners.office import Json, PartnerOffice, now
 from workflows.schedules import partner_schedule_id
 
 
@@ -113,12 +114,50 @@ async def test_nothing_is_compared_with_a_partner_that_is_not_active(
     assert (await empty_office.done("GET", f"/reconciliations?partner_id={partner['id']}"))["results"] == []
 
 
-async def test_a_run_that_never_ended_is_given_up_for_the_next(
+async def test_a_run_whose_workflow_was_terminated_is_given_up_for_the_next(
+    empty_office: PartnerOffice, partner: Json
+) -> None:
+    office = empty_office
+    await office.say(partner, {"account_ref": "X", "balance": 1, "status": "PAID", "processed_at": now()})
+    lost = (await office.start(partner)).json()
+    assert (await office.start(partner)).json()["run_id"] == lost["id"]
+    async with office.world.database.transaction(Tenant.system(office.agency_id, "test")) as tx:
+        await tx.partner_runs.begin(UUID(lost["id"]))
+        await tx.statements.close_for(UUID(lost["id"]), "full")
+    await office.process(lost).terminate()
+    answers = await asyncio.gather(*(office.start(partner) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+    seen = await office.done("GET", f"/reconciliations/{lost['id']}")
+    assert seen["status"] == "failed"
+    assert "ended by somebody" in seen["reason"]
+    [statement] = (await office.done("GET", f"/partners/{partner['id']}/statements"))["results"]
+    assert (statement["state"], statement["run_id"]) == ("staged", None)
+
+
+async def test_a_terminated_run_is_not_given_up_while_one_of_its_steps_is_at_work(
+    empty_office: PartnerOffice, partner: Json
+) -> None:
+    office = empty_office
+    lost = (await office.start(partner)).json()
+    async with office.world.database.transaction(Tenant.system(office.agency_id, "test")) as tx:
+        await tx.partner_runs.begin(UUID(lost["id"]))
+    await office.process(lost).terminate()
+    async with office.world.database.transaction(Tenant.system(office.agency_id, "test")) as tx:
+        await tx.partner_runs.going(UUID(lost["id"]), lock=True)
+        answer = await office.start(partner)
+        assert (answer.status_code, answer.json()["run_id"]) == (409, lost["id"])
+    assert (await office.start(partner)).status_code == 202
+
+
+async def test_a_run_that_does_not_know_its_workflow_is_given_up_in_time(
     empty_office: PartnerOffice, partner: Json
 ) -> None:
     office = empty_office
     lost = (await office.start(partner)).json()
     await office.process(lost).terminate()
+    await office.query(
+        "UPDATE partner_reconciliation SET workflow_id = NULL WHERE id = :id", id=UUID(lost["id"])
+    )
     assert (await office.start(partner)).status_code == 409
     await office.query(
         "UPDATE partner_reconciliation SET created_at = created_at - interval '6 hours 1 minute'"
