@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.deps import ServicesDep
 from api.pagination import Paging
-from console.changes import changes, filled_in, typed, validated
-from console.forms import FormCommand, filled
+from console.changes import changes, filled_in, typed
+from console.forms import FormCommand, checked, filled
 from console.lists import page_of
 from console.notices import done
 from console.web import AGENCIES, LoggedIn, PagesDep, keep_session, router, sees
@@ -79,7 +79,7 @@ async def change_agency(
     agency_id = visitor.who.tenant.agency_id
     present = await services.agencies.get(visitor.who, agency_id)
     values = await typed(request, AgencyChange)
-    form = changes(AgencyChange, present, values, numbers={"least_settlement_percent"})
+    form = changes(AgencyChange, present, values)
     await services.agencies.change(visitor.who, command, agency_id, form)
     return done("/settings/agency", "The agency’s settings are saved")
 
@@ -137,7 +137,7 @@ async def create_agency(
     request: Request, visitor: ManagesAgencies, command: FormCommand, services: ServicesDep
 ) -> Response:
     """Make an agency, its default creditor and its schedules."""
-    form = validated(NewAgency, filled_in(await typed(request, NewAgency)))
+    form = checked(NewAgency, filled_in(await typed(request, NewAgency)))
     await services.agencies.create(visitor.who, command, form)
     return done(AGENCIES, f"{form.name} is made; look at it to add its users")
 

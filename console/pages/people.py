@@ -8,8 +8,8 @@ from fastapi.responses import Response
 
 from api.deps import ServicesDep
 from api.pagination import MAX_PAGE_SIZE, Paging
-from console.changes import changes, filled_in, typed, validated
-from console.forms import FormCommand, filled
+from console.changes import changes, filled_in, typed
+from console.forms import FormCommand, checked, filled
 from console.lists import page_of
 from console.notices import done
 from console.web import COOKIE, LOGIN, LoggedIn, PagesDep, router, sees
@@ -51,7 +51,7 @@ async def create_user(
     request: Request, visitor: ManagesSettings, command: FormCommand, services: ServicesDep
 ) -> Response:
     """Make a user; a collector is to be given a limit next."""
-    form = validated(NewUser, filled_in(await typed(request, NewUser)))
+    form = checked(NewUser, filled_in(await typed(request, NewUser)))
     await services.users.create(visitor.who, command, form)
     if form.role is Role.COLLECTOR:
         return done("/settings/collectors", f"{form.full_name} can log in; now let them be assigned accounts")

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 
 from api.deps import ServicesDep
 from api.pagination import MAX_PAGE_SIZE, Paging
-from console.changes import changes, filled_in, typed, validated
-from console.forms import FormCommand, filled
+from console.changes import changes, filled_in, typed
+from console.forms import FormCommand, checked, filled
 from console.lists import page_of
 from console.notices import done
 from console.web import PagesDep, router, sees
@@ -108,7 +108,7 @@ async def create_source(
 ) -> Response:
     """Make an SFTP source. Without the host key nobody could tell the server from another."""
     values = filled_in(await typed(request, NewSource))
-    form = validated(NewSource, _with_profile(values, {}))
+    form = checked(NewSource, _with_profile(values, {}))
     await services.sources.create(visitor.who, command, form)
     return done("/settings/sources", f"{form.name} is looked into from the next poll on")
 
