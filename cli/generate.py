@@ -1,12 +1,9 @@
 """``recoup generate``: invented portfolios, into the database or as a file for the SFTP door."""
 
 import json
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.admin_support import EXIT_USAGE, err, guarded, out
+from cli.replacing import check_free, replacing
 from cli.stages import Stages
-from domain.errors import Conflict, Invalid
+from domain.errors import Invalid
 from sandbox.generator import Generated, Portfolio, generate
 
 if TYPE_CHECKING:
@@ -121,32 +119,13 @@ def _write(portfolio: Portfolio, wanted: Wanted, stages: Stages) -> int:
     packed = path.name.lower().endswith(".csv.gz")
     if not packed and not path.name.lower().endswith(".csv"):
         raise Invalid(f"--csv: {path.name or path} must end in .csv or .csv.gz, or be - for standard output")
-    if path.exists() and not wanted.force:
-        raise Conflict(f"--csv: {path} is there already; --force writes over it")
+    check_free(path, "--csv", force=wanted.force)
     try:
-        with _replacing(path) as fh:
+        with replacing(path) as fh:
             (portfolio.write_packed if packed else portfolio.write)(fh, stages.update)
     except OSError as error:
         raise Invalid(f"--csv: {path} cannot be written: {error.strerror}") from None
     return path.stat().st_size
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole; interrupted, there is none, and an old one stays."""
-    if path.is_dir():
-        raise Invalid(f"--csv: {path} is a folder; name a file in it")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as fh:
-            yield fh
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _Counted:

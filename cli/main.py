@@ -185,6 +185,32 @@ def score(
 
 
 @app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="LIST", help="accounts, worklist, payments, …")],
+    agency: Annotated[str, typer.Option(help="Id or slug of the agency.")],
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="NAME=VALUE", help="A query parameter of the list; may be repeated."
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Fetch the file, - is standard output; else a link."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file of --out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have a list of an agency written into a CSV file; Ctrl-C stops watching only."""
+    from cli.export import Wanted
+    from cli.export import run as run_export
+
+    wanted = Wanted(name, agency, filters or (), file, force)
+    if code := run_export(load_settings(), wanted, as_json=as_json):
+        raise typer.Exit(code)
+
+
+@app.command()
 def generate(
     count: Annotated[int, typer.Option(help="Accounts to make.", min=1, max=10_000_000)] = 50_000,
     distribution: Annotated[

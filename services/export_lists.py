@@ -68,7 +68,7 @@ class Listing(Generic[Wanted, Row]):
 
     ``page`` raises for what its reader may not see, ``NotFound`` and ``Invalid`` for what is not there.
     ``shown`` is JSON-ready and has the fields of ``view``. ``count``: how many rows there are, of lists that
-    are counted quickly. ``without``: columns that make no sense in a file.
+    are counted quickly; None where that would take long. ``without``: columns that make no sense in a file.
     """
 
     right: Right
@@ -77,7 +77,7 @@ class Listing(Generic[Wanted, Row]):
     page: Page[Wanted, Row]
     key: Callable[[Row], tuple[Any, ...]]
     shown: Callable[[Row], Mapping[str, Any]]
-    count: "Callable[[Transaction, Principal, Wanted], Awaitable[int]] | None" = None
+    count: "Callable[[Transaction, Principal, Wanted], Awaitable[int | None]] | None" = None
     without: frozenset[str] = frozenset()
 
     @property
@@ -115,9 +115,10 @@ async def _accounts(
     return [] if visible is None else await tx.account_exports.lines(visible, wanted.order, position, limit)
 
 
-async def _count_accounts(tx: "Transaction", who: Principal, wanted: AccountsWanted) -> int:
+async def _count_accounts(tx: "Transaction", who: Principal, wanted: AccountsWanted) -> int | None:
     visible = visible_accounts(who, wanted.filter)
-    return 0 if visible is None else await tx.accounts.count(visible, MOST_COUNTED)
+    count, more = (0, False) if visible is None else await tx.accounts.count(visible, MOST_COUNTED)
+    return None if more else count
 
 
 async def _worklist(
@@ -127,9 +128,10 @@ async def _worklist(
     return [] if visible is None else await tx.worklist.page(visible, position, limit)
 
 
-async def _count_worklist(tx: "Transaction", who: Principal, wanted: Whose) -> int:
+async def _count_worklist(tx: "Transaction", who: Principal, wanted: Whose) -> int | None:
     visible = visible_queue(who, wanted)
-    return 0 if visible is None else await tx.worklist.count(visible, MOST_COUNTED)
+    count, more = (0, False) if visible is None else await tx.worklist.count(visible, MOST_COUNTED)
+    return None if more else count
 
 
 async def _payments(

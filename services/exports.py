@@ -156,16 +156,18 @@ class ExportService:
         ``NotFound`` as ``get``; ``Conflict`` while there is no file, or none any more; ``Forbidden`` for who
         would not see all of its rows in the list itself any more.
         """
-        require(who, Right.EXPORT_LISTS)
         async with self._database.transaction(who.tenant) as tx:
-            job = await _visible(tx, who, export_id)
-            location = _location(job, tx)
-            require(who, LISTS[ExportList(job.list_name)].right)
-            if who.sees_only is not None and who.sees_only != job.sees_only:
-                raise NotFound("there is no such export")
+            job, location = await _granted(tx, who, export_id)
             link = await self._links.of(job, location)
             await tx.audit.record("export.link_given", "export", export_id, new={"rows": job.rows_written})
         return link
+
+    async def content(self, who: Principal, export_id: UUID) -> DownloadedFile:
+        """The file itself, for whoever needs no link; raises as ``link``, and is audited."""
+        async with self._database.transaction(who.tenant) as tx:
+            job, location = await _granted(tx, who, export_id)
+            await tx.audit.record("export.fetched", "export", export_id, new={"rows": job.rows_written})
+        return await self._file(job, location)
 
     async def download(self, token: str) -> DownloadedFile:
         """The file that a link of ours is for. ``Malformed`` for a link that is not good, or no longer;
@@ -174,6 +176,9 @@ class ExportService:
         async with self._database.transaction(Tenant.system(permit.agency_id, "export")) as tx:
             job = await tx.exports.get(permit.export_id)
             location = _location(job, tx)
+        return await self._file(job, location)
+
+    async def _file(self, job: "ExportJob", location: str) -> DownloadedFile:
         facts = await self._storage.stat(location)
         return DownloadedFile(file_name_of(job), facts.size, self._storage.read(location))
 
@@ -204,6 +209,17 @@ async def _visible(tx: "Transaction", who: Principal, export_id: UUID) -> "Expor
     if job is None or (who.role not in _SEES_ALL and job.requested_by_id != who.user_id):
         raise NotFound("there is no such export")
     return job
+
+
+async def _granted(tx: "Transaction", who: Principal, export_id: UUID) -> "tuple[ExportJob, str]":
+    """An export whose file the principal may have, and where that lies."""
+    require(who, Right.EXPORT_LISTS)
+    job = await _visible(tx, who, export_id)
+    location = _location(job, tx)
+    require(who, LISTS[ExportList(job.list_name)].right)
+    if who.sees_only is not None and who.sees_only != job.sees_only:
+        raise NotFound("there is no such export")
+    return job, location
 
 
 def _location(job: "ExportJob", tx: "Transaction") -> str:
