@@ -2,7 +2,7 @@
 
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -42,8 +42,17 @@ def free_port(host: str = LOOPBACK) -> int:
 
 def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
     """Different ports that nobody listens on at this moment."""
-    drawn = random.SystemRandom().sample(_TO_LISTEN_ON, len(_TO_LISTEN_ON))
-    return list(islice((number for number in drawn if is_free(number, host)), count))
+    return list(islice((number for number in _drawn() if is_free(number, host)), count))
+
+
+def _drawn() -> Iterator[int]:
+    """All ports in an order that no other process draws; few are looked at, as a rule."""
+    source, seen = random.SystemRandom(), set[int]()
+    while len(seen) < len(_TO_LISTEN_ON):
+        number = source.choice(_TO_LISTEN_ON)
+        if number not in seen:
+            seen.add(number)
+            yield number
 
 
 def holder(number: int) -> str | None:
