@@ -85,6 +85,10 @@ function enliven(within) {
   for (const [element, source] of streams) {
     if (!document.contains(element)) { source.close(); streams.delete(element); }
   }
+  // What can be scrolled with a pointer can be with the keyboard.
+  for (const region of all(".table-responsive", within)) {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+  }
   if (find("[data-chart]", within)) charts().then(() => drawCharts(within));
   for (const element of all("[data-stream]", within)) {
     if (!streams.has(element)) listen(element);
