@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.keyset import Position, newest_first
@@ -90,6 +90,29 @@ class PartnerSyncStore(Store):
         )
         columns = (PartnerSyncRun.created_at, PartnerSyncRun.id)
         return (await self._session.scalars(newest_first(query, columns, position, limit))).all()
+
+    async def is_newest(self, sync: PartnerSyncRun) -> bool:
+        """Whether the partner was sent nothing after this."""
+        later = select(PartnerSyncRun.id).where(
+            PartnerSyncRun.agency_id == self._agency_id,
+            PartnerSyncRun.partner_id == sync.partner_id,
+            tuple_(PartnerSyncRun.created_at, PartnerSyncRun.id) > (sync.created_at, sync.id),
+        )
+        return not await self._session.scalar(select(later.exists()))
+
+    async def given_to_others(self, sync_id: UUID) -> int:
+        """How many accounts of the batches that were not delivered another partner works by now."""
+        return int(await self._session.scalar(_GIVEN_TO_OTHERS, {"agency": self._agency_id, "sync": sync_id}))
+
+    async def take_up(self, sync_id: UUID) -> PartnerSyncRun:
+        """Set a sending to work again, with the batches that were not delivered.
+
+        It is ``pending`` again where it was never decided what is in it.
+        """
+        values = {"agency": self._agency_id, "sync": sync_id}
+        await self._session.execute(_BATCHES_AGAIN, values)
+        await self._session.execute(_AGAIN, values)
+        return await self.get(sync_id)
 
     async def fill(self, sync: PartnerSyncRun, *, delivery: str, size: int, everything: bool) -> int:
         """Put the partner's accounts of high priority into a sending, as they are now; the number of batches.
@@ -281,6 +304,28 @@ _TOLD = text("""
     UPDATE high_priority_notice n SET delivered_at = clock_timestamp() FROM told WHERE n.id = told.id
 """)
 """That an account has become one of high priority is told to whom it concerns once a partner has it."""
+
+_GIVEN_TO_OTHERS = text("""
+    SELECT count(*)
+      FROM partner_sync s
+      JOIN partner_batch b ON b.agency_id = :agency AND b.sync_id = s.id AND b.status <> 'delivered'
+      JOIN partner_sync_item i ON i.agency_id = :agency AND i.sync_id = s.id AND i.batch = b.number
+      JOIN partner_assignment w
+        ON w.agency_id = :agency AND w.account_id = i.account_id AND w.partner_id <> s.partner_id
+     WHERE s.agency_id = :agency AND s.id = :sync
+""")
+
+_BATCHES_AGAIN = text("""
+    UPDATE partner_batch SET status = 'pending'
+     WHERE agency_id = :agency AND sync_id = :sync AND status = 'failed'
+""")
+
+_AGAIN = text("""
+    UPDATE partner_sync
+       SET status = CASE WHEN delivery IS NULL THEN 'pending' ELSE 'running' END, reason = NULL,
+           completed_at = NULL
+     WHERE agency_id = :agency AND id = :sync
+""")
 
 _TROUBLE = text("""
     UPDATE partner_batch SET last_problem = :problem, status = :status

@@ -2,20 +2,27 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import Field
 from temporalio.client import Client
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    Priority,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.partner_sync_messages import SyncRequest
 from activities.partner_ways import NoWay
+from domain.errors import Conflict
 from services.access import Principal, Right, require
 from services.commands import CommandKey, carry_out
 from services.fields import Form, View
 from services.web_ui import WebUi
+from services.workflow_presence import WorkflowPresence
 from workflows import attributes, queues
 from workflows.partner_sync import PartnerSync
 
@@ -29,6 +36,13 @@ PATIENCE = timedelta(seconds=5)
 """How long Temporal may take to answer."""
 
 _IDS = UUID("0d7f4c39-3f7b-5a55-8f5d-8c7f3a4f9b62")
+
+
+class SyncNotRetried(Conflict):
+    """A sending of which nothing is left to be sent, or not by this one."""
+
+    type = "partner-sync-not-retried"
+    title = "The sending is not taken up again"
 
 
 class NewSync(Form):
@@ -83,6 +97,7 @@ class PartnerSyncService:
         self._database = database
         self._client = client
         self._web_ui = web_ui
+        self._presence = WorkflowPresence(client)
 
     async def start(self, who: Principal, command: CommandKey, partner_id: UUID, form: NewSync) -> "Answer":
         """Send a partner the accounts of high priority as they are now (202).
@@ -110,6 +125,61 @@ class PartnerSyncService:
 
         return await carry_out(self._database, who.tenant, command, effect, status=202)
 
+    async def retry(self, who: Principal, command: CommandKey, sync_id: UUID) -> "Answer":
+        """Take up a sending that has failed, or whose workflow was ended (202): what the partner has not
+        confirmed is sent again, the same bytes under the same keys.
+
+        ``NotFound``; ``SyncNotRetried`` (409) for one that is at work, has arrived, or is not the partner's
+        newest, or whose accounts others work by now; ``NoWay`` (409) when the partner is not active or its
+        delivery is another. While Temporal is away ``RPCError`` or ``Unavailable`` is raised and nothing is
+        changed.
+        """
+        require(who, Right.RUN_RECONCILIATIONS)
+
+        async def effect(tx: "Transaction") -> SyncView:
+            sync = await tx.partner_syncs.get(sync_id, lock=True)
+            await self._check_retry(tx, sync)
+            old = {"status": sync.status, "delivered": sync.delivered, "reason": sync.reason}
+            sync = await tx.partner_syncs.take_up(sync_id)
+            await tx.audit.record("partner_sync.retried", "partner_sync", sync_id, old=old)
+            request = SyncRequest(
+                agency_id=who.tenant.agency_id,
+                partner_id=sync.partner_id,
+                sync_id=sync_id,
+                origin="scoring" if sync.origin == "scoring" else "manual",
+                requested_by=sync.requested_by,
+                scoring_run_id=sync.scoring_run_id,
+            )
+            try:
+                await self._client.start_workflow(
+                    PartnerSync.run,
+                    request,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    **_options(request),
+                )
+            except WorkflowAlreadyStartedError:
+                raise SyncNotRetried("the sending is coming to its end just now; try again") from None
+            return self._view(sync)
+
+        return await carry_out(self._database, who.tenant, command, effect, status=202)
+
+    async def _check_retry(self, tx: "Transaction", sync: "PartnerSyncRun") -> None:
+        if sync.status == "completed":
+            raise SyncNotRetried("everything in this sending was delivered")
+        workflow_id = queues.partner_sync_workflow_id(sync.id)
+        if sync.status != "failed" and not await self._presence.has_ended(workflow_id):
+            raise SyncNotRetried("the sending is at work; what was not delivered is tried again by itself")
+        partner = await tx.partners.get(sync.partner_id)
+        if not partner.active or partner.delivery != (sync.delivery or partner.delivery):
+            raise NoWay("the partner is not active, or its delivery was changed; ask for a new sending")
+        if not await tx.partner_syncs.is_newest(sync):
+            raise SyncNotRetried("the partner has a later sending, which has what is to be sent by now")
+        if others := await tx.partner_syncs.given_to_others(sync.id):
+            raise SyncNotRetried(
+                f"{others} of the accounts in it were given to other partners; ask for a new sending"
+            )
+
     async def page(
         self, who: Principal, partner_id: UUID, position: "Position | None", limit: int
     ) -> list[SyncView]:
@@ -130,26 +200,21 @@ class PartnerSyncService:
 
     async def _start(self, who: Principal, partner_id: UUID, sync_id: UUID, form: NewSync) -> None:
         """Start the workflow before the row is committed: should that fail, it makes the row itself."""
-        agency_id = who.tenant.agency_id
+        request = SyncRequest(
+            agency_id=who.tenant.agency_id,
+            partner_id=partner_id,
+            sync_id=sync_id,
+            origin="manual",
+            requested_by=who.username,
+            everything=not form.changed_only,
+        )
         try:
             await self._client.start_workflow(
                 PartnerSync.run,
-                SyncRequest(
-                    agency_id=agency_id,
-                    partner_id=partner_id,
-                    sync_id=sync_id,
-                    origin="manual",
-                    requested_by=who.username,
-                    everything=not form.changed_only,
-                ),
-                id=queues.partner_sync_workflow_id(sync_id),
-                task_queue=queues.LIFECYCLE,
+                request,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                search_attributes=attributes.of_agency(agency_id),
-                priority=Priority(fairness_key=str(agency_id)),
-                static_summary="accounts of high priority to a partner",
-                rpc_timeout=PATIENCE,
+                **_options(request),
             )
         except WorkflowAlreadyStartedError:
             return
@@ -157,6 +222,27 @@ class PartnerSyncService:
     def _view(self, sync: "PartnerSyncRun") -> SyncView:
         shown = {name: getattr(sync, name) for name in SyncView.model_fields if name != "web_ui_url"}
         return SyncView(**shown, web_ui_url=self._web_ui.workflow(queues.partner_sync_workflow_id(sync.id)))
+
+
+class _Options(TypedDict):
+    id: str
+    task_queue: str
+    search_attributes: TypedSearchAttributes
+    priority: Priority
+    static_summary: str
+    rpc_timeout: timedelta
+
+
+def _options(request: SyncRequest) -> _Options:
+    """How the workflow of a sending is started, the first time and again."""
+    return {
+        "id": queues.partner_sync_workflow_id(request.sync_id),
+        "task_queue": queues.LIFECYCLE,
+        "search_attributes": attributes.of_agency(request.agency_id),
+        "priority": Priority(fairness_key=str(request.agency_id)),
+        "static_summary": "accounts of high priority to a partner",
+        "rpc_timeout": PATIENCE,
+    }
 
 
 def _sync_id(agency_id: UUID, command: CommandKey) -> UUID:

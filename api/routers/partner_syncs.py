@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from api.deps import Command, ReadsReconciliations, RunsReconciliations, ServicesDep, respond
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
+from services.fields import Nothing
 from services.partner_syncs import NewSync, SyncView, SyncWithBatches
 
 router = APIRouter(tags=["partners"])
@@ -39,3 +40,15 @@ async def list_syncs(
 async def get_sync(sync_id: UUID, who: ReadsReconciliations, services: ServicesDep) -> SyncWithBatches:
     """One sending with the delivery record of each batch; what was not confirmed counts as not delivered."""
     return await services.partner_syncs.get(who, sync_id)
+
+
+@router.post("/syncs/{sync_id}/retry", status_code=202, response_model=SyncView, responses=WRITE_ERRORS)
+async def retry_sync(
+    sync_id: UUID,
+    who: RunsReconciliations,
+    command: Command,
+    services: ServicesDep,
+    body: Nothing | None = None,
+) -> JSONResponse:
+    """Send again what the partner has not confirmed of a sending that has failed: the same bytes and keys."""
+    return respond(await services.partner_syncs.retry(who, command, sync_id))

@@ -149,6 +149,7 @@ MATRIX = {
     "GET /statements/{statement_id}": {"acme.admin", "acme.auditor"},
     "GET /statements/{statement_id}/problems": {"acme.admin", "acme.auditor"},
     "GET /syncs/{sync_id}": {"acme.admin", "acme.auditor"},
+    "POST /syncs/{sync_id}/retry": {"acme.admin"},
     "POST /partners/{partner_id}/reconciliations": {"acme.admin"},
     "GET /reconciliations": {"acme.admin", "acme.auditor"},
     "GET /reconciliations/{run_id}": {"acme.admin", "acme.auditor"},

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import ActivityEnvironment
 
 from activities.partner_sync import BatchChanged, PartnerSyncActivities
@@ -17,6 +18,7 @@ from gateways.sftp import SftpGateway
 from gateways.storage import ObjectStorage
 from tests.integration.partners.endpoint import SECRET, Endpoint
 from tests.integration.partners.office import Json, PartnerOffice
+from workflows import queues
 
 
 @pytest.fixture
@@ -236,3 +238,74 @@ async def test_files_are_whole_and_the_same_when_they_are_written_again(stocked:
     assert first.splitlines()[0].decode() == (
         "debtor_id,account_ref,risk_score,internal_balance,internal_status,processed_at"
     )
+
+
+LATER = (
+    "INSERT INTO partner_sync (agency_id, partner_id, origin, requested_by)"
+    " SELECT agency_id, id, 'manual', 'x' FROM partner WHERE id = :p"
+)
+
+
+async def retried(office: PartnerOffice, steps: Steps, who: str = "acme.admin") -> Any:
+    return await office.ask(who, "POST", f"/syncs/{steps.request.sync_id}/retry")
+
+
+async def test_only_the_batches_that_are_not_confirmed_are_taken_up_again(
+    stocked: PartnerOffice, endpoint: Endpoint
+) -> None:
+    steps = await begun(stocked, endpoint)
+    await steps.open()
+    await steps.deliver(1)
+    assert (await steps.finish("away for twelve hours")).status == "failed"
+    assert (await retried(stocked, steps, "rival.admin")).status_code == 404
+    assert (await retried(stocked, steps)).status_code == 202
+    shown = await steps.shown()
+    assert (shown["status"], shown["delivered"], shown["completed_at"]) == ("running", 2, None)
+    assert [batch["status"] for batch in shown["batches"]] == ["delivered", "pending"]
+    assert (await steps.open()).batches == 2
+    for number in (1, 2):
+        await steps.deliver(number)
+    assert endpoint.keys == [f"{steps.request.sync_id}-{number}" for number in (1, 2)]
+    summary = await steps.finish()
+    assert (summary.status, summary.total, summary.delivered) == ("completed", 4, 4)
+
+
+async def test_a_sending_that_is_at_work_is_not_taken_up_unless_its_workflow_was_terminated(
+    stocked: PartnerOffice, endpoint: Endpoint
+) -> None:
+    partner = (await begun(stocked, endpoint)).partner
+    started = (await stocked.ask("acme.admin", "POST", f"/partners/{partner['id']}/syncs", {})).json()
+    path = f"/syncs/{started['id']}/retry"
+    refused = await stocked.ask("acme.admin", "POST", path)
+    assert (refused.status_code, "at work" in refused.text) == (409, True)
+    workflow = stocked.temporal.get_workflow_handle(queues.partner_sync_workflow_id(UUID(started["id"])))
+    await workflow.terminate()
+    answers = await asyncio.gather(*(stocked.ask("acme.admin", "POST", path) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+    assert (await workflow.describe()).status is WorkflowExecutionStatus.RUNNING
+    await workflow.terminate()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("UPDATE partner SET active = false WHERE id = :p", "not active"),
+        ("UPDATE partner SET delivery = 'none' WHERE id = :p", "delivery was changed"),
+        (LATER, "later sending"),
+        ("UPDATE partner_assignment SET partner_id = uuidv7() WHERE partner_id = :p", "4 of the accounts"),
+    ],
+    ids=["left", "silent", "later", "moved"],
+)
+async def test_what_would_be_wrong_to_send_by_now_is_not_taken_up(
+    stocked: PartnerOffice, endpoint: Endpoint, change: str, word: str
+) -> None:
+    steps = await begun(stocked, endpoint)
+    await steps.open()
+    await steps.finish("away")
+    await stocked.query(change, p=steps.partner["id"])
+    try:
+        refused = await retried(stocked, steps)
+    finally:
+        await stocked.query("DELETE FROM partner_assignment")
+    assert (refused.status_code, word in refused.text) == (409, True), refused.text
+    assert (await steps.shown())["status"] == "failed"

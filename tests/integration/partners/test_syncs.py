@@ -278,3 +278,38 @@ async def test_a_key_starts_one_sending_and_other_agencies_see_none(
     assert [tuple(row) for row in records] == [("acme.admin", "partner_sync.started")]
     assert json.dumps(sync).count("whsec") == 0
     assert UUID(sync["id"])
+
+
+async def test_what_was_not_delivered_is_sent_again_when_somebody_asks_for_it(
+    stocked: PartnerOffice, endpoint: Endpoint
+) -> None:
+    partner = await https(stocked, endpoint)
+    endpoint.answers = ["400"]
+    failed = await sent(stocked, partner)
+    path, key = f"/syncs/{failed['id']}/retry", {"Idempotency-Key": uuid4().hex}
+    assert (failed["status"], failed["delivered"]) == ("failed", 0)
+    taken_up = await stocked.ask("acme.admin", "POST", path, **key)
+    assert (taken_up.status_code, taken_up.json()["status"], taken_up.json()["reason"]) == (
+        202,
+        "running",
+        None,
+    )
+    over = await ended(stocked, failed["id"])
+    again = await stocked.ask("acme.admin", "POST", path, **key)
+    late = await stocked.ask("acme.admin", "POST", path)
+    await leave(stocked, partner)
+    assert (over["status"], over["delivered"], over["total"]) == (
+        "completed",
+        failed["total"],
+        failed["total"],
+    )
+    assert [delivery.key for delivery in endpoint.deliveries] == [f"{failed['id']}-1"] * 2
+    assert len({delivery.body for delivery in endpoint.deliveries}) == 1
+    assert (over["batches"][0]["attempts"], over["batches"][0]["last_problem"]) == (2, None)
+    assert again.json() == taken_up.json()
+    assert (late.status_code, late.json()["type"]) == (409, "urn:recoup:problem:partner-sync-not-retried")
+    records = await stocked.query(
+        "SELECT old FROM audit_record WHERE action = 'partner_sync.retried' AND entity_id = :id",
+        id=failed["id"],
+    )
+    assert [row[0]["reason"] for row in records] == [failed["reason"]]
