@@ -50,9 +50,9 @@ class PaymentChange:
                 f"Stripe took {facts.currency}, the payment is in {self.payment.currency}",
                 processor_ref=facts.intent_ref,
             )
-        self.payment.amount = facts.amount_received
         await self._post(
             self.tx.began_at,
+            facts.amount_received,
             processor_ref=facts.intent_ref,
             charge_ref=facts.charge_ref,
             failure_code=None,
@@ -100,7 +100,7 @@ class PaymentChange:
             if day < occurred_at.astimezone(zone).date():
                 # Of today it came now: after what was agreed on this morning.
                 occurred_at = datetime.combine(day, time(12), zone).astimezone(UTC)
-        await self._post(occurred_at)
+        await self._post(occurred_at, self.payment.amount)
 
     async def fail(self, code: str, message: str | None) -> None:
         """The payment took nothing and never will."""
@@ -289,12 +289,12 @@ class PaymentChange:
         await self._unhold()
         await self._tell("account_changed")
 
-    async def _post(self, occurred_at: datetime, **known: object) -> None:
+    async def _post(self, occurred_at: datetime, amount: Decimal, **known: object) -> None:
         before = self.payment.status
-        journal_id = await self.account.receive(
-            self.payment.amount, key=str(self.payment.id), occurred_at=occurred_at
+        journal_id = await self.account.receive(amount, key=str(self.payment.id), occurred_at=occurred_at)
+        await self.tx.payments.change(
+            self.payment, status=P.SUCCEEDED.value, amount=amount, journal_id=journal_id, **known
         )
-        await self.tx.payments.change(self.payment, status=P.SUCCEEDED.value, journal_id=journal_id, **known)
         await self._event(f"{self._words()} received", before, amount=format(self.payment.amount, "f"))
         await self._record("payment.posted", {"amount": self.payment.amount, "journal_id": journal_id})
         await came_in(self.account, occurred_at)

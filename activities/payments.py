@@ -58,8 +58,8 @@ class PaymentActivities:
                 made = _refused(payment, refused)
             if isinstance(made, PaymentFailure):
                 return made
-            async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-                stored = await tx.payments.note_intent(ref.payment_id, made.intent_ref)
+            readings = self._db.readings(Tenant.system(ref.agency_id, ACTOR))
+            stored = await readings.payments.note_intent(ref.payment_id, made.intent_ref)
             return made if stored == made.intent_ref else await self._till.look_up(await self._read(ref))
 
     @activity.defn(name="payments.confirm")
@@ -152,8 +152,7 @@ class PaymentActivities:
         return None if wanted else NO_LONGER_TAKEN
 
     async def _read(self, ref: PaymentRef) -> "Payment":
-        async with self._db.transaction(Tenant.system(ref.agency_id, ACTOR)) as tx:
-            return await tx.payments.get(ref.payment_id)
+        return await self._db.readings(Tenant.system(ref.agency_id, ACTOR)).payments.get(ref.payment_id)
 
 
 async def _may_be_asked(account: AccountChange) -> bool:

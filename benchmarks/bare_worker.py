@@ -1,16 +1,15 @@
 """A worker for the bare workflows, set up as the product's worker is (``workers.worker``)."""
 
-import asyncio
-
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
 
 from benchmarks.bare import QUEUE, Bare, BareEntity, BareSteps, nothing
-from runtime import temporal
+from runtime import loops, temporal
 from runtime.settings import load_settings
 from workers.deployment import DEPLOYMENT, make_current
 from workers.interceptors import DomainErrorInterceptor
-from workers.worker import GRACE, LIMITS, until_signalled, workflow_runner
+from workers.sandbox import workflow_runner
+from workers.worker import GRACE, LIMITS, until_signalled
 from workflows import queues
 
 
@@ -42,4 +41,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    loops.run(main())

@@ -111,8 +111,10 @@ def api() -> None:
 @app.command()
 def worker(queues: Queues = "") -> None:
     """Serve Temporal task queues."""
+    from runtime import loops
+
     settings = _configured()
-    _run(_work(settings, [name.strip() for name in queues.split(",") if name.strip()]))
+    loops.run(_work(settings, [name.strip() for name in queues.split(",") if name.strip()]))
 
 
 async def _work(settings: Settings, wanted: list[str]) -> None:

@@ -1,13 +1,14 @@
 """Changing one account: locked first, then written where status and version are still what was judged."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
 from db.account_json import ACCOUNT_FIELDS
 from db.models import Account
@@ -49,30 +50,27 @@ class AccountChangeStore(Store):
         Its debtor is locked first, then all accounts of theirs, by id, as everywhere: a hold of the person
         changes the others, too.
         """
-        values = {"agency": self._agency_id, "account": account_id}
-        await self._session.execute(_LOCK_DEBTOR, values)
-        for row in (await self._session.execute(_LOCK_ACCOUNTS, values)).mappings():
-            if row["id"] == account_id:
+        values, driver = {"agency": self._agency_id, "account": account_id}, await self._driver()
+        async with driver.pipeline():
+            await driver.execute(_LOCK_DEBTOR, values)
+            locked = await driver.execute(_LOCK_ACCOUNTS, values)
+        for row in await locked.fetchall():
+            if row[0] == account_id:
                 return _locked(row)
         raise NotFound("there is no such account")
 
     async def change(self, account: LockedAccount, **values: Any) -> LockedAccount:
         """Write ``values`` and the next version. ``Conflict`` when the account is not as it was judged."""
-        statement = (
-            update(Account)
-            .where(
-                Account.agency_id == self._agency_id,
-                Account.id == account.id,
-                Account.status == account.status.value,
-                Account.version == account.version,
-            )
-            .values(**values, version=Account.version + 1, updated_at=text("now()"))
-            .returning(*(getattr(Account, field.name) for field in fields(LockedAccount)))
-        )
-        changed = (await self._session.execute(statement)).mappings().one_or_none()
-        if changed is None:
+        judged = {
+            "agency": self._agency_id,
+            "account": account.id,
+            "judged_status": account.status.value,
+            "judged_version": account.version,
+        }
+        changed = await self._fetch(_change(tuple(values)), {**values, **judged})
+        if not changed:
             raise Conflict("the account was changed by somebody else at the same moment; look at it again")
-        return _locked(changed)
+        return _locked(changed[0])
 
     async def hold_person(self, debtor_id: UUID, account_id: UUID) -> list[UUID]:
         """Bring ``held`` of the debtor's other accounts in line with the holds in force; which changed.
@@ -114,25 +112,42 @@ class AccountChangeStore(Store):
         return shown
 
 
-def _locked(row: Mapping[Any, Any]) -> LockedAccount:
-    return LockedAccount(**{**row, "status": AccountStatus(row["status"])})
+_LOCKED = tuple(field.name for field in fields(LockedAccount))
+_COLUMNS = ", ".join(_LOCKED)
 
 
-_LOCK_DEBTOR = text("""
+def _locked(row: Sequence[Any]) -> LockedAccount:
+    values = dict(zip(_LOCKED, row, strict=True))
+    return LockedAccount(**{**values, "status": AccountStatus(values["status"])})
+
+
+@lru_cache(maxsize=64)
+def _change(columns: tuple[str, ...]) -> bytes:
+    """The statement that writes these columns of an account; the names are the caller's, never a user's."""
+    if not set(columns) <= set(Account.__table__.columns.keys()):
+        raise LookupError(f"an account has no such columns: {', '.join(columns)}")
+    written = "".join(f"{column} = %({column})s, " for column in columns)
+    return f"""
+        UPDATE account SET {written}version = version + 1, updated_at = now()
+         WHERE agency_id = %(agency)s AND id = %(account)s AND status = %(judged_status)s
+           AND version = %(judged_version)s
+        RETURNING {_COLUMNS}""".encode()
+
+
+_LOCK_DEBTOR = b"""
     SELECT FROM debtor d
-     WHERE d.agency_id = :agency
-       AND d.id = (SELECT debtor_id FROM account WHERE agency_id = :agency AND id = :account)
+     WHERE d.agency_id = %(agency)s
+       AND d.id = (SELECT debtor_id FROM account WHERE agency_id = %(agency)s AND id = %(account)s)
        FOR NO KEY UPDATE
-""")
+"""
 
-_LOCK_ACCOUNTS = text("""
-    SELECT id, debtor_id, status, version, balance, currency, assigned_to, held, promised, closed_reason,
-           admitted_at, released_at
+_LOCK_ACCOUNTS = f"""
+    SELECT {_COLUMNS}
       FROM account
-     WHERE agency_id = :agency
-       AND debtor_id = (SELECT debtor_id FROM account WHERE agency_id = :agency AND id = :account)
+     WHERE agency_id = %(agency)s
+       AND debtor_id = (SELECT debtor_id FROM account WHERE agency_id = %(agency)s AND id = %(account)s)
      ORDER BY id FOR NO KEY UPDATE
-""")
+""".encode()
 
 _HOLD_OTHERS = text("""
     WITH others AS (

@@ -23,6 +23,7 @@ from db.account_lists import (
 from db.keyset import Position
 from db.models import Account, AccountScore, Collector, Creditor, Debtor
 from db.store import Store
+from domain.errors import NotFound
 from domain.holds import STOPS_WORK_ON_ALL
 
 SEARCH_PROBE = 5000
@@ -134,6 +135,14 @@ class AccountStore(Store):
         views = await self._views(_VIEW.where(Account.id == account_id))
         return views[0] if views else None
 
+    async def collector_of(self, account_id: UUID) -> UUID | None:
+        """Whom an account is assigned to. ``NotFound``."""
+        found = await self._fetch(_COLLECTOR_OF, {"agency": self._agency_id, "account": account_id})
+        if not found:
+            raise NotFound("there is no such account")
+        collector_id: UUID | None = found[0][0]
+        return collector_id
+
     async def id_of(self, creditor_id: UUID, external_ref: str) -> UUID | None:
         """The account that a creditor placed under a reference."""
         found: UUID | None = await self._session.scalar(
@@ -187,6 +196,8 @@ PERSON_IS_HELD = """EXISTS (
 
 ``:personal`` are ``PERSONAL_HOLDS``.
 """
+
+_COLLECTOR_OF = b"SELECT assigned_to FROM account WHERE agency_id = %(agency)s AND id = %(account)s"
 
 _HELD = text(f"SELECT {PERSON_IS_HELD.format(debtor=':debtor')}")
 

@@ -10,9 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.changes import Change, apply, unique
 from db.keyset import Position, newest_first
 from db.models import Agency
+from db.rows import columns_of, in_session
+from db.store import rows
 from domain.errors import NotFound
 
 _TAKEN = {"uq_agency_slug": ("slug", "another agency has this slug")}
+
+
+_ONE = f"SELECT {', '.join(columns_of(Agency))} FROM agency WHERE id = %(agency)s".encode()
 
 
 class AgencyStore:
@@ -32,13 +37,11 @@ class AgencyStore:
 
     async def get(self, agency_id: UUID, *, lock: bool = False) -> Agency:
         """One agency, its row locked against other changes if asked. ``NotFound`` when there is none."""
-        query = select(Agency).where(Agency.id == agency_id)
-        if lock:
-            query = query.with_for_update(key_share=True)
-        agency = await self._session.scalar(query)
-        if agency is None:
+        statement = _ONE + b" FOR NO KEY UPDATE" if lock else _ONE
+        found = await rows(self._session, statement, {"agency": agency_id})
+        if not found:
             raise NotFound("there is no such agency")
-        return agency
+        return in_session(self._session, Agency, found[0])
 
     async def find(self, reference: str) -> Agency | None:
         """The agency with this id or slug."""

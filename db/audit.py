@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -81,11 +82,9 @@ class AuditStore(Store):
         new: Mapping[str, Any] | None = None,
     ) -> None:
         """Record that the tenant's actor did ``action`` to ``entity``: the changed fields, old and new."""
-        await self._session.execute(
-            insert(AuditRecord).values(
-                _record(self._tenant.actor, self._agency_id, action, entity, entity_id, old, new)
-            )
-        )
+        values = _record(self._tenant.actor, self._agency_id, action, entity, entity_id, old, new)
+        values |= {name: None if values[name] is None else Jsonb(values[name]) for name in ("old", "new")}
+        await self._send(_RECORD, values)
 
     async def of(self, entity: str, entity_id: UUID | str) -> Sequence[AuditRecord]:
         """The records about one entity, oldest first."""
@@ -111,3 +110,10 @@ class AuditStore(Store):
             .order_by(AuditRecord.entity_id, AuditRecord.at.desc(), AuditRecord.id.desc())
         )
         return found.all()
+
+
+_RECORD = b"""
+    INSERT INTO audit_record (agency_id, actor_kind, actor_id, actor, ip, action, entity, entity_id, old, new)
+    VALUES (%(agency_id)s, %(actor_kind)s, %(actor_id)s, %(actor)s, %(ip)s, %(action)s, %(entity)s,
+            %(entity_id)s, %(old)s, %(new)s)
+"""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from db.store import Store
@@ -56,12 +57,8 @@ class CommandStore(Store):
 
     async def claim_digest(self, operation: str, key: str, digest: bytes) -> Answer | None:
         """``claim`` for a body that is known by its hash (``body_hash``) only."""
-        row = (
-            await self._session.execute(
-                _CLAIM, {"agency": self._agency_id, "operation": operation, "key": key, "hash": digest}
-            )
-        ).one_or_none()
-        if row is not None:
+        values = {"agency": self._agency_id, "operation": operation, "key": key, "hash": digest}
+        if await self._fetch_value(_CLAIM, values) is not None:
             return None
         known = (
             await self._session.execute(
@@ -76,14 +73,14 @@ class CommandStore(Store):
 
     async def answer(self, operation: str, key: str, answer: Answer) -> None:
         """Store the answer of a command that was claimed in this transaction."""
-        await self._session.execute(
+        await self._send(
             _ANSWER,
             {
                 "agency": self._agency_id,
                 "operation": operation,
                 "key": key,
                 "status": answer.status,
-                "response": json.dumps(answer.body),
+                "response": Jsonb(answer.body),
             },
         )
 
@@ -102,19 +99,19 @@ def _same(known: Any, key: str, digest: bytes) -> Answer:
     return Answer(known.status, known.response)
 
 
-_CLAIM = text("""
+_CLAIM = b"""
     INSERT INTO command (agency_id, operation, key, body_hash, status, response)
-    VALUES (:agency, :operation, :key, :hash, 0, 'null')
+    VALUES (%(agency)s, %(operation)s, %(key)s, %(hash)s, 0, 'null')
     ON CONFLICT DO NOTHING RETURNING key
-""")
+"""
 _READ = text("""
     SELECT body_hash, status, response FROM command
      WHERE agency_id = :agency AND operation = :operation AND key = :key
 """)
-_ANSWER = text("""
-    UPDATE command SET status = :status, response = CAST(:response AS jsonb)
-     WHERE agency_id = :agency AND operation = :operation AND key = :key
-""")
+_ANSWER = b"""
+    UPDATE command SET status = %(status)s, response = %(response)s
+     WHERE agency_id = %(agency)s AND operation = %(operation)s AND key = %(key)s
+"""
 _RELEASE = text("""
     DELETE FROM command WHERE agency_id = :agency AND operation = :operation AND key = :key
 """)

@@ -44,7 +44,9 @@ class DisputeStore(Store):
 
     async def open_on(self, account_id: UUID) -> Dispute | None:
         """The dispute that is open on an account."""
-        return await self._session.scalar(self._of(account_id).where(Dispute.status == "open"))
+        return await self._load(
+            Dispute, b"AND account_id = %(account)s AND status = 'open'", {"account": account_id}
+        )
 
     async def to_answer(self, account_id: UUID, dispute_id: UUID) -> Dispute:
         """An open dispute of an account. ``NotFound``, or ``Conflict`` when it is open no more."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, cast, func, or_, select
+from sqlalchemy import Date, cast, func, or_, select
 
 from db.account_changes import LockedAccount
 from db.keyset import Position, newest_first
@@ -13,6 +13,13 @@ from db.store import Store
 from domain.deadlines import LAST_ZONE
 from domain.errors import Conflict, NotFound
 from domain.holds import OF_THE_PERSON, STOPS_WORK_ON_ALL, HoldKind
+
+_PERSONAL = sorted(kind.value for kind in OF_THE_PERSON)
+_IN_FORCE = b"""
+    AND released_at IS NULL
+    AND (account_id = %(account)s OR debtor_id = %(debtor)s AND kind = ANY (%(personal)s))
+    ORDER BY id
+"""
 
 
 def _elsewhere(hold: Hold, account: LockedAccount) -> str:
@@ -56,11 +63,10 @@ class HoldStore(Store):
 
     async def in_force(self, account: LockedAccount) -> Sequence[Hold]:
         """What holds an account now: its own holds, and the person's that were placed on any account."""
-        return await self._found(
-            or_(
-                Hold.account_id == account.id,
-                (Hold.debtor_id == account.debtor_id) & Hold.kind.in_(sorted(OF_THE_PERSON)),
-            )
+        return await self._load_all(
+            Hold,
+            _IN_FORCE,
+            {"account": account.id, "debtor": account.debtor_id, "personal": _PERSONAL},
         )
 
     async def to_release(self, account: LockedAccount, kind: HoldKind) -> Sequence[Hold]:
@@ -114,7 +120,3 @@ class HoldStore(Store):
             or_(Hold.account_id == account_id, Hold.kind.in_(sorted(OF_THE_PERSON))),
         )
         return (await self._session.scalars(newest_first(holds, (Hold.id,), position, limit))).all()
-
-    async def _found(self, condition: ColumnElement[bool]) -> Sequence[Hold]:
-        holds = select(Hold).where(Hold.agency_id == self._agency_id, Hold.released_at.is_(None), condition)
-        return (await self._session.scalars(holds.order_by(Hold.id))).all()

@@ -72,8 +72,20 @@ class LedgerStore(Store):
         The caller lowers the account's balance by ``parts.debt`` in the same transaction
         (``AccountChange.receive``).
         """
-        journal_id = await self._journal(PAYMENT, key, "Payment", occurred_at)
-        await self._post_parts(journal_id, account_id, parts, currency)
+        posted = parts.by_account()
+        values = {
+            "agency": self._agency_id,
+            "kind": PAYMENT,
+            "key": key,
+            "description": "Payment",
+            "at": occurred_at,
+            "account": account_id,
+            "debit": LedgerAccount.CASH.value,
+            "credits": [account.value for account, _ in posted],
+            "amounts": [amount for _, amount in posted],
+            "currency": currency,
+        }
+        journal_id: UUID = await self._fetch_value(_RECEIVE, values)
         return journal_id
 
     async def give_back(
@@ -287,6 +299,19 @@ def _check_left(left: Parts, wanted: Decimal, payment_id: UUID) -> None:
     if wanted > left.held:
         raise Conflict(f"only {left.held} of this payment is left", left=format(left.held, "f"))
 
+
+_RECEIVE = b"""
+    WITH journaled AS (
+        INSERT INTO journal (agency_id, kind, key, description, occurred_at)
+        VALUES (%(agency)s, %(kind)s, %(key)s, %(description)s, %(at)s) RETURNING id),
+    posted AS (
+        INSERT INTO posting (agency_id, journal_id, account_id, debit, credit, amount, currency)
+        SELECT %(agency)s, j.id, %(account)s, %(debit)s, p.credit, p.amount, %(currency)s
+          FROM journaled j, unnest(%(credits)s::text[], %(amounts)s::numeric[])
+               WITH ORDINALITY AS p (credit, amount, place)
+         ORDER BY p.place)
+    SELECT id FROM journaled
+"""
 
 _LEFT = text("""
     SELECT p.account_id, p.currency,

@@ -62,7 +62,7 @@ class LifecycleStore(Store):
         """
         if account_ids:
             values = {"agency": self._agency_id, "accounts": sorted(account_ids), "signal": signal}
-            await self._session.execute(_NOTIFY, values)
+            await self._send(_NOTIFY, values)
 
     async def notify_all_worked(self) -> None:
         """``notify`` of every account of the agency that is worked: their deadlines have moved at once."""
@@ -75,15 +75,15 @@ _ADMITTED = text("""
        AND (admitted_at IS NULL OR released_at IS NOT NULL)
 """)
 
-_NOTIFY = text("""
+_NOTIFY = b"""
     INSERT INTO lifecycle_notice (agency_id, account_id, signal)
-    SELECT :agency, account_id, :signal
-      FROM unnest(CAST(:accounts AS uuid[])) AS account_id ORDER BY account_id
+    SELECT %(agency)s, account_id, %(signal)s
+      FROM unnest(%(accounts)s::uuid[]) AS account_id ORDER BY account_id
     ON CONFLICT (account_id) DO UPDATE
        SET noted_at = excluded.noted_at,
            signal = CASE WHEN excluded.signal = 'account_changed' THEN lifecycle_notice.signal
                          ELSE excluded.signal END
-""")
+"""
 
 _NOTIFY_WORKED = text("""
     INSERT INTO lifecycle_notice (agency_id, account_id)

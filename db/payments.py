@@ -3,20 +3,45 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, text, update
+from sqlalchemy import ColumnElement, Select, select, text
 
 from db.keyset import Position, newest_first
-from db.models import Payment, PlanInstalment, StripeCredentials
+from db.models import Payment, PlanInstalment
 from db.on_accounts import on_accounts
 from db.received import received
+from db.rows import columns_of, commit, in_session, rows_of
 from db.store import Store
 from domain.accounts import OPEN_STATUSES, AccountStatus
 from domain.errors import NotFound
 from domain.holds import OF_THE_PERSON
 from domain.payments import FORBIDS_PAYMENTS, UNFINISHED
+
+if TYPE_CHECKING:
+    from db.readings import Readings
+
+
+class PaymentReadings:
+    """Payments of one agency, each read, or noted, by itself."""
+
+    def __init__(self, readings: "Readings") -> None:
+        self._readings = readings
+
+    async def get(self, payment_id: UUID) -> Payment:
+        """One payment; no session knows it. ``NotFound``."""
+        values = {"agency": self._readings.tenant.agency_id, "payment": payment_id}
+        rows = await self._readings.rows(rows_of(Payment) + b"AND id = %(payment)s", values)
+        return _there(Payment(**dict(zip(columns_of(Payment), rows[0], strict=True))) if rows else None)
+
+    async def note_intent(self, payment_id: UUID, intent_ref: str) -> str:
+        """Store the intent that was made for a payment; the one that counts: the first."""
+        values = {"agency": self._readings.tenant.agency_id, "payment": payment_id, "intent": intent_ref}
+        if await self._readings.rows(_NOTE_INTENT, values):
+            return intent_ref
+        return (await self.get(payment_id)).processor_ref or intent_ref
 
 
 class PaymentStore(Store):
@@ -35,32 +60,30 @@ class PaymentStore(Store):
     ) -> Payment:
         """Record a payment that is asked for, pending. The caller has claimed ``key`` (unique by origin)."""
         if more.get("processor_ref") is not None:
-            more["processor_account"] = await self._session.scalar(self._account_ref())
-        payment = Payment(
-            agency_id=self._agency_id,
-            account_id=account_id,
-            origin=origin,
-            idempotency_key=key,
-            amount=amount,
-            currency=currency,
-            method=method,
-            requested_by=self._tenant.actor.name,
+            more["processor_account"] = await self._fetch_value(_ACCOUNT_REF, {"agency": self._agency_id})
+        values = {
+            "agency_id": self._agency_id,
+            "account_id": account_id,
+            "origin": origin,
+            "idempotency_key": key,
+            "amount": amount,
+            "currency": currency,
+            "method": method,
+            "requested_by": self._tenant.actor.name,
             **more,
-        )
-        self._session.add(payment)
-        await self._session.flush()
-        await self._session.refresh(payment)
-        return payment
+        }
+        await self._flush()
+        [row] = await self._fetch(_add(tuple(values)), values)
+        return in_session(self._session, Payment, row)
 
     async def get(self, payment_id: UUID) -> Payment:
         """One payment. ``NotFound``."""
-        return _there(await self._session.scalar(self._one(Payment.id == payment_id)))
+        return _there(await self._load(Payment, b"AND id = %(payment)s", {"payment": payment_id}))
 
     async def account_of(self, payment_id: UUID) -> UUID:
         """The account that a payment is on. ``NotFound``."""
-        account_id = await self._session.scalar(
-            select(Payment.account_id).where(Payment.agency_id == self._agency_id, Payment.id == payment_id)
-        )
+        values = {"agency": self._agency_id, "payment": payment_id}
+        account_id: UUID | None = await self._fetch_value(_ACCOUNT_OF, values)
         if account_id is None:
             raise NotFound("there is no such payment")
         return account_id
@@ -70,8 +93,8 @@ class PaymentStore(Store):
 
         Whoever locks the account, too, has done so before.
         """
-        query = self._one(Payment.id == payment_id).with_for_update(key_share=True)
-        return _there(await self._session.scalar(query.execution_options(populate_existing=True)))
+        lock = b"AND id = %(payment)s FOR NO KEY UPDATE"
+        return _there(await self._load(Payment, lock, {"payment": payment_id}, anew=True))
 
     async def by_processor_ref(self, intent_ref: str) -> Payment | None:
         """The payment that a Stripe intent is for."""
@@ -85,44 +108,22 @@ class PaymentStore(Store):
 
     async def change(self, payment: Payment, **values: Any) -> None:
         """Write what has become known of a payment that the caller has locked."""
-        for name, value in values.items():
-            setattr(payment, name, value)
+        await self._flush()
+        commit(payment, {**values, "updated_at": await self._now()})
         if payment.processor_account is None and (payment.processor_ref or payment.checkout_ref):
-            payment.processor_account = await self._session.scalar(self._account_ref())
-        payment.updated_at = await self._now()
-        await self._session.flush()
-
-    async def note_intent(self, payment_id: UUID, intent_ref: str) -> str:
-        """Store the intent that was made for a payment; the one that counts: the first."""
-        noted = await self._session.scalar(
-            update(Payment)
-            .where(
-                Payment.agency_id == self._agency_id,
-                Payment.id == payment_id,
-                Payment.processor_ref.is_(None),
-            )
-            .values(
-                processor_ref=intent_ref,
-                processor_account=self._account_ref().scalar_subquery(),
-                updated_at=func.now(),
-            )
-            .returning(Payment.processor_ref)
-        )
-        return noted or (await self.get(payment_id)).processor_ref or intent_ref
+            account = await self._fetch_value(_ACCOUNT_REF, {"agency": self._agency_id})
+            values["processor_account"] = account
+            commit(payment, {"processor_account": account})
+        named = {"agency": self._agency_id, "payment": payment.id, "now": payment.updated_at}
+        await self._send(_change(tuple(values)), {**values, **named})
 
     async def reserved(self, account_id: UUID) -> Decimal:
         """What payments that nobody knows the end of yet may take of an account's balance.
 
         A link is left out: nobody may ever pay on it.
         """
-        total = await self._session.scalar(
-            select(func.sum(Payment.amount)).where(
-                Payment.agency_id == self._agency_id,
-                Payment.account_id == account_id,
-                Payment.status.in_(sorted(UNFINISHED)),
-                Payment.origin != "link",
-            )
-        )
+        values = {"agency": self._agency_id, "account": account_id, "unfinished": _UNFINISHED}
+        total: Decimal | None = await self._fetch_value(_RESERVED, values)
         return total or Decimal(0)
 
     async def unwanted(
@@ -174,10 +175,6 @@ class PaymentStore(Store):
         """What was paid on an account since a moment, less what of that went back: its part of the debt."""
         return await received(self._session, self._agency_id, account_id, since)
 
-    def _account_ref(self) -> "Select[str]":
-        """The Stripe account that is the agency's now."""
-        return select(StripeCredentials.account_ref).where(StripeCredentials.agency_id == self._agency_id)
-
     def _one(self, condition: ColumnElement[bool]) -> "Select[Payment]":
         return select(Payment).where(Payment.agency_id == self._agency_id, condition)
 
@@ -205,3 +202,47 @@ def _there(payment: Payment | None) -> Payment:
     if payment is None:
         raise NotFound("there is no such payment")
     return payment
+
+
+_COLUMNS = ", ".join(columns_of(Payment))
+_UNFINISHED = sorted(status.value for status in UNFINISHED)
+
+_ACCOUNT_OF = b"SELECT account_id FROM payment WHERE agency_id = %(agency)s AND id = %(payment)s"
+
+_ACCOUNT_REF = b"SELECT account_ref FROM stripe_credentials WHERE agency_id = %(agency)s"
+"""The Stripe account that is the agency's now."""
+
+_NOTE_INTENT = b"""
+    UPDATE payment SET processor_ref = %(intent)s, updated_at = now(), processor_account = (
+           SELECT account_ref FROM stripe_credentials WHERE agency_id = %(agency)s)
+     WHERE agency_id = %(agency)s AND id = %(payment)s AND processor_ref IS NULL
+    RETURNING processor_ref
+"""
+
+_RESERVED = b"""
+    SELECT sum(amount) FROM payment
+     WHERE agency_id = %(agency)s AND account_id = %(account)s AND status = ANY (%(unfinished)s)
+       AND origin <> 'link'
+"""
+
+
+@lru_cache(maxsize=64)
+def _add(columns: tuple[str, ...]) -> bytes:
+    """The statement that inserts these columns; the names are the caller's, never a user's."""
+    values = ", ".join(f"%({column})s" for column in _known(columns))
+    return f"INSERT INTO payment ({', '.join(columns)}) VALUES ({values}) RETURNING {_COLUMNS}".encode()
+
+
+@lru_cache(maxsize=64)
+def _change(columns: tuple[str, ...]) -> bytes:
+    """The statement that writes these columns, as ``_add``."""
+    written = "".join(f"{column} = %({column})s, " for column in _known(columns))
+    return f"""
+        UPDATE payment SET {written}updated_at = %(now)s
+         WHERE agency_id = %(agency)s AND id = %(payment)s""".encode()
+
+
+def _known(columns: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(columns) <= set(columns_of(Payment)):
+        raise LookupError(f"a payment has no such columns: {', '.join(columns)}")
+    return columns

@@ -59,8 +59,12 @@ class PlanStore(Store):
 
     async def open_on(self, account_id: UUID) -> PaymentPlan | None:
         """The plan that is active or paused on an account."""
-        query = self._plans((PaymentPlan.account_id == account_id) & PaymentPlan.status.in_(OPEN))
-        return await self._session.scalar(_fresh(query))
+        return await self._load(
+            PaymentPlan,
+            b"AND account_id = %(account)s AND status = ANY (%(open)s)",
+            {"account": account_id, "open": list(OPEN)},
+            anew=True,
+        )
 
     async def of_debtor(self, account_id: UUID) -> Sequence[UUID]:
         """Every plan there ever was on an account or on another one of its debtor's."""

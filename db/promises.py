@@ -39,12 +39,8 @@ class PromiseStore(Store):
 
     async def open_on(self, account_id: UUID) -> Promise | None:
         """The promise that is open on an account."""
-        return await self._session.scalar(
-            select(Promise).where(
-                Promise.agency_id == self._agency_id,
-                Promise.account_id == account_id,
-                Promise.status == "open",
-            )
+        return await self._load(
+            Promise, b"AND account_id = %(account)s AND status = 'open'", {"account": account_id}
         )
 
     async def end(self, promise: Promise, status: PromiseEnd) -> None:
@@ -93,12 +89,8 @@ class OfferStore(Store):
 
     async def accepted_on(self, account_id: UUID) -> SettlementOffer | None:
         """The offer that was accepted on an account and stands."""
-        return await self._session.scalar(
-            select(SettlementOffer).where(
-                SettlementOffer.agency_id == self._agency_id,
-                SettlementOffer.account_id == account_id,
-                SettlementOffer.status == "accepted",
-            )
+        return await self._load(
+            SettlementOffer, b"AND account_id = %(account)s AND status = 'accepted'", {"account": account_id}
         )
 
     async def kept_on(self, account_id: UUID) -> SettlementOffer | None:

@@ -10,6 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 from db.figures import FigureReadings
 from db.inbox import InboxIntake
 from db.lifecycle_views import LifecycleReadings
+from db.payments import PaymentReadings
 from db.sessions import SessionReadings
 from db.users import StandingStore
 from db.worklist import WorklistStore
@@ -42,6 +43,7 @@ class Readings:
     figures = cached_property(FigureReadings)
     inbox = cached_property(InboxIntake)
     lifecycles = cached_property(LifecycleReadings)
+    payments = cached_property(PaymentReadings)
     worklist = cached_property(WorklistStore)
     standings = cached_property(StandingStore)
     sessions = cached_property(SessionReadings)

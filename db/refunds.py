@@ -14,6 +14,8 @@ from domain.errors import NotFound
 STANDS = ("pending", "succeeded")
 """Refunds that are, or may still be, paid out."""
 
+_OF_PAYMENT = b"AND payment_id = %(payment)s ORDER BY id DESC"
+
 
 class RefundStore(Store):
     """Refunds of one agency's payments. Who changes one has locked its payment."""
@@ -52,8 +54,7 @@ class RefundStore(Store):
 
     async def of(self, payment_id: UUID) -> Sequence[Refund]:
         """Every refund of a payment, newest first."""
-        query = self._where(Refund.payment_id == payment_id).order_by(Refund.id.desc())
-        return (await self._session.scalars(query)).all()
+        return await self._load_all(Refund, _OF_PAYMENT, {"payment": payment_id})
 
     async def promised(self, payment_id: UUID) -> Decimal:
         """What of a payment was, or may still be, paid out."""
@@ -98,8 +99,7 @@ class ChargebackStore(Store):
 
     async def of(self, payment_id: UUID) -> Sequence[Chargeback]:
         """Every chargeback of a payment, newest first."""
-        query = self._where(Chargeback.payment_id == payment_id).order_by(Chargeback.id.desc())
-        return (await self._session.scalars(query)).all()
+        return await self._load_all(Chargeback, _OF_PAYMENT, {"payment": payment_id})
 
     async def on_account(self, account_id: UUID) -> Sequence[Chargeback]:
         """Every chargeback of an account's payments, the oldest first."""

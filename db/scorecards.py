@@ -8,10 +8,14 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from db.models import Scorecard as ScorecardRow
+from db.store import rows
 from domain.scoring import ModelCard, Scorecard, Scorer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
+
+
+_FIND = b"SELECT id FROM scorecard WHERE sha256 = %(digest)s"
 
 
 class ScorecardStore:
@@ -42,10 +46,8 @@ class ScorecardStore:
 
     async def find(self, card: Scorer) -> UUID | None:
         """The id of this exact definition; None when it was never stored."""
-        found: UUID | None = await self._session.scalar(
-            select(ScorecardRow.id).where(ScorecardRow.sha256 == card.digest)
-        )
-        return found
+        found = await rows(self._session, _FIND, {"digest": card.digest})
+        return found[0][0] if found else None
 
     async def names(self, scorecard_ids: Collection[UUID]) -> dict[UUID, tuple[str, int]]:
         """Name and version of each of these definitions."""

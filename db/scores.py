@@ -9,7 +9,7 @@ from uuid import UUID
 
 import polars as pl
 from psycopg.rows import tuple_row
-from sqlalchemy import TextClause, func, select, text
+from sqlalchemy import func, make_url, select, text
 
 from db import model_statements, score_statements
 from db.model_scoring import INPUTS, Evaluated, ModelFailed, evaluate
@@ -78,12 +78,7 @@ class ScoreStore(Store):
         A model that fails makes each of them an error: what changed them must not be lost to that.
         ``Unavailable`` when others keep scoring them from newer rows.
         """
-        await self._session.execute(
-            select(AccountScore.account_id)
-            .where(AccountScore.agency_id == self._agency_id, AccountScore.account_id.in_(account_ids))
-            .order_by(AccountScore.account_id)
-            .with_for_update()
-        )
+        await self._fetch(_LOCK_SCORES, {"agency": self._agency_id, "accounts": list(account_ids)})
         return await self._score(
             score_statements.ACCOUNTS_NAMED,
             {"accounts": list(account_ids), "run": None},
@@ -135,7 +130,7 @@ class ScoreStore(Store):
             statement = _statement(_Judge(scorer, threshold), accounts, first=first)
 
             async def once() -> Scored:
-                return _summed((await self._session.execute(statement, bound)).all())
+                return _summed(await self._fetch(statement, bound))
 
         done = await once()
         for _ in range(MOST_ROUNDS):
@@ -170,7 +165,7 @@ class ScoreStore(Store):
         written = await self._session.execute(text(write(model_statements.SCORED)), dict(values))
         if told.errors:
             await self._session.execute(text(model_statements.KEEP_UP), dict(values))
-        return replace(_summed(written.all()), errors=len(told.errors), failed=told.errors)
+        return replace(_summed([tuple(row) for row in written]), errors=len(told.errors), failed=told.errors)
 
     async def _told(self, model: ModelCard, threshold: Decimal, *, strict: bool) -> Evaluated:
         """What the model says of the accounts that were read, beside them in the database too."""
@@ -205,24 +200,35 @@ class _Judge:
         return hash(self._key)
 
 
+_PSYCOPG = make_url("postgresql+psycopg://").get_dialect()()
+
+
 @lru_cache(maxsize=256)
-def _statement(judge: _Judge, accounts: str, *, first: bool) -> TextClause:
+def _statement(judge: _Judge, accounts: str, *, first: bool) -> bytes:
     """Made once: compiling a scorecard takes longer than scoring one account by it."""
     write = score_statements.write_first if first else score_statements.write
     score = score_sql(judge.card, threshold=judge.threshold).replace(":", r"\:")
-    return text(write(score_statements.scored_by_sql(accounts, score, judge.card.used_facts)))
+    statement = text(write(score_statements.scored_by_sql(accounts, score, judge.card.used_facts)))
+    return str(statement.compile(dialect=_PSYCOPG)).encode()
 
 
-def _summed(rows: Sequence[Any]) -> Scored:
-    levels = {row.level: int(row.scored) for row in rows}
+def _summed(rows: Sequence[Sequence[Any]]) -> Scored:
+    """What ``score_statements.write`` answers: level, scored, high priority, changed, outrun."""
+    levels = {row[0]: int(row[1]) for row in rows}
     return Scored(
         scored=sum(levels.values()),
-        changed=int(rows[0].changed) if rows else 0,
-        outrun=int(rows[0].outrun) if rows else 0,
-        high_priority=sum(int(row.high_priority) for row in rows),
+        changed=int(rows[0][3]) if rows else 0,
+        outrun=int(rows[0][4]) if rows else 0,
+        high_priority=sum(int(row[2]) for row in rows),
         levels=levels,
     )
 
+
+_LOCK_SCORES = b"""
+    SELECT account_id FROM account_score
+     WHERE agency_id = %(agency)s AND account_id = ANY (%(accounts)s)
+     ORDER BY account_id FOR UPDATE
+"""
 
 _SETTINGS = text("""
     SELECT set_config('work_mem', '64MB', true), set_config('max_parallel_workers_per_gather', '0', true)

@@ -68,7 +68,7 @@ from db.scoring_runs import ScoringRunStore
 from db.sources import SourceStore
 from db.staging import StagingStore
 from db.stated_messages import StatedMessageStore
-from db.store import BEGAN_AT, TransactionReads
+from db.store import BEGAN_AT, DRIVER, TransactionReads, driver_of
 from db.stripe_credentials import StripeCredentialStore
 from db.timeline import TimelineStore
 from db.tokens import TokenStore
@@ -100,7 +100,7 @@ _REFUSALS = (IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataErro
 """The database refuses the values themselves; their texts quote whole rows, people included."""
 
 
-_BEGIN = text("SELECT now() FROM set_config('recoup.agency', :agency, true)")
+_BEGIN = b"SELECT now() FROM set_config('recoup.agency', %s, true)"
 
 
 class DatabaseRefused(DomainError):
@@ -260,7 +260,11 @@ class Database:
         async with self._begin() as session:
             if snapshot:
                 await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            session.info[BEGAN_AT] = await session.scalar(_BEGIN, {"agency": str(tenant.agency_id)})
+            driver = await driver_of(session)
+            async with driver.pipeline():
+                begun = await driver.execute(_BEGIN, [str(tenant.agency_id)])
+            [[session.info[BEGAN_AT]]] = await begun.fetchall()
+            session.info[DRIVER] = driver
             yield Transaction(session, tenant, self._cipher)
 
     @asynccontextmanager

@@ -57,10 +57,7 @@ class StripeCredentialStore(Store):
 
     async def find(self, *, lock: bool = False) -> StripeCredentials | None:
         """The agency's credentials, as they are stored; locked against other changes if asked."""
-        query = self._mine()
-        if lock:
-            query = query.with_for_update()
-        return await self._session.scalar(query.execution_options(populate_existing=True))
+        return await self._load(StripeCredentials, b"FOR UPDATE" if lock else b"", {}, anew=True)
 
     async def secrets(self) -> StripeSecrets | None:
         """The agency's secrets in the clear; None before any are set. Raises ``ColumnUnreadable``."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -27,21 +28,18 @@ class TimelineStore(Store):
         details: Mapping[str, Any] | None = None,
     ) -> TimelineEvent:
         """Add an event by the tenant's actor, at the transaction's time."""
-        added = await self._session.scalars(
-            insert(TimelineEvent)
-            .values(
-                agency_id=self._agency_id,
-                account_id=account_id,
-                kind=kind,
-                description=description,
-                actor=self._tenant.actor.name,
-                old=old,
-                new=new,
-                details=dict(details) if details else None,
-            )
-            .returning(TimelineEvent)
-        )
-        return added.one()
+        values = {
+            "agency_id": self._agency_id,
+            "account_id": account_id,
+            "kind": kind,
+            "description": description,
+            "actor": self._tenant.actor.name,
+            "old": old,
+            "new": new,
+        }
+        stored = {**values, "details": Jsonb(details) if details else None}
+        [(event_id, at)] = await self._fetch(_ADD, stored)
+        return TimelineEvent(**values, id=event_id, at=at, details=dict(details) if details else None)
 
     async def add_to_accounts_of(
         self, debtor_id: UUID, kind: str, description: str, *, details: Mapping[str, Any]
@@ -73,3 +71,11 @@ class TimelineStore(Store):
         events = select(TimelineEvent).where(TimelineEvent.account_id == account_id)
         query = newest_first(events, (TimelineEvent.at, TimelineEvent.id), position, limit)
         return (await self._session.scalars(query)).all()
+
+
+_ADD = b"""
+    INSERT INTO timeline_event (agency_id, account_id, kind, description, actor, old, new, details)
+    VALUES (%(agency_id)s, %(account_id)s, %(kind)s, %(description)s, %(actor)s, %(old)s, %(new)s,
+            %(details)s)
+    RETURNING id, at
+"""

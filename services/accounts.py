@@ -135,6 +135,13 @@ async def visible_account(tx: "Transaction", who: Principal, account_id: UUID) -
     return view
 
 
+async def check_account_visible(tx: "Transaction", who: Principal, account_id: UUID) -> None:
+    """``visible_account`` for those who do not need it."""
+    assigned_to = await tx.accounts.collector_of(account_id)
+    if who.sees_only is not None and assigned_to != who.sees_only:
+        raise NotFound("there is no such account")
+
+
 async def check_visible(tx: "Transaction", who: Principal, account_id: UUID, what: str) -> None:
     """``NotFound`` for ``what`` hangs on an account that the principal may not see, in the words in which it
     is said of one that is not there.

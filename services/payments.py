@@ -23,7 +23,7 @@ from domain.payments import (
     check_currency,
 )
 from services.access import Principal, Right, require
-from services.accounts import check_visible, visible_account
+from services.accounts import check_account_visible, check_visible
 from services.commands import CommandKey, Made, carry_out
 from services.payment_forms import LinkForm, PaymentForm
 from services.payment_starts import PaymentStarter
@@ -181,7 +181,7 @@ class PaymentService:
         made_now: list[Payment] = []
 
         async def visible(tx: "Transaction") -> None:
-            await visible_account(tx, who, account_id)
+            await check_account_visible(tx, who, account_id)
 
         async def effect(tx: "Transaction") -> Made:
             payment = await add(tx)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.account_commands import AccountCommands
 from activities.accounts import AccountActivities
@@ -60,6 +59,7 @@ from services.payment_starts import THANKS_PATH, PaymentStarter
 from services.workflow_presence import WorkflowPresence
 from workers.deployment import DEPLOYMENT
 from workers.interceptors import DomainErrorInterceptor
+from workers.sandbox import workflow_runner
 from workers.starters import lifecycle_starter
 from workflows import queues
 from workflows.accounts import AccountLifecycle
@@ -87,21 +87,6 @@ if TYPE_CHECKING:
 
 
 GRACE = timedelta(seconds=10)
-PASSED_THROUGH = (
-    "activities",
-    "domain",
-    "workflows.account_alarms",
-    "workflows.account_messages",
-    "workflows.admitting",
-    "workflows.attributes",
-    "workflows.failures",
-    "workflows.payment_messages",
-    "workflows.plan_messages",
-    "workflows.policies",
-    "workflows.queues",
-)
-"""Pure modules that workflows share with the worker; never the workflows' own modules."""
-
 WORKFLOWS: Sequence[type] = (
     PortfolioPoll,
     PortfolioImport,
@@ -137,12 +122,6 @@ LIMITS = {
     queues.MONEY: QueueLimits(activities=20, cached_workflows=200),
     queues.BULK: QueueLimits(activities=8, cached_workflows=10),
 }
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox that workflows run in: pure modules are shared, all else is loaded per workflow."""
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-    return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 def activities_of(

@@ -9,7 +9,8 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from runtime.temporal import DATA_CONVERTER
-from workers.worker import WORKFLOWS, workflow_runner
+from workers.sandbox import workflow_runner
+from workers.worker import WORKFLOWS
 
 HISTORIES = {path.stem: path.read_text() for path in Path(__file__).parent.glob("histories/*.json")}
 

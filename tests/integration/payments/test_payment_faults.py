@@ -281,8 +281,7 @@ async def with_intent(till: Till, payment: Any) -> str:
         kinds=["card"],
         payment_method_id=payment.payment_method,
     )
-    async with till.world.database.transaction(tenant(till)) as tx:
-        await tx.payments.note_intent(payment.id, intent.id)
+    await till.world.database.readings(tenant(till)).payments.note_intent(payment.id, intent.id)
     return intent.id
 
 

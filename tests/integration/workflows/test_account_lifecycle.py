@@ -15,7 +15,7 @@ from activities.messages import AccountRef
 from domain.accounts import AccountStatus
 from domain.deadlines import Deadline, DeadlineKind
 from workers.deployment import DEPLOYMENT, ensure_search_attributes, make_current
-from workers.worker import workflow_runner
+from workers.sandbox import workflow_runner
 from workflows import queues
 from workflows.account_messages import LifecycleInput
 from workflows.accounts import AccountLifecycle

@@ -10,7 +10,8 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from workers.worker import WORKFLOWS, workflow_runner
+from workers.sandbox import workflow_runner
+from workers.worker import WORKFLOWS
 from workflows import attributes, queues
 
 Serving = Callable[..., Any]

@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from domain.deadlines import Deadline, DeadlineKind
 from tests.unit.workflows.bell import Bell
-from workers.worker import workflow_runner
+from workers.sandbox import workflow_runner
 from workflows import queues
 
 K = DeadlineKind
