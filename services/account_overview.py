@@ -62,6 +62,12 @@ class AccountOverview:
     payments: Sequence[PaymentSummary]
 
     @property
+    def shared_notes(self) -> Sequence[str]:
+        """What every channel that is allowed has to heed, where there are several."""
+        allowed = [one.notes for one in self.outlook if one.allowed]
+        return [note for note in allowed[0] if all(note in notes for notes in allowed)] if allowed[1:] else []
+
+    @property
     def accepted_offer(self) -> OfferAnswer | None:
         """The offer that the debtor has accepted and that stands."""
         return next((offer for offer in self.offers if offer.status == "accepted"), None)

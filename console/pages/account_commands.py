@@ -86,7 +86,7 @@ async def record_contact(
     """Log a contact, unless the law forbids it."""
     form = checked(ContactForm, _contact(fields(await request.form()), visitor))
     answer = await services.contacts.log(visitor.who, command, account_id, form)
-    notes = [f"{note[:1].upper()}{note[1:]}." for note in answer.body["notes"]]
+    notes = [f"{note[:1].upper()}{note[1:]}" for note in answer.body["notes"]]
     return _done(account_id, " ".join(["The contact is recorded.", *notes]))
 
 

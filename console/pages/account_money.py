@@ -85,7 +85,8 @@ async def preview_plan(
     """The schedule that a plan would have, to the cent; or what it lacks."""
     preview, why = None, ""
     try:
-        form = checked(PlanForm, _plan(fields(await request.form())))
+        # Who pays, and by what, changes nothing of the schedule.
+        form = checked(PlanForm, _plan({**fields(await request.form()), "paid_by": "debtor"}))
         preview = await services.plans.preview(visitor.who, account_id, form)
     except (RequestValidationError, Invalid, Conflict, Malformed) as error:
         why = as_domain_error(error).message
