@@ -1,6 +1,6 @@
 """Accounts as a partner states them against ours, set-based; the rules are ``domain.reconciliation``'s."""
 
-from db.account_pairing_sql import POSTED_SINCE
+from db.account_pairing_sql import POSTED_SINCE, UNNAMED_LINES
 from domain.accounts import OPEN_STATUSES
 from domain.reconciliation import PAID_REASONS, BreakKind, Cause, PartnerStatus
 
@@ -179,6 +179,7 @@ NOT_THERE = f"""
            CASE WHEN s.since THEN %(newest)s ELSE pa.processed_at END,
            CASE WHEN s.since THEN 0 ELSE a.balance END, a.currency, 'not_named',
            CASE WHEN s.since THEN '{Cause.SENT_SINCE}'
+                WHEN {UNNAMED_LINES} THEN '{Cause.PERHAPS_UNREADABLE}'
                 WHEN pa.processed_at IS NOT NULL THEN '{Cause.NOT_STATED}'
                 ELSE '{Cause.NEVER_STATED}' END
       FROM partner_account pa

@@ -217,6 +217,14 @@ TAKE_CHOSEN = f"""
      WHERE c.cause IS NULL AND p.statement_id = c.statement_id AND p.line = c.line
 """
 
+UNNAMED_LINES = """
+    EXISTS (SELECT FROM statement_line l
+             WHERE l.agency_id = %(agency)s AND l.statement_id = ANY (%(statements)s)
+               AND l.problem IS NOT NULL
+               AND COALESCE(l.account_ref, l.debtor_ref, l.payment_ref) IS NULL)
+"""
+"""Whether a line cannot be read and does not even say what it is about."""
+
 UNREAD = (
     """
     INSERT INTO unread_reference

@@ -1,5 +1,6 @@
 """A bank's lines about money against our payments, and the processor's books beside both."""
 
+from db import payment_breaks_sql as breaks
 from db import payment_lines_sql as lines
 from db import payment_matching_sql as sql
 from db.account_matching import Matched
@@ -27,26 +28,27 @@ async def find(steps: Steps, rules: PartnerRuleBook, *, full: bool) -> Matched:
     for statement in lines.TELL_REPEATS:
         await steps.run(statement)
     await steps.run("ANALYZE matched, candidate, untold")
-    await steps.run(sql.DIFFERENCES)
-    await steps.run(sql.LINES)
-    newest = await steps.value(sql.NEWEST) if full else None
+    await steps.run(breaks.DIFFERENCES)
+    await steps.run(breaks.LINES)
+    await steps.run(breaks.UNREAD)
+    newest = await steps.value(breaks.NEWEST) if full else None
     if newest is not None:
-        await steps.run(sql.NOT_THERE, newest=newest, since=await steps.value(sql.SINCE))
+        await steps.run(breaks.NOT_THERE, newest=newest, since=await steps.value(breaks.SINCE))
     await steps.run("ANALYZE found")
     by_rule = [row._asdict() for row in await steps.rows(_BY_RULE)]
-    three_way = (await steps.rows(sql.THREE_WAY))[0]._asdict()
+    three_way = (await steps.rows(breaks.THREE_WAY))[0]._asdict()
     return Matched(sum(row["count"] for row in by_rule), 0, {"matched_by": by_rule, "three_way": three_way})
 
 
 async def keep(steps: Steps) -> None:
     """Keep which line is which payment."""
-    for statement in sql.KEEP:
+    for statement in breaks.KEEP:
         await steps.run(statement)
 
 
 async def gone(steps: Steps, *, full: bool) -> None:
     """Fill ``gone``: open breaks that the comparison, made anew, has not found again."""
-    await steps.run(sql.GONE, full=full)
+    await steps.run(breaks.GONE, full=full)
 
 
 async def _by_reference(steps: Steps, rules: PartnerRuleBook) -> None:

@@ -69,6 +69,7 @@ class Cause(StrEnum):
     SEVERAL_LINES = "several_lines"
     NOT_STATED = "not_stated"
     NEVER_STATED = "never_stated"
+    PERHAPS_UNREADABLE = "perhaps_unreadable"
     REPEATED = "repeated"
     CONTRADICTED = "contradicted"
     BOOKED_BEFORE = "booked_before"
@@ -102,6 +103,7 @@ _WORDS = {
     Cause.SEVERAL_LINES: "several lines could be the same payment or account here",
     Cause.NOT_STATED: "the partner has named it before and does so no more",
     Cause.NEVER_STATED: "the partner has never named it",
+    Cause.PERHAPS_UNREADABLE: "the partner has not named it, and lines that cannot be read name nothing",
     Cause.REPEATED: "the same line came twice",
     Cause.CONTRADICTED: "two lines about the same say different things; the newest counts",
     Cause.BOOKED_BEFORE: "an earlier statement has this payment already",

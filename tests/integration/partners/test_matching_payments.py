@@ -375,3 +375,56 @@ async def test_a_payment_that_is_recorded_later_cures_its_line(books: Books) -> 
 async def test_names_are_read_alike(books: Books, name: str) -> None:
     statement = f"SELECT {name_key_sql('t.x')} AS key FROM (VALUES (%s::text)) AS t (x)"  # noqa: S608
     assert ((await books.sql(statement, name))[0].key or "") == name_key(name)
+
+
+async def test_a_payment_of_which_an_unreadable_line_may_speak_is_neither_missed_nor_cured(
+    books: Books,
+) -> None:
+    await bank(books)
+    account, other = await books.account("A-1", "1000.00"), await books.account("A-2", "1000.00")
+    at = NOW - 9 * DAY
+    for ref, of in (("pi_1", account), ("pi_2", account), ("pi_3", other), ("pi_4", account)):
+        await books.payment(of, "100.00", processor_ref=ref, created_at=at)
+    await books.statement(paid("pi_4", "100.00", at.date()))
+    await books.statement(paid("pi_1", "90.00", at.date()), paid("X", "1.00"))
+    await books.match()
+    assert await told(books) == [
+        ("balance", "other_amount", 100, 90),
+        ("missing_here", "unknown_reference", None, 1),
+        ("missing_there", "never_stated", 100, None),
+        ("missing_there", "never_stated", 100, None),
+    ]
+    problem = {"amount": None, "paid_on": None, "problem": "amount is empty"}
+    await books.statement(
+        paid("Y", "2.00"),
+        paid("pi_2", "0.00") | problem,
+        paid(None, "0.00", account_ref="A-2") | problem,
+    )
+    again = await books.match()
+    assert again.cured == 0
+    missed = await books.breaks("kind = 'missing_there' AND state <> 'resolved'")
+    assert len(missed) == 2
+
+    await books.payment(account, "70.00", processor_ref="pi_5", created_at=at)
+    await books.statement(paid("Z", "3.00"), paid(None, "0.00") | problem)
+    await books.match()
+    [fresh] = await books.breaks("ours = 70")
+    assert (fresh.kind, fresh.probable_cause) == ("missing_there", "perhaps_unreadable")
+
+
+async def test_a_payment_is_not_missed_by_a_statement_that_cannot_be_read_where_it_stands(
+    books: Books,
+) -> None:
+    await bank(books)
+    account, at = await books.account("A-1", "1000.00"), NOW - 9 * DAY
+    payment = await books.payment(account, "100.00", method="cash", created_at=at)
+    await books.payment(account, "30.00", created_at=at, charge_ref="ch_1")
+    await books.payment(account, "40.00", created_at=at, reference="1001", method="check")
+    await books.partner("matching: {payments: {methods: [cash, check, bank_transfer]}}", kind="bank")
+    unread = [
+        paid(ref, "0.00") | {"amount": None, "paid_on": None, "problem": "amount is empty"}
+        for ref in (str(payment).upper(), "ch_1", "1001")
+    ]
+    await books.statement(paid("first", "1.00", at.date()), paid("last", "1.00"), *unread)
+    await books.match()
+    assert {b.kind for b in await books.breaks()} == {"missing_here"}

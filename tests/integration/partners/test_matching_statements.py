@@ -79,6 +79,15 @@ async def test_nothing_is_missed_by_what_says_nothing(books: Books, lines: list[
     assert await books.told() == []
 
 
+async def test_what_is_missed_beside_a_line_that_names_nothing_says_so(books: Books) -> None:
+    await books.partner()
+    await books.sent(*[await books.account(ref) for ref in ("A-1", "A-2", "A-3")])
+    unnamed = said(None, problem="account_ref is empty; every line needs one")
+    await books.statement(said("A-1"), unnamed, said("A-3", None, problem="balance is empty"))
+    await books.match()
+    assert await books.told() == [("missing_there", "A-2", "perhaps_unreadable")]
+
+
 async def test_messages_alone_are_all_only_of_a_partner_that_sends_no_files(books: Books) -> None:
     refs = ["A-1", "A-2"]
     accounts = [await books.account(ref) for ref in refs]
