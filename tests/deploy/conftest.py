@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -98,15 +98,12 @@ def _unpack(kept: Path, folder: Path) -> None:
     if shutil.which("apt-get") is None:
         missing("there is neither promtool nor a Debian package of it")
 
-    def download() -> bool:
-        words: Sequence[str] = ("apt-get", "download", "prometheus")
-        return (
-            subprocess.run(words, cwd=folder, capture_output=True, timeout=120, check=False).returncode == 0
-        )
-
-    if not download():
-        subprocess.run(("apt-get", "update"), capture_output=True, timeout=120, check=False)
-        if not download():
-            missing("Debian's package prometheus cannot be had")
+    apt = str(shutil.which("apt-get"))
+    for words in ([apt, "download", "prometheus"], [apt, "update"], [apt, "download", "prometheus"]):
+        ended = subprocess.run(words, cwd=folder, capture_output=True, timeout=120, check=False)
+        if ended.returncode == 0 and "download" in words:
+            break
+    else:
+        missing("Debian's package prometheus cannot be had")
     [package] = folder.glob("prometheus_*.deb")
     run("dpkg-deb", "--extract", package, kept)
