@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncssh
 import psycopg
@@ -25,6 +26,7 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from xdist.scheduler import LoadFileScheduling
 
 from db import migrate
 from gateways.stripe import StripeAccount, StripeGateway
@@ -39,6 +41,7 @@ from sandbox.temporal import TemporalServer, time_skipping_server
 from tests.command_line import CommandLine
 
 TEMPLATE = "recoup_template"
+END_TO_END = "tests/e2e/"
 
 # Errors are logged with their traces, but without the pictures of them that are drawn on a terminal.
 structlog.configure(
@@ -78,6 +81,19 @@ class SftpFixture:
     def inbox(self) -> Path:
         """The folder behind ``/inbox``."""
         return self.root / "inbox"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """``--dist loadfile``, where the files of ``tests/e2e`` count as one: they share a sandbox."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class ByFile(LoadFileScheduling):
+    """All tests of a file, and all of ``tests/e2e``, go to one process, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else super()._split_scope(nodeid)
 
 
 def pytest_collection_finish() -> None:
