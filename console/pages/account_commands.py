@@ -1,4 +1,4 @@
-"""What an account is told from its page; a conflict is shown with the account as it is now and who did what."""
+"""What an account is told from its page; a conflict is shown with how the account is now and who did what."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any

@@ -56,6 +56,15 @@ function move(by) {
   next?.scrollIntoView({ block: "nearest" });
 }
 
+// A filter that was left empty asks for nothing: its name is not sent.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { verb, formData } = event.detail;
+  if (verb !== "get") return;
+  for (const [name, value] of [...formData.entries()]) {
+    if (!String(value).trim()) formData.delete(name);
+  }
+});
+
 // A page that was led to begins, for the keyboard and for a screen reader, at its heading.
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target === document.body) find("h1")?.focus({ preventScroll: true });
