@@ -178,7 +178,7 @@ def page_query(
 
 
 def count_query(agency_id: UUID, wanted: AccountFilter, at_most: int) -> Select[int, int]:
-    """How many accounts a list has, counted no further than ``at_most``, and how many its search finds, counted
+    """How many accounts a list has, counted to ``at_most`` only, and how many its search finds, counted
     no further than one more than ``SEARCH_COUNTED``.
     """
     # With scores alone, the accounts need not be looked up.

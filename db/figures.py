@@ -107,7 +107,7 @@ class FigureStore(Store):
         only when it says more than the last time, or a day has begun since; else the figures hold still.
         ``Unavailable`` when somebody else has finished meanwhile.
         """
-        if not await self._session.scalar(_LOCK, {"name": f"figures/{self._agency_id}"}):
+        if not await self._session.scalar(_LOCK, self._lock):
             return None
         agency = (await self._session.execute(_AGENCY, {"agency": self._agency_id})).one()
         as_of = await self._now()
@@ -129,6 +129,14 @@ class FigureStore(Store):
         await self._session.execute(_NESTLOOP, {"nestloop": "on"})
         await self._session.execute(_DAYS, values)
         return _standing((await self._session.execute(_TOTALS, values)).one())
+
+    async def wait(self) -> None:
+        """Until whoever counts at this moment has finished."""
+        await self._session.execute(_WAIT, self._lock)
+
+    @property
+    def _lock(self) -> dict[str, str]:
+        return {"name": f"figures/{self._agency_id}"}
 
     async def is_small(self) -> bool:
         """Whether the agency has so few accounts that they may be counted while somebody waits."""
@@ -153,11 +161,6 @@ class FigureReadings:
         """
         [(changes,)] = await self._readings.rows(figures_sql.CHANGES, {})
         return str(changes)
-
-    async def standing(self) -> Standing | None:
-        """Since when the figures hold; None before they were first counted."""
-        rows = await self._readings.rows(_STANDING, self._values())
-        return Standing(rows[0][0], timedelta(milliseconds=rows[0][1])) if rows else None
 
     async def accounts(self) -> tuple[Totals, Sequence[Slice]] | None:
         """Totals, and accounts by all respects but the collector; None before they were first counted."""
@@ -209,6 +212,7 @@ def _totals(row: Sequence[Any]) -> Totals:
 
 
 _LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_WAIT = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 _AGENCY = text("SELECT time_zone, currency FROM agency WHERE id = :agency")
 _NESTLOOP = text("SELECT set_config('enable_nestloop', :nestloop, true)")
 _HOLD = text("""
@@ -222,8 +226,6 @@ _TOTALS = text(f"{figures_sql.TOTALS} RETURNING as_of, took_ms")
 _IS_SMALL = text("""
     SELECT count(*) <= :small FROM (SELECT FROM account WHERE agency_id = :agency LIMIT :small + 1) found
 """)
-
-_STANDING = b"SELECT as_of, took_ms FROM figures WHERE agency_id = %(agency)s"
 
 _SHOWN = f"""
     f.as_of, clock_timestamp() - f.as_of, f.took_ms, g.currency, g.time_zone, f.today,
@@ -258,7 +260,7 @@ _BY_COLLECTOR = f"""
       LEFT JOIN (
         SELECT id, full_name, active FROM collector WHERE agency_id = %(agency)s
         UNION ALL
-        SELECT {figures_sql.NOBODY}, NULL, false) p
+        SELECT {figures_sql.NOBODY}, NULL, false WHERE CAST(%(only)s AS uuid) IS NULL) p
         ON CAST(%(only)s AS uuid) IS NULL OR p.id = CAST(%(only)s AS uuid)
       LEFT JOIN account_figure s
         ON s.agency_id = f.agency_id AND s.slice = 'collector' AND s.part = p.id::text

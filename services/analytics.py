@@ -26,7 +26,7 @@ LEAST_AGE = timedelta(seconds=2)
 LARGE_LEAST_AGE = timedelta(minutes=1)
 """The same of an agency that is counted by a worker while nobody waits."""
 
-QUICK = timedelta(milliseconds=250)
+QUICK = timedelta(milliseconds=500)
 """What took longer to count is not counted while somebody waits."""
 
 RESTS = 10
@@ -126,7 +126,7 @@ class AnalyticsService:
             return tx.began_at.astimezone(ZoneInfo(agency.time_zone)).date()
 
     async def _read(self, tenant: "Tenant", read: "Read[Found]") -> "tuple[Totals, Found, bool]":
-        """What ``read`` finds, and whether newer figures are under way; renewed before where that is quick."""
+        """What ``read`` finds, renewed before where that is quick; whether newer figures are under way."""
         figures = self._database.readings(tenant).figures
         found = await read(figures)
         refreshing = False
@@ -146,10 +146,16 @@ class AnalyticsService:
                 return True
             return False
         try:
-            return await refresh_figures(self._database, tenant) is None
+            if await refresh_figures(self._database, tenant) is not None:
+                return False
         except Unavailable:
             # Somebody else has finished just then; or the database is away, as the next reading tells.
             return False
+        if totals is not None:
+            return True
+        async with self._database.transaction(tenant) as tx:
+            await tx.figures.wait()
+        return False
 
     async def _is_small(self, tenant: "Tenant") -> bool:
         async with self._database.transaction(tenant) as tx:

@@ -64,8 +64,8 @@ class MoneyFigures(View):
     """Money that came in and went back.
 
     ``received``: payments in full. ``refunded``, ``charged_back``: what went back of payments, less what of
-    it came in again. ``net``: received less both. ``collected``: what payments have taken off debts, less what
-    came back on them; it leaves out what was paid beyond a debt, which is owed back.
+    it came in again. ``net``: received less both. ``collected``: what payments have taken off debts, less
+    what came back on them; it leaves out what was paid beyond a debt, which is owed back.
     """
 
     payments: int = 0

@@ -36,10 +36,6 @@ class FigureRequests:
             self._under_way[agency_id] = asking
             asking.add_done_callback(lambda _: self._under_way.pop(agency_id, None))
 
-    async def close(self) -> None:
-        """Wait for what is under way."""
-        await asyncio.gather(*self._under_way.values())
-
     async def _ask(self, agency_id: UUID) -> None:
         try:
             await self._client.start_workflow(

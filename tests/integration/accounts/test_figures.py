@@ -53,7 +53,8 @@ class Life:
     async def place(self, debtor: UUID) -> UUID:
         account = await self.desk.place(debtor, f"{self.draw.randint(5_000, 50_000) / 100:.2f}")
         today = datetime.now(UTC).date()
-        due = self.draw.choice([None, *(today - timedelta(days=n) for n in (-3, 0, 30, 31, 60, 61, 90, 91))])
+        edges = [edge + more for edge in (0, 31, 61, 91) for more in (-2, -1, 0, 1)]
+        due = self.draw.choice([None, *(today - timedelta(days=days) for days in edges)])
         gone = self.draw.choice([None, today - timedelta(days=45)])
         await self.desk.query(
             "UPDATE account SET due_date = %s, charge_off_date = %s WHERE id = %s", due, gone, account
@@ -222,9 +223,31 @@ async def test_figures_are_what_single_rows_add_up_to(desk: Desk, seed: int) -> 
             await assert_figures_are_plain(life.desk, zone)
 
 
+async def test_what_is_applied_is_theirs_who_had_the_debt_then_also_when_it_is_taken_back(desk: Desk) -> None:
+    """Three hands, one debt: it is given on after the payment came, and again after it was put on it."""
+    debtor, till = await desk.debtor(), Till(desk)
+    account, debt = [await desk.place(debtor, amount, status="negotiating") for amount in ("100.00", "50.00")]
+    first, second, third = [await desk.hire(name) for name in ("A", "B", "C")]
+    await desk.tell(Assign, debt, collector_id=first)
+    ref = await till.paid(account, "130.00")
+    await desk.tell(Assign, debt, collector_id=second)
+    await apply(till, account, debt, "30.00")
+
+    async def collected() -> dict[str | None, int]:
+        _, found = await (await counted(desk)).by_collector(ALL_DAYS, None)
+        return {person and person.full_name: int(happened.collected) for person, _, happened in found}
+
+    assert await collected() == {"A": 0, "B": 30, "C": 0, None: 100}
+    await desk.tell(Assign, debt, collector_id=third)
+    await till.dispute(ref, "130.00", "needs_response")
+    assert await collected() == {"A": 0, "B": 0, "C": 0, None: 0}
+    await assert_figures_are_plain(desk, "UTC")
+
+
 async def test_an_agency_without_anything_has_figures_of_nothing(desk: Desk) -> None:
     figures = desk.db.readings(desk.tenant).figures
-    assert (await figures.standing(), await figures.accounts(), await figures.by_day(ALL_DAYS)) == (None,) * 3
+    assert (await figures.totals(), await figures.accounts(), await figures.by_day(ALL_DAYS)) == (None,) * 3
+    assert await figures.by_collector(ALL_DAYS, None) is None
     totals = await assert_figures_are_plain(desk, "UTC")
     assert (totals.collected, totals.payments, totals.breaks) == (0, 0, 0)
 

@@ -1,5 +1,6 @@
 """Figures over REST: what they say, to whom, and since when."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from domain.tenancy import Tenant
 from sandbox.processes import until
 from services import analytics
 from tests.integration.api.commanding import key, second_collector, working
+from tests.integration.api.conftest import PASSWORD
 from tests.integration.api.contacting import days_ago, debt, logged
 from tests.integration.api.people import collector_of, make, place, read
 
@@ -183,6 +185,23 @@ async def test_a_collector_sees_only_themselves(story: Any) -> None:
 
     assert [one["collector_id"] for one in seen["results"]] == [str(story.second)]
     assert seen["results"][0]["money"]["collected"] == "100.00"
+
+
+async def test_a_login_that_is_no_collector_s_sees_nobody(story: Any) -> None:
+    person = {"username": "acme.idle", "full_name": "Idle", "role": "collector", "password": PASSWORD}
+    await done(story, "POST", "/users", person)
+    story.tokens["acme.idle"] = (await story.services.authentication.log_in("acme.idle", PASSWORD)).access
+
+    assert (await read(story, "/analytics/collectors", "acme.idle"))["results"] == []
+
+
+async def test_whoever_looks_first_all_see_the_same(story: Any) -> None:
+    """Charts of one page ask side by side, also before anything was counted."""
+    await run(story, "rival", "DELETE FROM figures WHERE agency_id = :agency")
+    asked = [story.call("rival.admin", "GET", f"/analytics/{path}") for path in PATHS * 3]
+    answers = await asyncio.gather(*asked)
+
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
 
 
 async def test_another_agency_has_its_own(story: Any) -> None:
