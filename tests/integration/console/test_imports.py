@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +13,7 @@ from temporalio.client import Client
 from domain.tenancy import Tenant
 from tests.integration.api.test_imports import add_problems, change, opened, portfolio, stored_files
 from tests.integration.console.browser import Browser, Page
+from tests.integration.console.streams import listen
 from workflows import queues
 
 
@@ -216,52 +216,6 @@ async def test_the_list_goes_by_pages_and_status(console: Any) -> None:
     assert len([link for link in block.links if re.fullmatch(r"/imports/[0-9a-f-]{36}", link)]) == 2
     assert any(re.fullmatch(r"/imports/[0-9a-f-]{36}", link) for link in second.links)
     assert "No import fits" in none.text
-
-
-async def listen(
-    console: Any, browser: Browser, path: str, enough: Callable[[str], bool], *, after: str = ""
-) -> str:
-    """What a stream says until it is ``enough``; then the browser goes away."""
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [
-            (b"host", b"test"),
-            (b"accept", b"text/event-stream"),
-            (
-                b"cookie",
-                "; ".join(f"{name}={value}" for name, value in browser.client.cookies.items()).encode(),
-            ),
-            *([(b"last-event-id", after.encode())] if after else []),
-        ],
-        "client": ("127.0.0.1", 1),
-        "server": ("test", 80),
-    }
-    heard, gone, asked = "", asyncio.Event(), False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if not asked:
-            asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def take(message: Any) -> None:
-        nonlocal heard
-        heard += message.get("body", b"").decode()
-        if enough(heard):
-            gone.set()
-
-    async with asyncio.timeout(10):
-        await console.app(scope, receive, take)
-    return heard
 
 
 async def test_a_bar_moves_until_the_import_is_done(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
