@@ -78,6 +78,7 @@ class Console:
         )
         await page.get_by_role("button", name="Log in").click()
         await page.wait_for_url(lambda url: "/login" not in url)
+        await page.wait_for_load_state("networkidle")
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ async def live_in(client: httpx.AsyncClient) -> LivedIn:
 
 def _lists(partner: Any) -> dict[str, str]:
     return {
-        "broken": "/breaks?state=open",
+        "broken": "/breaks?state=open&min_value=1000",
         "statement": f"/partners/{partner['id']}/statements",
         "sync": f"/partners/{partner['id']}/syncs",
         "import_id": "/imports",
