@@ -17,6 +17,7 @@ FORMULA_START = "=+@\t\r\n＝＋－＠-"  # noqa: RUF001 (the full-width forms a
 NEUTRALISED_PATTERN = rf"^'('*[{FORMULA_START}])"
 """A cell with the mark; replaced by its first group the mark is gone. Valid for Python and Rust."""
 
+_FIRST = frozenset(f"'{FORMULA_START}")
 _FORMULA = re.compile(rf"'*[{FORMULA_START}]")
 _NEUTRALISED = re.compile(NEUTRALISED_PATTERN)
 
@@ -26,7 +27,8 @@ def neutralise_formula(text: str) -> str:
 
     For text cells only: an amount such as ``-5.00`` is a number and stays one.
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    # Nearly no text begins so, which is seen sooner than a pattern is tried.
+    return f"'{text}" if text[:1] in _FIRST and _FORMULA.match(text) else text
 
 
 def restore_formula(text: str) -> str:

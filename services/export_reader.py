@@ -1,7 +1,7 @@
 """Reading a list for an export: with the rights that whoever asked for it has now, in one snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,25 @@ class ListReading:
         self.sees_only = who.sees_only
 
     async def blocks(self) -> AsyncIterator[Block]:
-        """The file, page by page; rows become text beside the event loop."""
-        columns, shown = self._listing.columns, self._listing.shown
-        yield Block(0, export_csv.head(columns))
-        async for rows in self._listing.pages(self._tx, self._who, self._wanted):
-            data = await asyncio.to_thread(export_csv.lines, columns, map(shown, rows))
-            yield Block(len(rows), data)
-            # What was read is not needed again; a session keeps it otherwise, up to the last row.
-            self._tx.session.expunge_all()
+        """The file, page by page; rows become text in a thread, while the next page is read."""
+        yield Block(0, export_csv.head(self._listing.columns))
+        writing: asyncio.Task[Block] | None = None
+        try:
+            async for rows in self._listing.pages(self._tx, self._who, self._wanted):
+                # A session keeps what it has read otherwise, up to the last row.
+                self._tx.session.expunge_all()
+                if writing is not None:
+                    yield await writing
+                writing = asyncio.create_task(asyncio.to_thread(_block, self._listing, rows))
+            if writing is not None:
+                yield await writing
+        finally:
+            if writing is not None:
+                writing.cancel()
+
+
+def _block(listing: Listing[Any, Any], rows: Sequence[Any]) -> Block:
+    return Block(len(rows), export_csv.lines(listing.columns, map(listing.shown, rows)))
 
 
 class ListReader:
