@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from db.yaml_files import locate, read_mapping
+from db.yaml_files import PlainLoader, locate, read_mapping
 from domain.errors import Invalid
 from domain.partner_rules import PartnerRuleBook
 
@@ -25,7 +25,7 @@ class BadPartnerRules(Invalid):
     title = "Partner rules refused"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """Safe YAML in which 2.90 is exactly that, not the nearest binary fraction."""
 
 

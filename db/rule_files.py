@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from db.yaml_files import locate, read_mapping
+from db.yaml_files import PlainLoader, locate, read_mapping
 from domain.compliance.ruleset import RuleSet
 from domain.errors import Invalid
 
@@ -31,7 +31,7 @@ class BadRuleSet(Invalid):
     title = "Rule set refused"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """Safe YAML in which 21:00 is a time of day, not a number of minutes."""
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from db.predictors import find_predictor
-from db.yaml_files import locate, read_mapping
+from db.yaml_files import PlainLoader, locate, read_mapping
 from domain.errors import Invalid
 from domain.scoring import ModelCard, Scorecard, Scorer
 from domain.scoring.factors import DefinitionError
@@ -29,7 +29,7 @@ class BadScorecard(Invalid):
     title = "Scorecard refused"
 
 
-class _ExactLoader(yaml.SafeLoader):
+class _ExactLoader(PlainLoader):
     """Safe YAML whose fractions stay decimals."""
 
 

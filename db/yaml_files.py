@@ -8,12 +8,26 @@ import yaml
 from domain.errors import Invalid
 
 
+class PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases: a few lines of these stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node. ``ComposerError`` for an alias."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call] # so in the stubs
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor} is an alias, which is not taken; write it out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+
 def read_mapping(
-    text: str, source: str, loader_class: type[yaml.SafeLoader], *, refusal: type[Invalid], expected: str
+    text: str, source: str, loader_class: type[PlainLoader], *, refusal: type[Invalid], expected: str
 ) -> tuple[yaml.MappingNode, dict[Any, Any]]:
     """The mapping that ``text`` holds, as nodes and as data; ``source`` names it in errors.
 
-    Raises ``refusal`` for what is no YAML, no mapping (``expected`` says what is), or holds a key twice.
+    Raises ``refusal`` for what is no YAML, no mapping (``expected`` says what is), or holds a key twice or an
+    alias.
     """
     try:
         loader = loader_class(text)
@@ -32,7 +46,7 @@ def read_mapping(
         line = mark.line + 1 if mark else 1
         raise refusal(f"{source}, line {line}: not YAML: {error.problem}") from None
     except RecursionError:
-        raise refusal(f"{source}: nested too deep, or an alias that holds itself") from None
+        raise refusal(f"{source}: nested too deep") from None
     finally:
         loader.dispose()
 

@@ -1,5 +1,6 @@
 """Partners: checked when they are set up, their rules kept by version, secrets going in and never out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, time
 from decimal import Decimal
@@ -307,7 +308,7 @@ class PartnerService:
 
         async def effect(tx: "Transaction") -> RulesView:
             await tx.partners.get(partner_id)
-            read_rules(form.rules)
+            await asyncio.to_thread(read_rules, form.rules)
             rules, new = await tx.partners.add_rules(partner_id, form.rules)
             if new:
                 values = {"version": rules.version, "sha256": rules.sha256}

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -223,6 +224,17 @@ async def test_rules_that_cannot_be_used_are_refused_with_their_line(world: Any,
     assert answer.status_code == 422, answer.text
     assert "line " in answer.json()["detail"]
     assert (await world.call("acme.admin", "GET", path)).status_code == 404
+
+
+async def test_rules_that_would_fill_the_memory_are_refused_at_once(world: Any) -> None:
+    path = f"/partners/{(await _made(world))['id']}/rules"
+    lists = [
+        f"{after}: &{after} [{', '.join([f'*{before}'] * 10)}]" for before, after in pairwise("abcdefghi")
+    ]
+    bomb = "\n".join(["a: &a [x, x, x, x, x, x, x, x, x, x]", *lists])
+    answer = await asyncio.wait_for(world.call("acme.admin", "PUT", path, {"rules": bomb}), timeout=10)
+    assert answer.status_code == 422, answer.text
+    assert "line 2: not YAML: *a is an alias" in answer.json()["detail"]
 
 
 def _message(**values: Any) -> dict[str, Any]:

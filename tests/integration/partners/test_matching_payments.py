@@ -406,7 +406,9 @@ async def test_a_payment_of_which_an_unreadable_line_may_speak_is_neither_missed
     assert len(missed) == 2
 
     await books.payment(account, "70.00", processor_ref="pi_5", created_at=at)
-    await books.statement(paid("Z", "3.00"), paid(None, "0.00") | problem)
+    await books.payment(other, "70.00", processor_ref="pi_6", created_at=at)
+    of_other = paid(None, "0.00", account_ref="A-2") | problem
+    await books.statement(paid("Z", "3.00"), paid(None, "0.00") | problem, of_other)
     await books.match()
     [fresh] = await books.breaks("ours = 70")
     assert (fresh.kind, fresh.probable_cause) == ("missing_there", "perhaps_unreadable")
