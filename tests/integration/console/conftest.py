@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 
 from console.app import create_app
-from tests.integration.api.conftest import PASSWORD, world
+from tests.integration.api.conftest import PASSWORD, host_key, world
 from tests.integration.console.browser import Browser, Form, Page
 
-__all__ = ["world"]
+__all__ = ["host_key", "world"]
 
 
 @dataclass
