@@ -21,7 +21,7 @@ def links(page: Path) -> list[str]:
 def anchors(page: Path) -> set[str]:
     """The headings of a page as GitHub names them, and its own marks."""
     text = _FENCE.sub("", page.read_text())
-    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     named = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return named | set(re.findall(r'<a id="([^"]+)">', text))
 
