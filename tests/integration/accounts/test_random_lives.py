@@ -49,7 +49,7 @@ from workflows.queues import account_workflow_id
 
 BALANCES = [Decimal(1000), Decimal(300)]
 SETTLE_S = 10
-LIVES, STEPS = 6, 30
+LIVES, STEPS = 4, 30
 
 TELLING: dict[str, DeadlineKind] = {
     "promise due, with grace": DeadlineKind.PROMISE_DUE,

@@ -15,7 +15,7 @@ from sandbox.partner_simulator import Simulated, simulate
 from sandbox.planted import Score
 from tests.integration.partners.office import Json, PartnerOffice
 
-ACCOUNTS = 1500
+ACCOUNTS = 500
 NOTHING = Shares(balance=Decimal(0), status=Decimal(0), missing=Decimal(0), duplicates=Decimal(0))
 EXACT = Shares(unknown=Decimal("0.02"), currency=Decimal("0.02"), noise=Decimal("0.10"))
 WRITTEN_OTHERWISE = replace(NOTHING, variants=Decimal("0.10"))

@@ -31,7 +31,7 @@ from tests.integration.payments.money_model import Account
 from tests.integration.payments.money_steps import events, steps
 
 ASKED = int(os.environ.get("RECOUP_TEST_LIVES", "0"))
-LIVES, ROUNDS, SIDE_BY_SIDE = ASKED or 3, 16, 4
+LIVES, ROUNDS, SIDE_BY_SIDE = ASKED or 2, 16, 4
 ROUND_S = 60
 """So long takes no round: one that does, hangs."""
 
