@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _FIND = b"SELECT id FROM scorecard WHERE sha256 = %(digest)s"
 
+_READ: dict[UUID, Scorer] = {}
+"""Definitions by their id."""
+
 
 class ScorecardStore:
     """Scorecards belong to no agency; an agency names the one it uses."""
@@ -58,11 +61,18 @@ class ScorecardStore:
         return {scorecard_id: (name, version) for scorecard_id, name, version in rows}
 
     async def get(self, scorecard_id: UUID) -> Scorer:
-        """The definition that scores with this id were made by; a model's without its callable."""
-        definition = (
-            await self._session.scalars(
-                select(ScorecardRow.definition).where(ScorecardRow.id == scorecard_id)
-            )
-        ).one()
-        kind: type[Scorecard | ModelCard] = ModelCard if definition.get("kind") == "model" else Scorecard
-        return kind.model_validate(definition)
+        """The definition that scores with this id were made by; a model's without its callable.
+
+        Read once per process: there are few, none of them ever changes, and reading one takes longer than
+        what it explains.
+        """
+        known = _READ.get(scorecard_id)
+        if known is None:
+            definition = (
+                await self._session.scalars(
+                    select(ScorecardRow.definition).where(ScorecardRow.id == scorecard_id)
+                )
+            ).one()
+            kind: type[Scorecard | ModelCard] = ModelCard if definition.get("kind") == "model" else Scorecard
+            known = _READ[scorecard_id] = kind.model_validate(definition)
+        return known
