@@ -40,7 +40,9 @@ async def test_a_wrong_password_is_said_in_the_same_words_as_a_wrong_name(consol
             await page.get_by_label("Username").fill(username)
             await page.get_by_label("Password").fill("not this one")
             await page.keyboard.press("Enter")
-            await expect(page.get_by_role("alert")).to_have_text("The username or the password is not right.")
+            await expect(page.locator(".alert-danger")).to_have_text(
+                "The username or the password is not right."
+            )
 
 
 async def test_after_the_login_the_page_that_was_asked_for_is_shown(console: Console) -> None:

@@ -1,0 +1,173 @@
+"""A day in the console: an account worked to its end, a file followed, a break decided, a server lost."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from playwright.async_api import Page, expect
+
+from sandbox.seed import STAFF_PASSWORD
+from tests.e2e.conftest import Sandbox
+from tests.e2e.console.conftest import Console
+from tests.e2e.console.lived_in import LivedIn
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+async def _open(page: Page, button: str, dialog: str) -> None:
+    await page.get_by_role("button", name=button, exact=True).first.click()
+    await expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
+
+
+async def _assigned(running: Sandbox, at: int) -> Any:
+    """An account of Sarah's, the smallest but ``at``, so that it can be paid in full."""
+    async with running.log_in("demo.admin", STAFF_PASSWORD) as client:
+        rows = (await client.get("/accounts?ordering=balance&status=new&page_size=50")).json()["results"]
+        sarah = next(
+            one for one in (await client.get("/collectors")).json()["results"] if "Sarah" in one["full_name"]
+        )
+        account = rows[at]
+        answer = await client.post(f"/accounts/{account['id']}/assign", json={"collector_id": sarah["id"]})
+        assert answer.is_success, answer.text
+        return account
+
+
+async def test_an_account_is_worked_from_the_worklist_until_it_is_settled(
+    console: Console, running: Sandbox
+) -> None:
+    account = await _assigned(running, 0)
+    async with console.visit("sarah.mitchell") as page:
+        await page.get_by_role("searchbox").fill(account["external_ref"])
+        await page.get_by_role("link", name=account["external_ref"]).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(account["debtor"]["full_name"])
+
+        await _open(page, "In contact", "Move to: in contact")
+        await page.get_by_role("dialog").get_by_role("button", name="Move").click()
+        await expect(page.get_by_role("button", name="Negotiating")).to_be_visible()
+
+        await _open(page, "Note", "Add a note")
+        await page.get_by_role("textbox", name="Note").fill("Will pay all of it by card today.")
+        await page.get_by_role("dialog").get_by_role("button", name="Add").click()
+        await expect(page.locator("#history")).to_contain_text("Will pay all of it by card today.")
+
+        await _open(page, "Take payment", "Take a payment")
+        await page.get_by_role("dialog").get_by_label("Amount in USD").fill(account["current_balance"])
+        await page.get_by_role("dialog").get_by_role("button", name="Take payment").click()
+        await expect(page.locator(".account-summary")).to_contain_text("0.00 USD")
+        await page.reload()
+        await expect(page.locator(".account-summary")).to_contain_text(re.compile("Settled|Closed"))
+
+
+async def test_two_tabs_in_conflict_are_told_who_did_what(console: Console, running: Sandbox) -> None:
+    account = await _assigned(running, 1)
+    async with console.visit("sarah.mitchell") as page, console.visit("demo.admin") as other:
+        for tab in (page, other):
+            await tab.goto(f"/accounts/{account['id']}")
+            await _open(tab, "In contact", "Move to: in contact")
+        await other.get_by_role("dialog").get_by_role("button", name="Move").click()
+        await expect(other.get_by_role("button", name="Negotiating")).to_be_visible()
+        await page.get_by_role("dialog").get_by_role("button", name="Move").click()
+        problem = page.get_by_role("dialog").get_by_role("alert")
+        await expect(problem).to_contain_text("demo.admin")
+        await expect(problem).to_contain_text("in contact", ignore_case=True)
+
+
+async def test_a_file_is_dropped_in_and_followed_to_its_accounts(console: Console, tmp_path: Path) -> None:
+    portfolio = tmp_path / "followed.csv"
+    rows = [f"FOLLOW-{number},Person {number},{number % 900 + 10}.00" for number in range(4000)]
+    rows[7] = "FOLLOW-7,Person 7,-5.00"
+    portfolio.write_text("\n".join(["external_ref,debtor_name,original_amount", *rows, ""]))
+    async with console.visit("demo.admin") as page:
+        await page.goto("/imports")
+        await page.get_by_label("Portfolio file").set_input_files(portfolio)
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("followed.csv")
+        await expect(page.locator("main")).to_contain_text("3,999", timeout=60_000)
+        await expect(page.locator("main")).to_contain_text("-5.00")
+        await page.goto("/accounts?search=FOLLOW-3998")
+        await expect(page.get_by_role("link", name="FOLLOW-3998")).to_be_visible()
+
+
+async def test_one_proposes_and_another_approves(console: Console, lived_in: LivedIn) -> None:
+    async with console.visit("demo.admin") as maker, console.visit("demo.manager") as checker:
+        await maker.goto(f"/breaks/{lived_in.broken}")
+        await maker.get_by_label(re.compile("Explain")).check()
+        await maker.get_by_label("Why").fill("They had not booked our last payment yet.")
+        await maker.get_by_role("button", name="Propose").click()
+        await expect(maker.get_by_text("Somebody else has to approve it.", exact=True)).to_be_visible()
+        await expect(maker.get_by_role("button", name="Approve")).to_have_count(0)
+        await checker.goto(f"/breaks/{lived_in.broken}")
+        await checker.get_by_role("button", name="Approve").click()
+        await expect(checker.get_by_text("Approved, and done.")).to_be_visible()
+        await expect(checker.get_by_role("heading", name="Resolved")).to_be_visible()
+
+
+async def test_a_schedule_is_paused_resumed_and_run(console: Console) -> None:
+    async with console.visit("demo.manager") as page:
+        await page.goto("/schedules")
+        poll = page.locator('[data-schedule="PortfolioPoll"]').first
+        await poll.get_by_role("button", name="Pause").click()
+        await page.get_by_role("dialog").get_by_role("button", name=re.compile("Pause")).click()
+        await expect(poll).to_contain_text("Paused by demo.manager")
+        await poll.get_by_role("button", name="Resume").click()
+        await expect(poll.get_by_role("button", name="Pause")).to_be_visible()
+        await poll.get_by_role("button", name="Run now").click()
+        await expect(page.locator("#problem")).not_to_be_empty()
+
+
+async def test_who_types_only_finds_opens_and_notes_an_account(console: Console) -> None:
+    async with console.visit("demo.admin") as page:
+        for key in ("g", "w"):
+            await page.keyboard.press(key)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Worklist")
+        await page.keyboard.press("j")
+        await page.keyboard.press("j")
+        await page.keyboard.press("k")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(re.compile("/accounts/[0-9a-f-]{36}$"))
+        await page.get_by_role("button", name="Note", exact=True).focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_role("textbox", name="Note").focus()
+        await page.keyboard.type("Typed, not clicked.")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#history")).to_contain_text("Typed, not clicked.")
+
+
+async def test_a_session_that_was_ended_leads_to_the_login_and_back(console: Console) -> None:
+    async with console.visit("demo.auditor") as page:
+        await page.goto("/payments")
+        await page.context.clear_cookies()
+        await page.get_by_role("link", name="Plans").click()
+        await expect(page).to_have_url(re.compile("/login"))
+        await console.log_in(page, "demo.auditor")
+        await expect(page).to_have_url(re.compile("/payments$"))
+
+
+async def test_a_server_that_is_gone_for_a_while_is_waited_for(console: Console, running: Sandbox) -> None:
+    async with console.visit("demo.admin") as page:
+        await page.goto("/imports")
+        port = int(running.environment["RECOUP_API_PORT"])
+        [api] = [
+            process
+            for process in psutil.process_iter()
+            if any(one.laddr.port == port and one.status == "LISTEN" for one in _sockets(process))
+        ]
+        api.kill()
+        await expect(page.locator("#reconnecting")).to_be_visible()
+        await expect(page.locator("#reconnecting")).to_be_hidden(timeout=60_000)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{console.address}/health/live")).is_success
+        await page.get_by_role("link", name="Worklist").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Worklist")
+
+
+def _sockets(process: psutil.Process) -> list[Any]:
+    try:
+        return process.net_connections(kind="tcp")
+    except psutil.Error:
+        return []
