@@ -7,6 +7,9 @@ import yaml
 
 from domain.errors import Invalid
 
+_SHOWN = 40
+"""Characters shown of a value that cannot be read."""
+
 
 class PlainLoader(yaml.SafeLoader):
     """Safe YAML without aliases: a few lines of these stand for more than any memory holds."""
@@ -19,6 +22,16 @@ class PlainLoader(yaml.SafeLoader):
                 None, None, f"*{event.anchor} is an alias, which is not taken; write it out", event.start_mark
             )
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node. ``ConstructorError`` for a number or a date that only looks like one."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError):
+            shown = str(node.value)[:_SHOWN]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{shown} is no number, day or time that can be read", node.start_mark
+            ) from None
 
 
 def read_mapping(

@@ -10,15 +10,31 @@ from enum import StrEnum
 from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from domain.payments import PaymentMethod
 from domain.reconciliation import BreakKind, Fee
 
 Path = tuple[str | int, ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=366)]
-Name = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=100)]
-Prefix = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=30)]
+MOST_PREFIXES = 100
+MOST_RULES = 100
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain line breaks or control characters")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_printable),
+]
+Prefix = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=30), AfterValidator(_printable)
+]
 Cents = Annotated[Decimal, Field(ge=0, max_digits=14, decimal_places=2, allow_inf_nan=False)]
 Percent = Annotated[Decimal, Field(ge=0, le=100, max_digits=7, decimal_places=4, allow_inf_nan=False)]
 
@@ -34,7 +50,7 @@ class _Rule(BaseModel):
 class Variants(_Rule):
     """What two references may differ in and still be the same; applied in the order of the fields."""
 
-    strip_prefixes: tuple[Prefix, ...] = ()
+    strip_prefixes: tuple[Prefix, ...] = Field(default=(), max_length=MOST_PREFIXES)
     ignore_case: bool = False
     ignore_punctuation: bool = False
     ignore_leading_zeros: bool = False
@@ -133,8 +149,8 @@ class PartnerRuleBook(_Rule):
     """All rules of one partner; without any, references are exact and nothing resolves itself."""
 
     matching: Matching = Matching()
-    fees: tuple[FeeRule, ...] = ()
-    resolve: tuple[ResolveRule, ...] = ()
+    fees: tuple[FeeRule, ...] = Field(default=(), max_length=MOST_RULES)
+    resolve: tuple[ResolveRule, ...] = Field(default=(), max_length=MOST_RULES)
 
     def known_fees(self) -> tuple[Fee, ...]:
         """The fees as a difference is judged by them."""

@@ -71,13 +71,15 @@ def check_delivery_url(url: str, *, plain_http: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise _bad_url("is not a URL; give one such as https://partner.example/accounts") from None
     if len(url) > MAX_URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url:
         raise _bad_url(f"must be at most {MAX_URL_LENGTH} printable ASCII characters without blanks")
     if not host:
         raise _bad_url("names no host; give one such as https://partner.example/accounts")
+    if port == 0:
+        raise _bad_url("names port 0, where nobody can listen")
     if parts.username is not None or parts.password is not None:
         raise _bad_url("must not hold a user or password; deliveries are signed")
     if parts.fragment:

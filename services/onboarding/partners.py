@@ -85,8 +85,8 @@ Limit = Annotated[Money, Field(ge=0, le=MAX_AMOUNT)]
 Percent = Annotated[Money, Field(ge=0, le=100)]
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_LENGTH)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
-Hours = Annotated[int, Field(ge=1, le=MOST_HOURS)]
-Days = Annotated[int, Field(ge=1, le=MOST_DAYS)]
+Hours = Annotated[int, Field(strict=True, ge=1, le=MOST_HOURS)]
+Days = Annotated[int, Field(strict=True, ge=1, le=MOST_DAYS)]
 Creditors = Annotated[
     list[UUID],
     AfterValidator(lambda ids: list(dict.fromkeys(ids))),
@@ -100,6 +100,7 @@ RiskLevels = Annotated[
 Share = Annotated[
     int,
     Field(
+        strict=True,
         ge=0,
         le=MOST_SHARE,
         description="its part of the accounts that others take, too, against theirs; 0: no new ones",

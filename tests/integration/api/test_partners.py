@@ -116,6 +116,9 @@ async def test_a_partner_is_made_shown_changed_and_its_secret_never_told(world: 
         ({"share": -1}, "share"),
         ({"share": 101}, "share"),
         ({"share": 1.5}, "share"),
+        ({"share": True}, "share"),
+        ({"answer_within_hours": "72"}, "answer_within_hours"),
+        ({**HTTPS, "delivery_url": "https://partner.example:0/in"}, "delivery_url"),
         ({"kind": "bank", "risk_levels": ["HIGH"]}, "risk_levels"),
         ({"kind": "bank", "min_balance": "1.00"}, "min_balance"),
     ],
@@ -216,7 +219,31 @@ async def test_rules_are_kept_by_version_and_the_same_text_is_no_new_one(world: 
 
 
 @pytest.mark.parametrize(
-    "rules", ["a: [", "- a\n- b\n", "no_such_rule: 1\n", "matching: 1\n", "a: 1\na: 2\n"]
+    "rules",
+    [
+        "a: [",
+        "- a\n- b\n",
+        "no_such_rule: 1\n",
+        "matching: 1\n",
+        "a: 1\na: 2\n",
+        f"fees: [{{name: a, fixed: {'9' * 5000}}}]",
+        "resolve: 2026-13-45",
+        'fees: [{name: "a\\0b", fixed: 1}]',
+        'matching: {variants: {strip_prefixes: ["\\0"]}}',
+        f"matching: {{variants: {{strip_prefixes: [{', '.join(f'p{n}' for n in range(101))}]}}}}",
+    ],
+    ids=[
+        "cut",
+        "list",
+        "unknown",
+        "number",
+        "twice",
+        "huge",
+        "no-day",
+        "nul-name",
+        "nul-prefix",
+        "prefixes",
+    ],
 )
 async def test_rules_that_cannot_be_used_are_refused_with_their_line(world: Any, rules: str) -> None:
     path = f"/partners/{(await _made(world))['id']}/rules"
