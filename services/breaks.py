@@ -199,7 +199,8 @@ async def _owner_id(tx: "Transaction", who: Principal, owner: str) -> UUID:
         return who.user_id
     if owner == NONE:
         return NOBODY
-    user = await tx.users.by_username(owner.lower())
+    # No name has in it what cannot even be asked for.
+    user = await tx.users.by_username(owner.lower()) if owner.isprintable() else None
     if user is None or user.agency_id != who.tenant.agency_id:
         raise Invalid(f"there is no such user; give a username, {ME}, or {NONE}", field="owner")
     return user.id

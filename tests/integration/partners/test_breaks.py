@@ -354,7 +354,15 @@ async def test_the_queue_is_filtered(queue: QueueDesk, partner: Json) -> None:
     await queue.resolve(status, "explain")
     assert await queue.ids(f"{mine}&state=resolved") == {status["id"]}
     assert status["id"] not in await queue.ids(f"{mine}&state=open&state=proposed")
-    for wrong in ("age=3-4", "min_value=-1", "kind=odd", "owner=nobody.here", "own=me", "source=bank"):
+    for wrong in (
+        "age=3-4",
+        "min_value=-1",
+        "kind=odd",
+        "owner=nobody.here",
+        "owner=%00",
+        "own=me",
+        "source=bank",
+    ):
         assert (await queue.office.ask(FIRST, "GET", f"/breaks?{wrong}")).status_code == 422
 
 
