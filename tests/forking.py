@@ -2,9 +2,10 @@
 
 Loading takes a command ten times as long as most of what it then does. What is forked is a process of its
 own in all else: its environment, folder, output, signals and exit code are those of a command that was
-typed, and it runs ``cli.main`` as ``python -m cli.main`` does. It is a program, ``python -m tests.forking
-SOCKET``; each connection brings three descriptors and a line of JSON, and is told the command's process
-id and, when it ends, its exit code, negative for a signal.
+typed, and it runs ``cli.main`` as ``python -m cli.main`` does, or a file as ``python FILE`` does.
+
+It is a program, ``python -m tests.forking SOCKET``. Each connection brings three descriptors and a line of
+JSON, and is told the command's process id and, when it ends, its exit code, negative for a signal.
 """
 
 import gc
@@ -66,8 +67,13 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     os.chdir(wanted["cwd"])
     os.environ.clear()
     os.environ.update(wanted["environment"])
-    sys.argv = [_COMMANDS, *wanted["words"]]
-    runpy.run_module(_COMMANDS, run_name="__main__", alter_sys=True)
+    program = wanted["program"]
+    sys.argv = [program or _COMMANDS, *wanted["words"]]
+    if program is None:
+        runpy.run_module(_COMMANDS, run_name="__main__", alter_sys=True)
+    runpy.run_path(program, run_name="__main__")
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def main(path: str) -> None:

@@ -5,9 +5,6 @@ SFTP server, so that one ``kill -9`` and one heartbeat timeout prove them all.
 """
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,9 +16,9 @@ from psycopg.rows import dict_row
 
 from sandbox.temporal import TemporalServer
 from services.admission import AdmissionRequests
+from tests.command_line import CommandLine, Running
 from tests.integration.imports.shop import Shop, eventually
 
-REPOSITORY = Path(__file__).parents[3]
 PHASES = ("debtors", "accounts", "move", "scoring", "admission")
 FINISH_S = 90
 
@@ -46,10 +43,7 @@ def agencies() -> tuple[str, ...]:
 def environment(
     database: Any, temporal_server: TemporalServer, temporal_namespace: str, tmp_path: Path
 ) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     return {
-        **clean,
-        "PYTHONPATH": str(REPOSITORY),
         "RECOUP_DATABASE_URL": database.app_url,
         "RECOUP_DATABASE_POOL_SIZE": "20",
         "RECOUP_TEMPORAL_ADDRESS": temporal_server.address,
@@ -63,11 +57,12 @@ def environment(
 
 
 @asynccontextmanager
-async def worker(environment: dict[str, str], folder: Path) -> AsyncIterator[Process]:
-    with (folder / "worker.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli.main", "worker", cwd=folder, env=environment, stdout=log, stderr=log
-        )
+async def worker(
+    command_line: CommandLine, environment: dict[str, str], folder: Path
+) -> AsyncIterator[Running]:
+    """A `recoup worker` of its own, which can be killed."""
+    log = folder / "worker.log"
+    process = await command_line.start("worker", cwd=folder, log=log, **environment)
     try:
         yield process
     finally:
@@ -78,14 +73,18 @@ async def worker(environment: dict[str, str], folder: Path) -> AsyncIterator[Pro
 
 @pytest.mark.timeout(240)
 async def test_another_worker_finishes_what_a_killed_one_began(
-    shops: dict[str, Shop], environment: dict[str, str], tmp_path: Path, database: Any
+    shops: dict[str, Shop],
+    command_line: CommandLine,
+    environment: dict[str, str],
+    tmp_path: Path,
+    database: Any,
 ) -> None:
     phases = [shops[name] for name in ("calm", *PHASES)]
     await shops["admission"].query(
         "UPDATE agency SET lifecycle_capacity = 0 WHERE id = %s", shops["admission"].agency_id
     )
     async with await psycopg.AsyncConnection.connect(database.superuser_url, row_factory=dict_row) as locks:
-        async with worker(environment, tmp_path) as victim:
+        async with worker(command_line, environment, tmp_path) as victim:
             await asyncio.gather(*(shop.import_file(BASE) for shop in phases))
             await asyncio.gather(*(shop.scored() for shop in phases if shop.name != "admission"))
             held = shops["staging"].door.hold_read("staging", BIG_HELD_AT, after_openings=1)
@@ -100,7 +99,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         await locks.rollback()
         held.open()
         move.open()
-        async with worker(environment, tmp_path):
+        async with worker(command_line, environment, tmp_path):
             await asyncio.gather(
                 *(shop.settled(2, within_s=FINISH_S) for shop in phases),
                 *(shops[name].settled(1, within_s=FINISH_S) for name in ("calm-big", "staging")),

@@ -16,6 +16,7 @@ from temporalio.client import Client
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.sftp_users import SftpUser
+from tests.command_line import CommandLine
 from tests.integration.imports.faults import GatedSftp
 from tests.integration.partners.office import Json, PartnerOffice, now, opened
 from tests.integration.partners.test_sync_killed_worker import environment, forsake, worker
@@ -64,7 +65,11 @@ async def offices(world: Any, temporal_client: Client, tmp_path: Path) -> Any:
 
 @pytest.mark.timeout(200)
 async def test_another_worker_finishes_what_a_killed_one_began(
-    offices: dict[str, PartnerOffice], environment: dict[str, str], tmp_path: Path, module_database: Any
+    offices: dict[str, PartnerOffice],
+    command_line: CommandLine,
+    environment: dict[str, str],
+    tmp_path: Path,
+    module_database: Any,
 ) -> None:
     calm, door = offices["calm"], offices["calm"].door
     assert isinstance(door, GatedSftp)
@@ -76,7 +81,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         office.send(partners[name], text)
     held, move = door.hold_read("staging", HELD_AT, after_openings=1), door.hold_rename("moving")
     async with await psycopg.AsyncConnection.connect(module_database.superuser_url) as lock:
-        async with worker(environment, tmp_path) as victim:
+        async with worker(command_line, environment, tmp_path) as victim:
             await lock.execute(
                 "INSERT INTO partner_account (partner_id, account_id, agency_id) VALUES (%s, %s, %s)",
                 [partners["matching"]["id"], accounts[0]["id"], calm.agency_id],
@@ -95,7 +100,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         await lock.rollback()
     held.open()
     move.open()
-    async with worker(environment, tmp_path):
+    async with worker(command_line, environment, tmp_path):
         for name, office in offices.items():
             await office.ended(started[name], within_s=FINISH_S)
     expected = await results(calm, partners["calm"])

@@ -1,9 +1,5 @@
 """A worker is killed after a partner took a batch and before that is on record; another sends it again."""
 
-import asyncio
-import os
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,20 +10,21 @@ import pytest
 
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
+from tests.command_line import CommandLine, Running
 from tests.integration.partners.endpoint import SECRET, Endpoint
 from tests.integration.partners.office import PartnerOffice
 from workers.deployment import make_current
 
-REPOSITORY = Path(__file__).parents[3]
 FINISH_S = 60
 
 
 @asynccontextmanager
-async def worker(environment: dict[str, str], folder: Path) -> AsyncIterator[Process]:
-    with (folder / "worker.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli.main", "worker", cwd=folder, env=environment, stdout=log, stderr=log
-        )
+async def worker(
+    command_line: CommandLine, environment: dict[str, str], folder: Path
+) -> AsyncIterator[Running]:
+    """A `recoup worker` of its own, which can be killed."""
+    log = folder / "worker.log"
+    process = await command_line.start("worker", cwd=folder, log=log, **environment)
     try:
         yield process
     finally:
@@ -41,10 +38,7 @@ def environment(
     empty_office: PartnerOffice, temporal_server: TemporalServer, temporal_namespace: str
 ) -> dict[str, str]:
     settings = empty_office.world.settings
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     return {
-        **clean,
-        "PYTHONPATH": str(REPOSITORY),
         "RECOUP_DATABASE_URL": settings.database_url,
         "RECOUP_TEMPORAL_ADDRESS": temporal_server.address,
         "RECOUP_TEMPORAL_NAMESPACE": temporal_namespace,
@@ -56,7 +50,11 @@ def environment(
 
 @pytest.mark.timeout(150)
 async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_counts_once(
-    empty_office: PartnerOffice, environment: dict[str, str], tmp_path: Path, module_database: Any
+    empty_office: PartnerOffice,
+    command_line: CommandLine,
+    environment: dict[str, str],
+    tmp_path: Path,
+    module_database: Any,
 ) -> None:
     office, endpoint = empty_office, Endpoint()
     await make_current(office.temporal, office.world.settings.build_id)
@@ -67,7 +65,7 @@ async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_c
     partner = await office.partner(**way)
     endpoint.answers = ["held"]
     async with await psycopg.AsyncConnection.connect(module_database.superuser_url) as lock:
-        async with worker(environment, tmp_path) as victim:
+        async with worker(command_line, environment, tmp_path) as victim:
             started = await office.done("POST", f"/partners/{partner['id']}/syncs", {})
             await until(lambda: came(endpoint), within_s=FINISH_S, what="the batch to arrive")
             await lock.execute("SELECT FROM partner_batch WHERE sync_id = %s FOR UPDATE", [started["id"]])
@@ -79,7 +77,7 @@ async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_c
         assert (shown["status"], shown["delivered"], shown["batches"][0]["attempts"]) == ("running", 0, 1)
         await forsake(lock)
         await lock.rollback()
-    async with worker(environment, tmp_path):
+    async with worker(command_line, environment, tmp_path):
 
         async def over() -> bool:
             return bool((await office.done("GET", f"/syncs/{started['id']}"))["status"] == "completed")

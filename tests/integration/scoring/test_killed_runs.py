@@ -1,10 +1,8 @@
 """A run that is killed ten times gives the same tables as a run that never was."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,9 +10,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tests.command_line import CommandLine, Running
 from tests.integration.scoring.conftest import Books
 
-REPOSITORY = Path(__file__).parents[3]
 KILLS = 10
 BATCH = 50
 WITHIN_S = 30
@@ -59,24 +57,32 @@ async def tables(books: Books) -> dict[str, Any]:
     return {name: await books.query(text, books.agency_id) for name, text in TABLES.items()}
 
 
-async def carry_out(url: str, books: Books, run_id: UUID) -> Process:
+CarryOut = Callable[[Books, UUID], Awaitable[Running]]
+
+
+@pytest.fixture
+def carry_out(command_line: CommandLine, database: Any) -> CarryOut:
+    """Starts a process that carries out a run."""
     program = Path(__file__).with_name("carry_out.py")
-    words = [str(program), url, str(books.agency_id), str(run_id), str(BATCH)]
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *words, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    )
+
+    async def start(books: Books, run_id: UUID) -> Running:
+        words = (database.app_url, str(books.agency_id), str(run_id), str(BATCH))
+        return await command_line.start(*words, program=program)
+
+    return start
 
 
 @pytest.mark.timeout(180)
 async def test_a_run_that_is_killed_ten_times_gives_the_same_tables(
-    agencies: tuple[Books, Books], database: Any
+    agencies: tuple[Books, Books], database: Any, carry_out: CarryOut
 ) -> None:
     killed, calm = agencies
     run_id = uuid4()
     for kill in range(KILLS):
-        await kill_in_chunk(database, killed, run_id, kill)
-    survivor = await carry_out(database.app_url, killed, run_id)
-    assert await asyncio.wait_for(survivor.wait(), WITHIN_S) == 0
+        await kill_in_chunk(carry_out, database, killed, run_id, kill)
+    survivor = await carry_out(killed, run_id)
+    _, said = await asyncio.wait_for(survivor.communicate(), WITHIN_S)
+    assert survivor.returncode == 0, said.decode()
     await calm.score_all(batch_size=BATCH)
 
     found = await tables(killed)
@@ -84,7 +90,7 @@ async def test_a_run_that_is_killed_ten_times_gives_the_same_tables(
     assert len(found["scores"]) == len(found["history"]) == 1050
 
 
-async def kill_in_chunk(database: Any, books: Books, run_id: UUID, kill: int) -> None:
+async def kill_in_chunk(carry_out: CarryOut, database: Any, books: Books, run_id: UUID, kill: int) -> None:
     """Let the run come some chunks further than the last time, hold it there, and kill it.
 
     It is held in the middle of writing a chunk's scores, by a row that somebody else is about to
@@ -94,10 +100,11 @@ async def kill_in_chunk(database: Any, books: Books, run_id: UUID, kill: int) ->
     values = {"agency": books.agency_id, "batch": BATCH, "from": 2 * kill + 1}
     async with await psycopg.AsyncConnection.connect(database.superuser_url) as lock:
         await lock.execute(hold.encode(), values)
-        process = await carry_out(database.app_url, books, run_id)
+        process = await carry_out(books, run_id)
         try:
             await books.until_somebody_waits_for(lock.info.backend_pid)
         finally:
             process.kill()
-            assert await process.wait() == -signal.SIGKILL, "it ended before it was held"
+            _, said = await process.communicate()
+            assert process.returncode == -signal.SIGKILL, f"it ended before it was held: {said.decode()}"
         await lock.rollback()
