@@ -23,9 +23,7 @@ class Shown(NamedTuple):
 
 
 ENTRIES = (
-    Entry(
-        path="/dashboard", title="Dashboard", icon="layout-dashboard", right=Right.READ_ANALYTICS, key="d"
-    ),
+    Entry(path="/dashboard", title="Dashboard", icon="layout-dashboard", right=Right.READ_ANALYTICS, key="d"),
     Entry(path="/worklist", title="Worklist", icon="list-check", right=Right.READ_ACCOUNTS, key="w"),
     Entry(path="/accounts", title="Accounts", icon="users", right=Right.READ_ACCOUNTS, key="a"),
     Entry(path="/imports", title="Imports", icon="file-import", right=Right.READ_IMPORTS, key="i"),
@@ -39,6 +37,7 @@ ENTRIES = (
     ),
     Entry(path="/scoring", title="Scoring", icon="chart-dots", right=Right.READ_SCORING, key="s"),
     Entry(path="/schedules", title="Schedules", icon="calendar-time", right=Right.READ_SCHEDULES, key="c"),
+    Entry(path="/exports", title="Exports", icon="file-download", right=Right.EXPORT_LISTS, key="x"),
     Entry(path="/settings", title="Settings", icon="settings", right=Right.READ_SETTINGS, key="e"),
 )
 

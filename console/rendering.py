@@ -4,6 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
@@ -40,7 +41,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(asset=assets.url, icon=self._icon)
+        self._templates.globals.update(asset=assets.url, icon=self._icon, new_key=new_key)
         self._templates.filters.update(money=money, when=when, day=day, words=words, count=count)
 
     def page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -84,6 +85,11 @@ def _alone(template: Template, block: str, names: dict[str, Any]) -> str:
     whole = template.root_render_func(context)
     next(whole, None)
     return "".join(template.blocks[block](context))
+
+
+def new_key() -> str:
+    """An idempotency key for a form that is rendered: sent twice, it is one command."""
+    return uuid4().hex
 
 
 def wanted_block(request: Request) -> str:

@@ -138,7 +138,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = false;
   const alert = document.createElement("div");
   alert.className = "alert alert-danger";
-  alert.textContent = `${JSON.parse(xhr.responseText).detail}.`;
+  const { detail } = JSON.parse(xhr.responseText);
+  alert.textContent = `${detail[0].toUpperCase()}${detail.slice(1)}.`;
   find("#problem").replaceChildren(alert);
   alert.scrollIntoView({ block: "nearest" });
 });

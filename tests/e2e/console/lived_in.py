@@ -55,6 +55,7 @@ class LivedIn:
             "scoring-run": f"/scoring/runs/{self.scoring_run}",
             "fairness": "/scoring/fairness",
             "schedules": "/schedules",
+            "exports": "/exports",
             "agency": "/settings/agency",
             "users": "/settings/users",
             "collectors": "/settings/collectors",

@@ -16,12 +16,13 @@ EVERYTHING = [
     "Reconciliation",
     "Scoring",
     "Schedules",
+    "Exports",
     "Settings",
 ]
 SEEN = {
     "demo.admin": EVERYTHING,
     "demo.auditor": EVERYTHING,
-    "sarah.mitchell": ["Worklist", "Accounts", "Payments"],
+    "sarah.mitchell": ["Worklist", "Accounts", "Payments", "Exports"],
 }
 
 
