@@ -47,7 +47,9 @@ ENV PATH=/opt/recoup/bin:$PATH \
     RECOUP_BUILD_ID=${BUILD_ID}
 COPY --from=wheel /opt/recoup /opt/recoup
 # For a volume with files on one host; a cluster keeps them in object storage.
-RUN install --directory --owner=10001 --group=10001 /var/lib/recoup
+RUN groupadd --gid 10001 recoup \
+    && useradd --uid 10001 --gid recoup --no-create-home --home-dir /tmp --shell /usr/sbin/nologin recoup \
+    && install --directory --owner=recoup --group=recoup /var/lib/recoup
 # Nothing is written but below /tmp (uploads on their way): run it with a read-only root file system.
 WORKDIR /tmp
 USER 10001:10001

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -69,9 +70,17 @@ Returned = TypeVar("Returned")
 AgencyWork = Callable[[Admin, Principal], Awaitable[Any]]
 
 
+def _person() -> str:
+    """Who runs this, by name; by number where the system knows none, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
 def operator(agency_id: "UUID | None" = None) -> Principal:
     """Whoever runs this command, as audit records name them."""
-    return Principal.operator(f"operator:{getpass.getuser()}", agency_id)
+    return Principal.operator(f"operator:{_person()}", agency_id)
 
 
 def run(work: Work) -> Any:
