@@ -13,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 test test-unit test-integration: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help assets dev demo test test-unit test-integration lint typecheck format migrate seed bench chaos check-deploy lock clean
+.PHONY: help assets dev demo test test-unit test-integration lint typecheck format migrate seed bench screenshots chaos check-deploy lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ seed: $(STAMP) ## Make the demo agencies and users in a running sandbox
 
 bench: $(STAMP) $(ASSETS) ## Measure speed against floors taken in the same run
 	@$(BIN)/recoup bench
+
+screenshots: $(STAMP) $(ASSETS) ## Pictures of every page of the console, in docs/screenshots
+	@RECOUP_BROWSER_REQUIRED=1 RECOUP_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/python -m pytest -q tests/e2e/console/test_every_page.py
 
 chaos: $(STAMP) $(ASSETS) ## Take payments while processes are killed, and prove that no cent is wrong
 	@$(BIN)/recoup chaos
