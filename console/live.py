@@ -1,16 +1,21 @@
 """Progress that shows itself: server-sent events whose data is HTML."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.events import PING_S, RECONNECT_MS, JobT
-from services.progress import Progress, event_of
+from services.progress import Progress, ProgressEvent, event_of
 
 Render = Callable[[JobT], str]
 """The HTML of a job as it stands, or nothing where there is none to show."""
+
+_rendered: WeakKeyDictionary[Progress[Any], dict[UUID, tuple[int, str]]] = WeakKeyDictionary()
+"""Of each job that is followed the event that was rendered last: two hundred who look on see one page."""
 
 
 def live(
@@ -21,24 +26,37 @@ def live(
     render: Render[JobT],
     after: int,
     now: JobT | None = None,
+    alike: bool = True,
 ) -> Response:
     """An event ``progress`` for each change behind ``after``, and ``ended`` for the last.
 
     ``now``: the job as it stands. Where it has ended, and the page knows how, there is nothing to say (204,
-    which tells a browser to stop asking).
+    which tells a browser to stop asking). ``alike``: whether everybody of the agency is shown the same.
     """
     if now is not None and event_of(now).is_last and event_of(now).id <= after:
         return Response(status_code=204)
-    return EventSourceResponse(_events(progress, agency_id, job_id, render, after), ping=PING_S)
+    return EventSourceResponse(_events(progress, agency_id, job_id, render, after, alike), ping=PING_S)
 
 
 async def _events(
-    progress: Progress[JobT], agency_id: UUID, job_id: UUID, render: Render[JobT], after: int
+    progress: Progress[JobT], agency_id: UUID, job_id: UUID, render: Render[JobT], after: int, alike: bool
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in progress.follow(agency_id, job_id, after=after):
         yield ServerSentEvent(
-            render(event.job),
+            _shared(progress, job_id, event, render) if alike else render(event.job),
             id=str(event.id),
             event="ended" if event.is_last else "progress",
             retry=RECONNECT_MS,
         )
+
+
+def _shared(progress: Progress[JobT], job_id: UUID, event: ProgressEvent[JobT], render: Render[JobT]) -> str:
+    """The HTML of an event, rendered once for all; what has ended is rendered for the few who still ask."""
+    of_jobs = _rendered.setdefault(progress, {})
+    if event.is_last:
+        of_jobs.pop(job_id, None)
+        return render(event.job)
+    known = of_jobs.get(job_id)
+    if known is None or known[0] != event.id:
+        known = of_jobs[job_id] = (event.id, render(event.job))
+    return known[1]

@@ -105,6 +105,7 @@ async def follow_all(
         agency_id,
         render=_under_way(services, templates, visitor),
         after=last_event_id,
+        alike=False,
     )
 
 

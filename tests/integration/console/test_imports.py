@@ -243,6 +243,28 @@ async def test_a_bar_moves_until_the_import_is_done(console: Any, monkeypatch: p
     assert again == ""
 
 
+async def test_all_who_look_on_are_shown_what_was_rendered_once(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id = await opened(console.world, status="processing", phase="staging", bytes_total=1000)
+    browsers = [await console.browser(who) for who in ("acme.admin", "acme.auditor", "platform")]
+    rendered: list[str] = []
+    fragment = console.app.state.pages.fragment
+
+    def counted(template: str, *arguments: Any, **values: Any) -> str:
+        rendered.append(template)
+        return str(fragment(template, *arguments, **values))
+
+    monkeypatch.setattr(console.app.state.pages, "fragment", counted)
+    path = f"/imports/{import_id}/live"
+    said = await asyncio.gather(
+        *(listen(console, browser, path, lambda text: "</progress>" in text) for browser in browsers)
+    )
+
+    assert all("Read and checked" in text for text in said)
+    assert rendered == ["_import_progress.html"]
+
+
 async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_changes(
     console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
