@@ -1,6 +1,7 @@
 """What every page of the console shares: who looks at it, its headers, and errors in words."""
 
 import hmac
+import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -31,7 +32,11 @@ COOKIE = "recoup_session"
 LOGIN = "/login"
 AGENCIES = "/settings/agencies"
 CSRF_HEADER = "X-CSRF-Token"
+LONGEST_WAY_BACK = 2000
+"""Characters of an address to which a login leads back; who comes from a longer one begins anew."""
 _SAFE = frozenset({"GET", "HEAD"})
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+"""The id of a form, which goes into a header of the answer."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _EXPECTED = (DomainError, RequestValidationError, HTTPException, RPCError)
 
@@ -80,7 +85,7 @@ async def visitor(request: Request, services: ServicesDep) -> Visitor:
     request.state.visitor = found
     if request.method not in _SAFE:
         check_origin(request)
-        if not hmac.compare_digest(await _sent_token(request), found.csrf_token):
+        if not hmac.compare_digest((await _sent_token(request)).encode(), found.csrf_token.encode()):
             raise Forbidden("this form was not made by this session; load the page again")
     return found
 
@@ -187,9 +192,8 @@ async def _beside_form(request: Request) -> dict[str, str]:
     place = str(getattr(request.state, "form_id", ""))
     if not place and request.method not in _SAFE and _brings_form(request):
         place = str((await request.form()).get(FORM_FIELD, ""))
-    known = place.replace("-", "").replace("_", "").isalnum()
     return {
-        "HX-Retarget": f"#{place} .form-problem" if known else "#problem",
+        "HX-Retarget": f"#{place} .form-problem" if _ID.fullmatch(place) else "#problem",
         "HX-Reswap": "innerHTML",
         "HX-Push-Url": "false",
     }
@@ -202,7 +206,8 @@ def _to_login(request: Request) -> Response:
     path = page.split("//", 1)[-1].partition("/")[2] if page else request.url.path.lstrip("/")
     query = "" if page or request.method not in _SAFE else request.url.query
     back = f"/{path}" + (f"?{query}" if query else "")
-    address = f"{LOGIN}?{urlencode({'next': back})}" if back != "/" else LOGIN
+    led_back = back != "/" and len(back) <= LONGEST_WAY_BACK
+    address = f"{LOGIN}?{urlencode({'next': back})}" if led_back else LOGIN
     if scripted:
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
     if request.headers.get("Accept", "").startswith("text/event-stream"):

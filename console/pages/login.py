@@ -7,13 +7,22 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.deps import ServicesDep, client_ip
 from console.navigation import first_page
-from console.web import COOKIE, LOGIN, LoggedIn, PagesDep, check_origin, keep_session, router
+from console.web import (
+    COOKIE,
+    LOGIN,
+    LONGEST_WAY_BACK,
+    LoggedIn,
+    PagesDep,
+    check_origin,
+    keep_session,
+    router,
+)
 from domain.errors import NotFound, Unauthenticated
 
 pages = router()
 MAX_LENGTH = 200
 Text = Annotated[str, Form(max_length=MAX_LENGTH)]
-Next = Annotated[str, Query(max_length=2000)]
+Next = Annotated[str, Query()]
 
 
 @pages.get("/")
@@ -39,7 +48,7 @@ async def log_in(
     templates: PagesDep,
     username: Text = "",
     password: Text = "",
-    next: Text = "/",  # noqa: A002
+    next: Annotated[str, Form()] = "/",  # noqa: A002
 ) -> Response:
     """Open a session and lead on; or say that name or password is not right."""
     check_origin(request)
@@ -76,4 +85,5 @@ async def pick_agency(request: Request, visitor: LoggedIn, services: ServicesDep
 def _ours(address: str) -> str:
     """``address`` if it is a path of this application, else the start."""
     path = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    path = path and len(address) <= LONGEST_WAY_BACK
     return address if path else "/"

@@ -1,0 +1,82 @@
+"""What nobody sends by accident: each is refused in words, and nothing breaks."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from console.forms import CSRF_FIELD, FORM_FIELD, KEY_FIELD
+from tests.integration.api.conftest import PASSWORD
+from tests.integration.api.contacting import debt
+from tests.integration.console.browser import Browser, Page
+
+BROKEN = httpx.codes.INTERNAL_SERVER_ERROR
+FORBIDDEN = httpx.codes.FORBIDDEN
+HTMX = {"HX-Request": "true", "HX-Boosted": "true"}
+
+
+@pytest.fixture(scope="module")
+async def account(console: Any) -> str:
+    """The page of an account of acme's."""
+    return f"/accounts/{(await debt(console.world))['id']}"
+
+
+async def token_of(browser: Browser) -> str:
+    """The token that every form of the session has."""
+    page = await browser.get("/worklist")
+    return next(form.fields[CSRF_FIELD] for form in page.forms if CSRF_FIELD in form.fields)
+
+
+async def posted(browser: Browser, path: str, values: dict[str, Any], **headers: str) -> Page:
+    """A form of our own making, with what every form has unless ``values`` have it."""
+    own = {CSRF_FIELD: await token_of(browser), KEY_FIELD: uuid4().hex}
+    return Page(await browser.client.post(path, data={**own, **values}, headers={**HTMX, **headers}))
+
+
+@pytest.mark.parametrize("token", ["é", "", "0" * 64, "\x00", "x" * 5000])
+@pytest.mark.parametrize("place", ["header", "field"])
+async def test_a_token_of_whatever_signs_is_refused_unless_it_is_the_right_one(
+    console: Any, token: str, place: str
+) -> None:
+    browser = await console.browser("acme.admin")
+    headers = {"X-CSRF-Token": token.encode()} if place == "header" else {}
+    data = {CSRF_FIELD: token} if place == "field" else {}
+    answer = await browser.client.post("/logout", data=data, headers=headers, follow_redirects=False)
+    assert answer.status_code == FORBIDDEN
+
+
+@pytest.mark.parametrize("form_id", ["ł", "note-form .x, body", "²", "-", "a" * 5000, "x\r\nSet-Cookie: a=b"])
+async def test_the_place_of_a_problem_is_an_id_or_the_page_itself(
+    console: Any, account: str, form_id: str
+) -> None:
+    page = await posted(
+        await console.browser("acme.admin"), f"{account}/notes", {FORM_FIELD: form_id, "text": ""}
+    )
+    assert page.status == httpx.codes.UNPROCESSABLE_ENTITY, page.text
+    place = page.answer.headers["hx-retarget"]
+    assert place == "#problem" or place == f"#{form_id} .form-problem"
+    assert place.isascii()
+    assert len(place) < 200
+
+
+async def test_a_login_leads_back_to_a_page_that_is_narrowed_by_much(console: Any) -> None:
+    path = (
+        f"/accounts?search={'long+name+' * 19}&{'&'.join(f'risk_level={level}' for level in ('LOW', 'HIGH'))}"
+    )
+    browser = await console.new_browser(None)
+    page = await browser.get(path)
+    form = page.forms[0]
+    answer = await browser.client.post(
+        form.action,
+        data={**form.fields, "username": "acme.admin", "password": PASSWORD},
+        follow_redirects=False,
+    )
+    assert (answer.status_code, answer.headers["location"]) == (httpx.codes.SEE_OTHER, path)
+
+
+async def test_an_address_that_is_too_long_to_be_led_back_to_leads_to_the_login_all_the_same(
+    console: Any,
+) -> None:
+    page = await (await console.new_browser(None)).get(f"/worklist?search={'x' * 9000}")
+    assert (page.status, page.path) == (httpx.codes.OK, "/login")
