@@ -1,5 +1,6 @@
 """The workflow behind an account, read from Temporal: where it stands and what it waits for."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from domain.errors import Unavailable
 from services.fields import View
 from services.web_ui import WebUi
 from workflows.queues import account_workflow_id
@@ -54,7 +56,8 @@ class _Description(BaseModel):
 
 
 class LifecycleReader:
-    """Reads ``AccountLifecycle`` workflows. Raises ``RPCError`` while Temporal does not answer."""
+    """Reads ``AccountLifecycle`` workflows. Raises ``RPCError`` or ``Unavailable`` while Temporal does not
+    answer."""
 
     def __init__(self, client: Client, web_ui: WebUi) -> None:
         self._client = client
@@ -65,7 +68,11 @@ class LifecycleReader:
         workflow_id = account_workflow_id(account_id)
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            description = await handle.describe(rpc_timeout=PATIENCE)
+            # The client asks a server that is away again and again, whatever one request may take.
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                description = await handle.describe(rpc_timeout=PATIENCE)
+        except TimeoutError:
+            raise Unavailable("the workflow server does not answer at the moment; ask again") from None
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

@@ -16,6 +16,7 @@ from console.lists import page_of
 from console.payment_methods import sandbox_methods
 from console.web import PagesDep, as_domain_error, router, sees
 from domain.accounts import OPEN_STATUSES, WORKABLE_STATUSES, AccountStatus
+from domain.errors import Unavailable
 from domain.holds import OF_THE_PERSON, HoldKind
 from domain.payments import FORBIDS_PAYMENTS
 from services.access import Right
@@ -140,7 +141,7 @@ async def workflow(
     view, problem = None, ""
     try:
         view = await services.accounts.workflow(visitor.who, account_id)
-    except RPCError as error:
+    except (RPCError, Unavailable) as error:
         problem = as_domain_error(error).message
     return templates.page(
         request, "account_workflow.html", workflow=view, problem=problem, account_id=account_id

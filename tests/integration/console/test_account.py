@@ -153,7 +153,7 @@ async def test_a_forbidden_contact_says_the_rule_until_when_and_how_the_account_
     assert path(account) in page.links
 
 
-async def test_the_page_stands_without_temporal(console: Any, account: Any) -> None:
+async def test_before_the_first_command_nothing_is_waited_for(console: Any, account: Any) -> None:
     browser = await console.browser("acme.admin")
     shown = await browser.block(path(account, "/workflow"), "workflow")
     assert shown.status == OK
