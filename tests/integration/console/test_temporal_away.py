@@ -1,4 +1,4 @@
-"""An account's page while Temporal is away: complete but for what Temporal alone knows, and honest about it."""
+"""An account's page while Temporal is away: complete but for what Temporal alone knows, which it says."""
 
 import asyncio
 from collections.abc import AsyncIterator
