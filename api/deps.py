@@ -141,13 +141,15 @@ def _key_header(
         raise Malformed(f"send one header {KEY_HEADER}, not {len(sent)}", field=KEY_HEADER)
     if not sent:
         return None
-    [key] = sent
+    return checked_key(sent[0], KEY_HEADER)
+
+
+def checked_key(key: str, field: str) -> str:
+    """``key`` if it can be a command's; ``Malformed`` names the ``field`` that it came in."""
     if not _KEY.fullmatch(key):
-        raise Malformed(
-            f"{KEY_HEADER} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters", field=KEY_HEADER
-        )
+        raise Malformed(f"{field} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters", field=field)
     if has_card_number(key):
-        raise Malformed(f"{KEY_HEADER} must not contain the number of a card", field=KEY_HEADER)
+        raise Malformed(f"{field} must not contain the number of a card", field=field)
     return key
 
 

@@ -7,23 +7,29 @@ from fastapi import Request
 from pydantic import BaseModel, SecretStr
 
 from console.forms import checked
+from domain.errors import Malformed
 from services.fields import ChangeForm, Form
 
 ChangeT = TypeVar("ChangeT", bound=ChangeForm)
 
 
 async def typed(request: Request, form: type[Form]) -> dict[str, Any]:
-    """What was typed into the fields of ``form``, blanks too; ``profile.delimiter`` is one of a section."""
+    """What was typed into the fields of ``form``, blanks too; ``profile.delimiter`` is one of a section.
+
+    ``Malformed`` for a section that came as a field.
+    """
     values: dict[str, Any] = {}
     for name, value in (await request.form()).items():
         section, _, within = name.partition(".")
         if section not in form.model_fields or not isinstance(value, str):
             continue
         text = value.replace("\r\n", "\n") if value.strip() else ""
-        if within:
-            values.setdefault(section, {})[within] = text
-        else:
+        if not within:
             values[section] = text
+        elif isinstance(of_section := values.setdefault(section, {}), dict):
+            of_section[within] = text
+        else:
+            raise Malformed(f"{section} came both as a field and as a section of fields", field=section)
     return values
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from starlette.datastructures import FormData, UploadFile
 
-from api.deps import MAX_KEY_LENGTH, ServicesDep, conceal
+from api.deps import ServicesDep, checked_key, conceal
 from domain.errors import Malformed
 from services.commands import CommandKey
 
@@ -73,14 +73,16 @@ async def command_of_form(request: Request, services: ServicesDep) -> CommandKey
     it is carried out once."""
     data = await request.form()
     key = data.get(KEY_FIELD)
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+    if not isinstance(key, str) or not key:
         raise Malformed("this form was not made by this page; load the page again")
     operation = f"console {request.method} {request.scope['route'].path_format}"
     texts = {name: value for name, value in data.items() if not isinstance(value, UploadFile)}
     body = conceal(
         {name: value for name, value in texts.items() if name not in OWN_FIELDS}, services.fingerprint_key
     )
-    return CommandKey(operation, key, {"path": dict(request.path_params), "body": body})
+    return CommandKey(
+        operation, checked_key(key, KEY_FIELD), {"path": dict(request.path_params), "body": body}
+    )
 
 
 FormCommand = Annotated[CommandKey, Depends(command_of_form)]

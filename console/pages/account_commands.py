@@ -92,7 +92,7 @@ async def record_contact(
 
 def _contact(given: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
     """A contact's form, of what came of it in one choice and of a time by the agency's clock."""
-    outcome = OUTCOMES.get(given.pop("outcome", ""))
+    outcome = OUTCOMES.get(str(given.pop("outcome", "")))
     if outcome is None:
         raise Malformed("say what came of the contact")
     if "at" in given:

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.deps import ServicesDep
 from api.pagination import Paging
 from api.schemas.breaks import BreakQueryDep
-from console.forms import FormCommand, fields, filled
+from console.forms import FormCommand, checked, fields, filled
 from console.lists import page_of
 from console.notices import done
 from console.web import PagesDep, router, sees
@@ -152,8 +152,7 @@ async def assign(
     request: Request, break_id: UUID, visitor: ResolvesBreaks, command: FormCommand, services: ServicesDep
 ) -> Response:
     """Give the break to somebody; to nobody when no name is given."""
-    given = fields(await request.form())
-    form = OwnerForm(owner=given.get("owner"), version=int(given["version"]))
+    form = checked(OwnerForm, {"owner": None, **fields(await request.form())})
     await services.breaks.assign(visitor.who, command, break_id, form)
     text = f"{form.owner} has the break now." if form.owner else "Nobody has the break now."
     return done(f"/breaks/{break_id}", text)

@@ -10,11 +10,12 @@ from fastapi.responses import RedirectResponse, Response
 from api.deps import ServicesDep
 from api.pagination import Paging
 from api.schemas.exports import export_request, filters_of
-from console.forms import FormCommand
+from console.forms import FormCommand, checked
 from console.lists import page_of
 from console.notices import done
 from console.web import PagesDep, router, sees
 from services.access import Right
+from services.export_views import ExportForm
 from services.sessions import Visitor
 
 pages = router()
@@ -48,7 +49,8 @@ async def export(
     query: Annotated[str, Form(max_length=MAX_QUERY)] = "",
 ) -> Response:
     """Have a list written into a file, narrowed as its page is: ``query`` is what the page's address says."""
-    request = export_request(name, filters_of(parse_qsl(query)))
+    form = checked(ExportForm, {"list": name, "filters": filters_of(parse_qsl(query))})
+    request = export_request(form.list, form.filters)
     answer = await services.exports.ask(visitor.who, command, request)
     return done("/exports", f"{answer.body['file_name']} is being written.")
 

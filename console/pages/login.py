@@ -21,7 +21,7 @@ from domain.errors import NotFound, Unauthenticated
 
 pages = router()
 MAX_LENGTH = 200
-Text = Annotated[str, Form(max_length=MAX_LENGTH)]
+Text = Annotated[str, Form(max_length=MAX_LENGTH, pattern=r"^[^\x00]*$")]
 Next = Annotated[str, Query()]
 
 

@@ -13,7 +13,7 @@ from console.forms import FormCommand, checked, filled
 from console.lists import page_of
 from console.notices import done
 from console.web import PagesDep, router, sees
-from domain.errors import Invalid
+from domain.errors import Invalid, Malformed
 from domain.import_profiles import FIELDS, ImportProfile
 from services.access import Right
 from services.onboarding.creditors import CreditorChange, CreditorView, NewCreditor
@@ -150,7 +150,9 @@ def _with_profile(values: dict[str, Any], present: "Mapping[str, Any]") -> dict[
     """``values`` with the file layout that was typed, over what the form does not show of the present one."""
     if "profile" not in values:
         return values
-    shown = dict(values["profile"])
+    if not isinstance(shown := values["profile"], dict):
+        raise Malformed("the layout of files comes field by field", field="profile")
+    shown = dict(shown)
     marker = shown.pop("marker", "")
     columns = _columns(shown.pop("columns", ""))
     plain = {name: value or None for name, value in shown.items()}

@@ -55,7 +55,7 @@ async def test_the_place_of_a_problem_is_an_id_or_the_page_itself(
     )
     assert page.status == httpx.codes.UNPROCESSABLE_ENTITY, page.text
     place = page.answer.headers["hx-retarget"]
-    assert place == "#problem" or place == f"#{form_id} .form-problem"
+    assert place in {"#problem", f"#{form_id} .form-problem"}
     assert place.isascii()
     assert len(place) < 200
 
@@ -80,3 +80,69 @@ async def test_an_address_that_is_too_long_to_be_led_back_to_leads_to_the_login_
 ) -> None:
     page = await (await console.new_browser(None)).get(f"/worklist?search={'x' * 9000}")
     assert (page.status, page.path) == (httpx.codes.OK, "/login")
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/breaks/{id}/assign", {}),
+        ("/breaks/{id}/assign", {"version": "x"}),
+        ("/breaks/{id}/assign", {"version": ["1", "2"]}),
+        ("/breaks/{id}/assign", {"version": "1", "owner": ["a", "b"]}),
+        ("/breaks/{id}/assign", {"version": "1", "owner": "x" * 10_000}),
+        ("/breaks/{id}/assign", {"version": "9" * 5000}),
+        ("/accounts/{id}/contacts", {"outcome": ["none", "other"]}),
+        ("/accounts/{id}/contacts", {"outcome": "none", "at": ["2026-01-01T00:00", "x"]}),
+        ("/accounts/{id}/contacts", {"outcome": "none", "at": "0001-01-01T00:00+14:00", "channel": "call"}),
+        ("/accounts/{id}/contacts", {"outcome": "none", "at": "9999-12-31T23:59", "channel": "call"}),
+        ("/accounts/{id}/payments", {"way": ["card", "cash"]}),
+        ("/accounts/{id}/payments", {"way": "cash", "amount": ["1", "2"]}),
+        ("/accounts/{id}/plans/preview", {"by": ["x", "y"], "paid_by": ["card", "bank"]}),
+        ("/accounts/{id}/plans", {"paid_by": "card", "card": ["a", "b"]}),
+        ("/exports", {"list": "accounts", "query": "\x00=%00&a&&=;=%ff"}),
+        ("/exports", {"query": "a"}),
+        ("/settings/sources/new", {"profile": "x"}),
+        ("/settings/sources/new", {"profile": "x", "profile.delimiter": ","}),
+        ("/settings/sources/new", {"profile.columns": "=\x00", "profile.": "x"}),
+        ("/settings/agency", {"name.first": "x", "name": "x"}),
+        ("/settings/agencies", {"name": "\x00"}),
+        ("/agency", {"agency": "\x00"}),
+        ("/schedules/a/../b/trigger", {}),
+        ("/schedules/%00/pause", {"note": "\x00"}),
+        ("/accounts/{id}/holds/%00/release", {}),
+        ("/accounts/{id}/notes", {"text": "\x00"}),
+        ("/accounts/{id}/notes", {"text": "x", KEY_FIELD: "\x00"}),
+        ("/accounts/{id}/notes", {"text": "x", KEY_FIELD: "k" * 5000}),
+        ("/accounts/{id}/notes", {"text": "x", KEY_FIELD: ["k", "l"]}),
+        ("/accounts/{id}/notes", {"text": "x", KEY_FIELD: ""}),
+    ],
+)
+async def test_what_no_form_of_ours_sends_is_refused_in_words(
+    console: Any, account: str, path: str, values: dict[str, Any]
+) -> None:
+    where = path.format(id=account.rpartition("/")[2])
+    for who in ("acme.admin", "platform"):
+        page = await posted(await console.browser(who), where, values)
+        assert page.status < BROKEN, (who, page.text)
+
+
+@pytest.mark.parametrize("body", [b"--x\r\nbroken", b"", b"\xff\xfe%00=%ff"])
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain", ""])
+async def test_a_body_that_is_no_form_is_refused(console: Any, account: str, kind: str, body: bytes) -> None:
+    browser = await console.browser("acme.admin")
+    token = await token_of(browser)
+    for headers in ({}, {"X-CSRF-Token": token}):
+        answer = await browser.client.post(
+            f"{account}/notes", content=body, headers={**HTMX, **headers, "Content-Type": kind}
+        )
+        assert httpx.codes.BAD_REQUEST <= answer.status_code < BROKEN, answer.text
+
+
+@pytest.mark.parametrize("username", ["\x00", "é\x00", "x" * 1000, "\u202e", "' OR 1=1 --", "<b>x"])
+async def test_a_login_with_an_odd_name_is_refused(console: Any, username: str) -> None:
+    browser = await console.new_browser(None)
+    for password in ("\x00", "x" * 1000, PASSWORD):
+        data = {"username": username, "password": password}
+        answer = await browser.client.post("/login", data=data)
+        assert httpx.codes.BAD_REQUEST <= answer.status_code < BROKEN, answer.text
+        assert "<b>x" not in answer.text
