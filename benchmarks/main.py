@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks import admission, payments, portfolio_import, reconciliation, scoring, transition, worklist
+from benchmarks import (
+    admission,
+    payments,
+    portfolio_import,
+    reconciliation,
+    scoring,
+    transition,
+    worklist,
+)
+from benchmarks import (
+    console as console_bench,
+)
+from benchmarks.console_report import console_json, console_tables
 from benchmarks.report import (
     admission_json,
     admission_tables,
@@ -33,7 +45,16 @@ from sandbox.errors import SandboxError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BENCHES = ("import", "admission", "scoring", "worklist", "transition", "payments", "reconciliation")
+BENCHES = (
+    "import",
+    "admission",
+    "scoring",
+    "worklist",
+    "transition",
+    "payments",
+    "reconciliation",
+    "console",
+)
 TERMINATED = 143
 
 _BY_ROWS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
@@ -109,6 +130,9 @@ async def _measure(
     if name == "worklist":
         listed = await worklist.measure(servers, rows, requests, report)
         return worklist_json(listed), list(worklist_tables(listed))
+    if name == "console":
+        looked = await console_bench.measure(servers, rows, requests, repeat, report)
+        return console_json(looked), list(console_tables(looked))
     if name == "transition":
         moved = await transition.measure(servers, requests, report)
         return transition_json(moved), list(transition_tables(moved))

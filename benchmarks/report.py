@@ -117,13 +117,13 @@ def import_tables(figures: ImportFigures) -> "Iterator[RenderableType]":
     for name in ("scoring", "search index"):
         _timed(table, f"after, side by side: {name}", figures.phase_s(name), figures.rows)
     yield table
-    yield _promise(
+    yield promise(
         f"import is {figures.ratio:.2f} × the floor ({figures.ratio_with_fingerprint:.2f} × with the"
         f" fingerprint), promised at most {MOST_RATIO:g} ×",
         kept=figures.ratio <= MOST_RATIO,
     )
     few, many = figures.few, figures.peak_bytes
-    yield _promise(
+    yield promise(
         f"the worker held at most {_mib(many)} ({_mib(few.peak_bytes)} for {few.rows:,} rows),"
         f" promised at most {_mib(MOST_BYTES)}",
         kept=many <= MOST_BYTES,
@@ -137,7 +137,7 @@ def admission_tables(figures: AdmissionFigures) -> "Iterator[RenderableType]":
     table.add_row("admitted: started, loaded, marked, waiting", f"{figures.admitted_per_s:.1f}")
     table.add_row("floor: bare workflows, one activity and a timer", f"{figures.bare_per_s:.1f}")
     yield table
-    yield _promise(
+    yield promise(
         f"admission is {figures.ratio:.2f} × the floor, promised at least {LEAST_RATIO:g} ×",
         kept=figures.ratio >= LEAST_RATIO,
     )
@@ -154,7 +154,7 @@ def worklist_tables(figures: WorklistFigures) -> "Iterator[RenderableType]":
             table.add_row(f"{name}: {way}", p50, p99)
     yield table
     for name, found in pages:
-        yield _promise(
+        yield promise(
             f"{name}: p99 is {found.ratio:.2f} × the floor's, promised at most {MOST_WORKLIST_RATIO:g} ×",
             kept=found.ratio <= MOST_WORKLIST_RATIO,
         )
@@ -216,7 +216,7 @@ def payments_tables(figures: PaymentFigures) -> "Iterator[RenderableType]":
     )
     yield _round_trips_table(title, "payments/s", kinds, ways)
     ratio = figures.concurrent.ratio_of_rates
-    yield _promise(
+    yield promise(
         f"{AT_ONCE} at once, payments are posted at {ratio:.2f} × the floor's rate,"
         f" promised at least {LEAST_PAYMENTS_RATIO:g} ×",
         kept=ratio >= LEAST_PAYMENTS_RATIO,
@@ -250,7 +250,7 @@ def reconciliation_tables(figures: ReconciliationFigures) -> "Iterator[Renderabl
     _timed(table, "  the next statement, which says the same", figures.again_s, lines)
     _timed(table, "floor, one FULL JOIN that inserts as many rows", figures.floor_s, lines)
     yield table
-    yield _promise(
+    yield promise(
         f"reconciliation is {figures.ratio:.2f} × the floor,"
         f" promised at most {MOST_RECONCILIATION_RATIO:g} ×",
         kept=figures.ratio <= MOST_RECONCILIATION_RATIO,
@@ -274,7 +274,8 @@ def _timed(table: Table, name: str, seconds: float, rows: int) -> None:
     table.add_row(name, f"{seconds:,.1f}", f"{rows / seconds:,.0f}" if seconds >= 0.05 else "")
 
 
-def _promise(sentence: str, *, kept: bool) -> Text:
+def promise(sentence: str, *, kept: bool) -> Text:
+    """A promise with what came of it: green where it is kept, red where it is missed."""
     return Text(f"{sentence}: {'kept' if kept else 'missed'}", style="green" if kept else "red")
 
 
@@ -295,12 +296,12 @@ def scoring_tables(figures: ScoringFigures) -> "Iterator[RenderableType]":
     table.add_section()
     _timed(table, "again, with nothing changed", figures.again_s, figures.accounts)
     yield table
-    yield _promise(
+    yield promise(
         f"scoring is {figures.ratio:.2f} × the floor, promised at most {MOST_SCORING_RATIO:g} ×",
         kept=figures.ratio <= MOST_SCORING_RATIO,
     )
     few, many = figures.few, figures.peak_bytes
-    yield _promise(
+    yield promise(
         f"the worker held at most {_mib(many)} ({_mib(few.peak_bytes)} for {few.changed:,} accounts),"
         f" promised at most {MOST_GROWTH:g} × as much",
         kept=many <= MOST_GROWTH * few.peak_bytes,

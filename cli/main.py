@@ -347,7 +347,8 @@ def bench(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help="import, admission, scoring, worklist, transition, payments, reconciliation; all by default."
+            help="import, admission, scoring, worklist, transition, payments, reconciliation, console; all by"
+            " default."
         ),
     ] = None,
     rows: Annotated[
@@ -357,7 +358,9 @@ def bench(
     repeat: Annotated[int, typer.Option(help="Turns of each; medians are shown.", min=1)] = 3,
     requests: Annotated[
         int,
-        typer.Option(help="Requests for each page of the worklist, updates of accounts, payments.", min=1),
+        typer.Option(
+            help="Requests for each page of worklist or console, updates of accounts, payments.", min=1
+        ),
     ] = 1_000,
     as_json: AsJson = False,
 ) -> None:

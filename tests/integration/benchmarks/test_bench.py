@@ -45,7 +45,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     sizes = ("--rows", str(ROWS), "--accounts", "20", "--requests", str(REQUESTS), "--repeat", "1")
     done = subprocess.run(
         command(*sizes, "--json"),
-        env=below(folder),
+        env={**below(folder), "RECOUP_CHROMIUM": str(folder / "chromium")},
         capture_output=True,
         text=True,
         check=False,
@@ -57,8 +57,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_all_are_measured_unless_some_are_named(measured: dict[str, Any]) -> None:
-    everything = ["import", "admission", "scoring", "worklist", "transition", "payments", "reconciliation"]
-    assert list(measured) == everything
+    everything = "import, admission, scoring, worklist, transition, payments, reconciliation, console"
+    assert list(measured) == everything.split(", ")
 
 
 def test_an_import_is_measured_by_its_phases_against_the_copies_of_its_tables(
@@ -137,6 +137,38 @@ def test_a_payment_has_three_activities(measured: dict[str, Any]) -> None:
     assert measured["payments"]["activities"] == 3, "made, confirmed, recorded"
 
 
+def test_pages_are_measured_against_the_json_of_the_same_data(measured: dict[str, Any]) -> None:
+    looked = measured["console"]
+    assert (looked["accounts"], looked["requests"]) == (ROWS, REQUESTS)
+    deep = "worklist, behind 1,500"
+    assert {"worklist", deep, "worklist, search", "account", "account, its timeline", "dashboard"} <= set(
+        looked["pages"]
+    )
+    for one in looked["pages"].values():
+        assert 0 < one["page"]["p50_ms"] <= one["page"]["p95_ms"]
+        if one["json"]:
+            assert one["ratio_p95"] == pytest.approx(one["page"]["p95_ms"] / one["json"]["p95_ms"])
+    # A page of fifty accounts, one that has fewer, and none with an error in place of its data.
+    assert looked["pages"]["worklist"]["page"]["bytes"] > looked["pages"]["worklist, search"]["page"]["bytes"]
+    assert looked["pages"]["account"]["page"]["bytes"] > 20_000
+    assert looked["empty_page"]["bytes"] < 5_000
+
+
+def test_pages_that_listen_hear_of_progress_while_the_api_is_read(measured: dict[str, Any]) -> None:
+    live = measured["console"]["live"]
+    assert live["open_pages"] == REQUESTS
+    assert live["slower"] == pytest.approx(live["beside"]["p50_ms"] / live["alone"]["p50_ms"])
+    assert live["slower_at_once"] == pytest.approx(
+        live["alone"]["reads_per_s"] / live["beside"]["reads_per_s"]
+    )
+    assert live["events_per_s"] > 0
+    assert live["lag_p95_ms"] > 0
+
+
+def test_without_a_browser_it_says_so(measured: dict[str, Any]) -> None:
+    assert measured["console"]["browser"]["missing"].endswith("which is no program")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_an_interrupted_bench_leaves_no_process_and_no_folder(
     tmp_path: Path, number: signal.Signals, code: int
@@ -165,7 +197,7 @@ async def test_an_interrupted_bench_leaves_no_process_and_no_folder(
 async def test_an_unknown_benchmark_is_named_with_those_that_exist(command_line: CommandLine) -> None:
     code, _, said = await command_line.run("bench", "worklists")
     assert code == 1
-    known = "import, admission, scoring, worklist, transition, payments, reconciliation"
+    known = "import, admission, scoring, worklist, transition, payments, reconciliation, console"
     assert said.strip() == f"unknown benchmarks worklists; there are {known}"
 
 
