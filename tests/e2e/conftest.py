@@ -16,8 +16,24 @@ import pytest
 
 from sandbox.ports import free_port
 
+IN_TURN = ("test_sandbox.py", "", "test_ending.py")
+"""The newcomer's story of a sandbox that nobody has touched, everything else, and its end."""
+
 READY = "Ctrl-C stops everything"
 PORTS = ("API", "POSTGRES", "TEMPORAL", "TEMPORAL_UI", "SFTP", "STRIPE")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here share one sandbox: order them by what they find and leave."""
+    here = Path(__file__).parent
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(here)]
+    ordered = sorted((items[place] for place in places), key=_turn)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def _turn(item: pytest.Item) -> int:
+    return IN_TURN.index(item.path.name if item.path.name in IN_TURN else "")
 
 
 @dataclass

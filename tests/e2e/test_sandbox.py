@@ -9,11 +9,10 @@ from pathlib import Path
 
 import asyncssh
 import httpx
-import psutil
 import pytest
 
 from domain.money import CENT
-from tests.e2e.conftest import Sandbox, interrupt
+from tests.e2e.conftest import Sandbox
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -170,32 +169,3 @@ async def test_the_books_are_sound(running: Sandbox) -> None:
     code, output = await running.run("audit", "ledger")
     assert code == 0, output
     assert output.startswith("every balance equals its postings: checked ")
-
-
-async def test_after_ctrl_c_or_a_kill_nothing_is_left_and_the_next_start_imports_nothing_twice(
-    running: Sandbox,
-) -> None:
-    """The last one: it ends the sandbox of those before it."""
-    imported = [line for line in _summary(running.printed) if ".csv" in line]
-    assert len(imported) == 5
-    assert running.supervisor is not None
-    code, left = await interrupt(running.supervisor)
-    assert (code, left) == (0, []), "Ctrl-C ends everything, cleanly"
-
-    killed = await running.come_up()
-    again = _summary(running.printed)
-    assert set(imported) < set(again)
-    family = psutil.Process(killed.pid).children(recursive=True)
-    killed.kill()
-    await killed.communicate()
-    _, alive = psutil.wait_procs(family, timeout=15)
-    assert alive == []
-
-    code, output = await running.run("demo")
-    assert code == 0, output
-    assert _summary(output) == again
-
-
-def _summary(output: str) -> list[str]:
-    """What each agency has: a line for every file, and one of its accounts by level."""
-    return [line for line in output.splitlines() if line.startswith(("│ demo  ", "│ rival "))]

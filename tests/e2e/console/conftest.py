@@ -104,7 +104,7 @@ async def console(chromium: Browser, running: Sandbox) -> AsyncIterator[Console]
     assert console.complaints == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def lived_in(running: Sandbox) -> LivedIn:
     """The demo agency after a day's work."""
     async with running.log_in("demo.admin", STAFF_PASSWORD) as client:
