@@ -305,11 +305,8 @@ def failure(
 
 async def _search(stripe: StripeAccount, payment: "Payment") -> IntentState | None:
     """An intent that was made for a payment and whose id nobody has stored."""
-    now = datetime.now(UTC)
-    async for intent in stripe.intents(payment.created_at - CLOCKS_DIFFER, now + CLOCKS_DIFFER):
-        if intent.metadata.get(PAYMENT_ID) == str(payment.id):
-            return intent
-    return None
+    since, until = payment.created_at - CLOCKS_DIFFER, datetime.now(UTC) + CLOCKS_DIFFER
+    return await stripe.intent_with(PAYMENT_ID, str(payment.id), since, until)
 
 
 def _ended(payment: "Payment", code: str, message: str) -> PaymentFailure:

@@ -36,6 +36,16 @@ class PaymentReadings:
         rows = await self._readings.rows(rows_of(Payment) + b"AND id = %(payment)s", values)
         return _there(Payment(**dict(zip(columns_of(Payment), rows[0], strict=True))) if rows else None)
 
+    async def look_at(self, payment_id: UUID) -> tuple[Payment, bool]:
+        """As ``get``, and whether there is more to tell of it: a plan, a refund, a chargeback."""
+        values = {"agency": self._readings.tenant.agency_id, "payment": payment_id}
+        rows = await self._readings.rows(_LOOK_AT, values)
+        if not rows:
+            raise NotFound("there is no such payment")
+        *row, went_back = rows[0]
+        payment = Payment(**dict(zip(columns_of(Payment), row, strict=True)))
+        return payment, went_back or payment.instalment_id is not None
+
     async def note_intent(self, payment_id: UUID, intent_ref: str) -> str:
         """Store the intent that was made for a payment; the one that counts: the first."""
         values = {"agency": self._readings.tenant.agency_id, "payment": payment_id, "intent": intent_ref}
@@ -109,13 +119,12 @@ class PaymentStore(Store):
     async def change(self, payment: Payment, **values: Any) -> None:
         """Write what has become known of a payment that the caller has locked."""
         await self._flush()
-        commit(payment, {**values, "updated_at": await self._now()})
-        if payment.processor_account is None and (payment.processor_ref or payment.checkout_ref):
-            account = await self._fetch_value(_ACCOUNT_REF, {"agency": self._agency_id})
-            values["processor_account"] = account
-            commit(payment, {"processor_account": account})
-        named = {"agency": self._agency_id, "payment": payment.id, "now": payment.updated_at}
+        known = {"processor_ref": payment.processor_ref, "checkout_ref": payment.checkout_ref, **values}
+        if payment.processor_account is None and (known["processor_ref"] or known["checkout_ref"]):
+            values["processor_account"] = await self._fetch_value(_ACCOUNT_REF, {"agency": self._agency_id})
+        named = {"agency": self._agency_id, "payment": payment.id, "now": await self._now()}
         await self._send(_change(tuple(values)), {**values, **named})
+        commit(payment, {**values, "updated_at": named["now"]})
 
     async def reserved(self, account_id: UUID) -> Decimal:
         """What payments that nobody knows the end of yet may take of an account's balance.
@@ -206,6 +215,13 @@ def _there(payment: Payment | None) -> Payment:
 
 _COLUMNS = ", ".join(columns_of(Payment))
 _UNFINISHED = sorted(status.value for status in UNFINISHED)
+
+_LOOK_AT = f"""
+    SELECT {_COLUMNS}, EXISTS (
+               SELECT FROM refund r WHERE r.agency_id = %(agency)s AND r.payment_id = %(payment)s)
+        OR EXISTS (SELECT FROM chargeback c WHERE c.agency_id = %(agency)s AND c.payment_id = %(payment)s)
+      FROM payment WHERE agency_id = %(agency)s AND id = %(payment)s
+""".encode()
 
 _ACCOUNT_OF = b"SELECT account_id FROM payment WHERE agency_id = %(agency)s AND id = %(payment)s"
 

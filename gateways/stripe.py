@@ -346,6 +346,26 @@ class StripeAccount:
             async for intent in page.auto_paging_iter():
                 yield read_intent(intent.to_dict())
 
+    async def intent_with(
+        self, name: str, value: str, since: datetime, until: datetime
+    ) -> IntentState | None:
+        """The newest payment intent created in ``[since, until)`` that has ``value`` in its metadata.
+
+        Others are not read: what is odd about one keeps nobody from finding another. ``StripeOutcomeUnknown``
+        where the one that is looked for cannot be read.
+        """
+        window: Any = {"created": _window(since, until), "limit": PAGE}
+        with _translated("look for a payment intent"):
+            async for intent in (await self._v1.payment_intents.list_async(window)).auto_paging_iter():
+                body = intent.to_dict()
+                metadata = body.get("metadata")
+                if isinstance(metadata, Mapping) and metadata.get(name) == value:
+                    found = attempt(read_intent, "payment intent", body)
+                    if isinstance(found, Unreadable):
+                        raise StripeOutcomeUnknown(f"{found.id} cannot be read: {found.problem}")
+                    return found
+        return None
+
     async def charges(self, since: datetime, until: datetime) -> AsyncIterator[ChargeState]:
         """Every charge created in ``[since, until)``, newest first."""
         with _translated("list charges"):

@@ -16,6 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from activities.account_messages import MAX_TEXT, DisputeOutcome
 from domain.accounts import AccountStatus
+from domain.card_numbers import has_card_number
 from domain.holds import HoldKind
 from domain.money import Money, PositiveMoney
 from domain.placements import FIRST_DATE, LAST_DATE
@@ -28,13 +29,23 @@ def _plain_line_breaks(value: object) -> object:
     return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 
+def no_number_in_it(value: str) -> str:
+    """Text is kept, shown and logged by whoever reads it: the number of a card must not be."""
+    if has_card_number(value):
+        raise PydanticCustomError(
+            "card_number", "must not contain the number of a card; those are never kept here"
+        )
+    return value
+
+
 Words = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT),
     AfterValidator(readable),
+    AfterValidator(no_number_in_it),
     BeforeValidator(_plain_line_breaks),
 ]
-"""What a person writes: 1 to 2,000 characters, with line breaks."""
+"""What a person writes: 1 to 2,000 characters, with line breaks, without the number of a card."""
 
 
 def _near(day: date) -> date:

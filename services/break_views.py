@@ -11,8 +11,8 @@ from activities.break_resolution import difference_of, limit_of
 from domain.breaks import AgeBucket, Resolution, age_in_days, bucket_of, possible
 from domain.money import Money
 from domain.reconciliation import explain
+from services.account_command_forms import Words
 from services.fields import Form, Username, View
-from services.payment_forms import MoneyWords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,14 @@ class ResolutionForm(Form):
     """How a break is to be resolved, and why. ``version``: of the break as it was looked at."""
 
     resolution: Resolution
-    note: MoneyWords
+    note: Words
     version: Version | None = None
 
 
 class DecisionForm(Form):
     """What is said to a proposal; ``version`` as in ``ResolutionForm``."""
 
-    note: MoneyWords | None = None
+    note: Words | None = None
     version: Version | None = None
 
 

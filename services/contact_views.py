@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.compliance import Allowed, Channel, Decision, Direction, Place, Purpose, Recipient
 from domain.errors import Conflict
+from services.account_command_forms import no_number_in_it
 from services.fields import Form, TimeZone, View, visible
 
 if TYPE_CHECKING:
@@ -60,8 +61,10 @@ def _clock(value: object) -> object:
 Moment = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_within_reason)]
 """An instant that says its offset; kept in UTC."""
 
-Note = Annotated[Annotated[str, AfterValidator(_legible)] | None, BeforeValidator(_note)]
-"""Free text of at most 2,000 characters; nothing but white space is no note."""
+Note = Annotated[
+    Annotated[str, AfterValidator(_legible), AfterValidator(no_number_in_it)] | None, BeforeValidator(_note)
+]
+"""Free text of at most 2,000 characters, without the number of a card; nothing but white space is no note."""
 
 Flag = Annotated[bool, Field(strict=True)]
 Clock = Annotated[str, BeforeValidator(_clock)]

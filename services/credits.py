@@ -18,7 +18,7 @@ from domain.payments import BY_PROVIDER, PaymentRefused
 from services.access import Principal, Right, require
 from services.accounts import visible_account
 from services.commands import CommandKey, carry_out
-from services.payment_forms import ApplyCreditForm, HandBackForm, RefundForm
+from services.payment_forms import ApplyCreditForm, GivingBackForm, HandBackForm, RefundForm
 from services.payment_starts import PaymentStarter
 from services.refunds import RefundFailed, promise_refund
 
@@ -104,6 +104,7 @@ class CreditService:
         debt takes no payments or not as much, ``Conflict`` with what is ``left`` for more than is owed back.
         """
         require(who, Right.REFUND_PAYMENTS)
+        sent = _sent(command, account_id, form)
         to_id = form.to_account_id or account_id
 
         async def visible(tx: "Transaction") -> None:
@@ -132,7 +133,7 @@ class CreditService:
                 unapplied=owed.unapplied,
             )
 
-        answer = await carry_out(self._database, who.tenant, command, effect, first=visible)
+        answer = await carry_out(self._database, who.tenant, sent, effect, first=visible)
         await self._tell(who.tenant.agency_id, [to_id])
         return answer
 
@@ -146,6 +147,7 @@ class CreditService:
         needed; ``RefundFailed`` when the provider does not pay one out.
         """
         require(who, Right.REFUND_PAYMENTS)
+        sent = _sent(command, account_id, form)
         made_now: list[tuple[Payment, Refund]] = []
 
         async def visible(tx: "Transaction") -> None:
@@ -156,7 +158,7 @@ class CreditService:
             made_now.extend(await _promise(tx, account_id, form))
             return Promised(refunds=[refund.id for _, refund in made_now])
 
-        kept = await carry_out(self._database, who.tenant, command, effect, first=visible)
+        kept = await carry_out(self._database, who.tenant, sent, effect, first=visible)
         for payment, refund in made_now:
             await self._starter.begin_refund(payment, refund, self._patience)
         promised = Promised.model_validate(kept.body)
@@ -167,6 +169,11 @@ class CreditService:
             refunds = [one.model_dump(mode="json") for one in shown.refunds]
             raise RefundFailed("not all of it was paid out; what was not is still owed back", refunds=refunds)
         return Answer(CREATED if statuses == {"succeeded"} else ACCEPTED, shown.model_dump(mode="json"))
+
+
+def _sent(command: CommandKey, account_id: UUID, form: GivingBackForm) -> CommandKey:
+    """A command by what was meant, however it was written."""
+    return CommandKey(command.operation, command.key, {"account_id": str(account_id), **form.sent()})
 
 
 async def _to_apply(owner: AccountChange, debt: AccountChange, wanted: Decimal | None) -> Decimal:

@@ -15,10 +15,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from domain.card_numbers import has_card_number
 from domain.money import PositiveMoney
 from domain.payments import BY_PROVIDER, PaymentMethod
-from services.account_command_forms import Words
+from services.account_command_forms import Words, no_number_in_it
 from services.fields import Day, Form, Line
 
 MAX_KEY = 255
@@ -37,15 +36,6 @@ def _no_card_number(value: object) -> object:
     return value
 
 
-def _no_number_in_it(value: str) -> str:
-    """Text is kept, shown and logged by whoever reads it: the number of a card must not be."""
-    if has_card_number(value):
-        raise PydanticCustomError(
-            "card_number", "must not contain the number of a card; those are never kept here"
-        )
-    return value
-
-
 def _payment_method_id(value: str) -> str:
     if not _REFERENCE.fullmatch(value):
         raise ValueError("must be the id of a Stripe payment method (pm_…)")
@@ -59,7 +49,7 @@ def _upper(value: object) -> object:
 PaymentMethodId = Annotated[
     str,
     AfterValidator(_payment_method_id),
-    AfterValidator(_no_number_in_it),
+    AfterValidator(no_number_in_it),
     BeforeValidator(_no_card_number),
 ]
 """A Stripe payment method (pm_…), never a number."""
@@ -68,11 +58,10 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), BeforeValida
 Key = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_KEY, pattern=r"^[\x20-\x7e]+$"),
-    AfterValidator(_no_number_in_it),
+    AfterValidator(no_number_in_it),
 ]
-MoneyLine = Annotated[Line, AfterValidator(_no_number_in_it)]
-MoneyWords = Annotated[Words, AfterValidator(_no_number_in_it)]
-"""What is written of money, without the number of a card."""
+MoneyLine = Annotated[Line, AfterValidator(no_number_in_it)]
+"""A line written of money, without the number of a card."""
 
 
 class PaymentForm(Form):
@@ -134,18 +123,22 @@ class LinkForm(Form):
         return self
 
 
-class RefundForm(Form):
-    """How much of a payment is to go back: what is left of it, unless an amount is given."""
-
-    amount: PositiveMoney | None = None
-    reason: MoneyWords | None = None
+class GivingBackForm(Form):
+    """How money goes back."""
 
     def sent(self) -> dict[str, Any]:
         """What makes two requests with one key the same: a field left out is as one that is null."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class ApplyCreditForm(Form):
+class RefundForm(GivingBackForm):
+    """How much of a payment is to go back: what is left of it, unless an amount is given."""
+
+    amount: PositiveMoney | None = None
+    reason: Words | None = None
+
+
+class ApplyCreditForm(GivingBackForm):
     """Money that is owed back is put on a debt, as the debtor has directed (``reason`` says how).
 
     ``to_account_id`` is that debt, an open account of the same debtor; the account itself unless it is given.
@@ -154,10 +147,10 @@ class ApplyCreditForm(Form):
 
     amount: PositiveMoney | None = None
     to_account_id: UUID | None = None
-    reason: MoneyWords
+    reason: Words
 
 
-class HandBackForm(Form):
+class HandBackForm(GivingBackForm):
     """Money that is owed back goes back to the debtor: all of it, unless an ``amount`` is given.
 
     ``reference`` (a check's number, a receipt's) is needed for what came as a check or cash, and was handed
@@ -166,7 +159,7 @@ class HandBackForm(Form):
 
     amount: PositiveMoney | None = None
     reference: MoneyLine | None = None
-    reason: MoneyWords | None = None
+    reason: Words | None = None
 
 
 def _error(name: str, words: str) -> InitErrorDetails:

@@ -25,7 +25,8 @@ from domain.payments import BY_PROVIDER
 from services.lifecycle_start import StartOptions
 from workflows import attributes, queues
 from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
-from workflows.payments import PaymentProcess, RefundProcess
+from workflows.payments import PaymentProcess
+from workflows.refunds import RefundProcess
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -130,7 +131,9 @@ async def _unwatched(handle: "Awaitable[Any]") -> None:
 
 def process_input(payment: "Payment") -> PaymentProcessInput:
     """What a payment's process is started with."""
-    return PaymentProcessInput(agency_id=payment.agency_id, payment_id=payment.id, way=way_of(payment))
+    return PaymentProcessInput(
+        agency_id=payment.agency_id, payment_id=payment.id, way=way_of(payment), books_at_once=True
+    )
 
 
 def way_of(payment: "Payment") -> PaymentWay:

@@ -193,13 +193,21 @@ class PaymentService:
         payment_id = UUID(kept.body["id"])
         if made_now:
             await self._starter.begin(made_now[0], self._patience)
-        async with self._database.transaction(who.tenant) as tx:
-            payment = await tx.payments.get(payment_id)
-            shown = await payment_detail(tx, payment)
-        if not made_now and _left_behind(payment, self._patience):
-            await self._starter.begin(payment, self._patience)
-            shown = await self.get(who, payment_id)
+        shown, left_behind = await self._shown(who, payment_id)
+        if not made_now and left_behind is not None:
+            await self._starter.begin(left_behind, self._patience)
+            shown, _ = await self._shown(who, payment_id)
         return Answer(_status(shown), shown.model_dump(mode="json"))
+
+    async def _shown(self, who: Principal, payment_id: UUID) -> "tuple[PaymentDetail, Payment | None]":
+        """A payment that was asked for here, and its row, where nobody seems to have started what follows."""
+        payment, touched = await self._database.readings(who.tenant).payments.look_at(payment_id)
+        if touched:
+            async with self._database.transaction(who.tenant) as tx:
+                shown = await payment_detail(tx, payment)
+        else:
+            shown = detail(payment, None, [], [])
+        return shown, payment if _left_behind(payment, self._patience) else None
 
 
 async def payment_page(
@@ -282,11 +290,11 @@ async def _check_provider(tx: "Transaction", currency: str) -> None:
 
 async def _days(tx: "Transaction", form: PaymentForm) -> dict[str, Any]:
     """The columns for when a check or cash came, or a debit was agreed to; where the agency is."""
+    if form.method is PaymentMethod.CARD:
+        return {}
     today = await tx.account_changes.today()
     if form.method not in BY_PROVIDER:
         return {"received_on": _recent(form.received_on, today, "received_on") or today}
-    if form.method is not PaymentMethod.BANK_TRANSFER:
-        return {}
     day = _recent(form.authorised_on, today, "authorised_on")
     now = datetime.now(UTC)
     if day is None or day == today:

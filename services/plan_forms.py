@@ -9,9 +9,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from domain.money import PositiveMoney
 from domain.payments import BY_PROVIDER, PaymentMethod
 from domain.plan_schedule import MOST_INSTALMENTS, Frequency
-from services.account_command_forms import NearDay
+from services.account_command_forms import NearDay, Words
 from services.fields import Form
-from services.payment_forms import MoneyWords, PaymentMethodId
+from services.payment_forms import PaymentMethodId
 
 Instalments = Annotated[int, Field(strict=True, ge=1, le=MOST_INSTALMENTS)]
 
@@ -47,7 +47,7 @@ class PlanForm(Form):
 class PlanEndForm(Form):
     """Why a plan is cancelled."""
 
-    reason: MoneyWords | None = None
+    reason: Words | None = None
 
 
 class PlanDateForm(Form):

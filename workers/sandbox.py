@@ -23,6 +23,7 @@ PASSED_THROUGH = (
     "workflows.admitting",
     "workflows.attributes",
     "workflows.failures",
+    "workflows.payment_following",
     "workflows.payment_messages",
     "workflows.plan_messages",
     "workflows.policies",

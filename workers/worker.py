@@ -73,9 +73,10 @@ from workflows.notices import NoticeDelivery
 from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.partner_sync import PartnerSync
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
-from workflows.payments import PaymentProcess, RefundProcess
+from workflows.payments import PaymentProcess
 from workflows.plans import PaymentPlan
 from workflows.portfolio import PortfolioImport, PortfolioPoll
+from workflows.refunds import RefundProcess
 from workflows.scoring import PortfolioScoring
 
 if TYPE_CHECKING:

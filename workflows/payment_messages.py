@@ -23,13 +23,15 @@ class PaymentWay(StrEnum):
 class PaymentProcessInput(Message):
     """The payment whose row was written; ``way`` follows from the row and never changes.
 
-    ``give_up_at``: until when the debtor may act, where an earlier run has set that.
+    ``give_up_at``: until when the debtor may act, where an earlier run has set that. ``books_at_once``: its
+    steps on the books are local activities; processes from before that was so go on as they began.
     """
 
     agency_id: UUID
     payment_id: UUID
     way: PaymentWay = PaymentWay.PROVIDER
     give_up_at: datetime | None = None
+    books_at_once: bool = False
 
 
 class RefundProcessInput(Message):

@@ -1,93 +1,23 @@
-"""Payments and refunds: asked for at the provider once, followed until they have ended, put on the books."""
+"""Payments: asked for at the provider once, followed until they have ended, put on the books."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from activities.payment_books import PaymentBooks
-from activities.payment_messages import (
-    IntentFacts,
-    PaymentFailure,
-    PaymentRef,
-    PaymentView,
-    RefundFacts,
-    RefundFailure,
-    RefundRef,
-)
+from activities.payment_messages import IntentFacts, PaymentFailure, PaymentRef, PaymentView
 from activities.payments import PaymentActivities
-from activities.refunds import RefundActivities
-from domain.errors import NotFound
 from domain.payments import UNFINISHED, PaymentStatus
 from workflows import policies, queues
-from workflows.failures import DRAINING, cause_of
-from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
-
-FIRST_LOOK = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=6)
-"""How long the provider is not asked about what has not ended: from the first to the second, twice as long
-each time. What it tells by itself is heard at once."""
+from workflows.payment_following import FirstAnswer, Following
+from workflows.payment_messages import PaymentProcessInput, PaymentWay
 
 ACTION_PATIENCE = timedelta(days=3)
 """How long a debtor may take to answer their bank before the payment is given up."""
-
-REFUND_ENDS = frozenset({"succeeded", "failed", "canceled"})
-
-
-class _Following:
-    """Waits for the provider's word on something: a signal, or the time to look."""
-
-    def __init__(self) -> None:
-        self._spoken = False
-        self._pause = FIRST_LOOK
-
-    def hear(self) -> None:
-        self._spoken = True
-
-    async def wait(self, until: datetime | None = None) -> None:
-        """Until something was said or it is time to look; no longer than ``until``."""
-        pause = self._pause
-        if until is not None:
-            pause = max(min(pause, until - workflow.now()), timedelta(seconds=1))
-        try:
-            await workflow.wait_condition(lambda: self._spoken, timeout=pause)
-        except TimeoutError:
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        self._spoken = False
-
-    def trouble(self, error: ActivityError) -> None:
-        """A step failed in a way that trying at once does not mend: say so, and try after the pause.
-
-        Raises where there is nothing to go on with: the row is not there, or the run is cancelled.
-        """
-        if is_cancelled_exception(error):
-            raise error
-        cause = cause_of(error)
-        if cause.type == NotFound.type:
-            raise ApplicationError(cause.message, type=NotFound.type) from None
-        workflow.set_current_details(f"in trouble: {cause.type}; tried again after {self._pause}")
-
-
-class _FirstAnswer:
-    """What is first known of a payment, for those who wait for it."""
-
-    def __init__(self) -> None:
-        self.view: PaymentView | None = None
-        self._over = False
-
-    async def wait(self) -> PaymentView:
-        """The view as soon as there is one. Fails when the run ends without."""
-        await workflow.wait_condition(lambda: self.view is not None or self._over)
-        if self.view is None:
-            raise ApplicationError("this run ends without an answer; send it again", type=DRAINING)
-        return self.view
-
-    async def leave(self) -> None:
-        """Answer all who wait: the run ends."""
-        self._over = True
-        await workflow.wait_condition(workflow.all_handlers_finished)
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -104,8 +34,9 @@ class PaymentProcess:
     def __init__(self, request: PaymentProcessInput) -> None:
         self._ref = PaymentRef(agency_id=request.agency_id, payment_id=request.payment_id)
         self._way = request.way
-        self._answer = _FirstAnswer()
-        self._following = _Following()
+        self._books_at_once = request.books_at_once
+        self._answer = FirstAnswer()
+        self._following = Following()
         self._give_up_at = request.give_up_at
 
     @workflow.run
@@ -145,9 +76,7 @@ class PaymentProcess:
 
     async def _begin(self) -> PaymentView:
         if self._way is PaymentWay.HAND:
-            return await workflow.execute_activity_method(
-                PaymentBooks.record_received, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-            )
+            return await self._book(PaymentBooks.record_received, self._ref)
         if self._way is PaymentWay.LINK:
             opened = await workflow.execute_activity_method(
                 PaymentActivities.open_link, self._ref, task_queue=queues.MONEY, **policies.STRIPE_CALL
@@ -180,14 +109,23 @@ class PaymentProcess:
 
     async def _record(self, said: IntentFacts | PaymentFailure) -> PaymentView:
         if isinstance(said, PaymentFailure):
-            return await workflow.execute_activity_method(
-                PaymentBooks.record_failure, said, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-            )
+            return await self._book(PaymentBooks.record_failure, said)
+        return await self._book(PaymentBooks.record_intent, self._ref, said)
+
+    async def _book(self, step: Callable[..., Awaitable[PaymentView]], *given: Any) -> PaymentView:
+        """Write something down: within the workflow's own task, or, where that does not work at once, by way
+        of the queue and for as long as it takes."""
+        if self._books_at_once:
+            try:
+                return await workflow.execute_local_activity_method(
+                    step, args=given, **policies.DB_WRITE_AT_ONCE
+                )
+            except FailureError as error:
+                # Bare, unlike what fails by way of the queue: a timeout, or the activity's own words.
+                if is_cancelled_exception(error):
+                    raise
         return await workflow.execute_activity_method(
-            PaymentBooks.record_intent,
-            args=[self._ref, said],
-            task_queue=queues.LIFECYCLE,
-            **policies.DB_WRITE,
+            step, args=given, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
         )
 
     def _patience(self, view: PaymentView | None) -> datetime | None:
@@ -199,80 +137,3 @@ class PaymentProcess:
         elif self._give_up_at is None:
             self._give_up_at = view.action_until or workflow.now() + ACTION_PATIENCE
         return self._give_up_at
-
-
-@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
-class RefundProcess:
-    """One refund, from the row that asks for it to its end: paid out and off the ledger, or failed."""
-
-    @workflow.init
-    def __init__(self, request: RefundProcessInput) -> None:
-        self._ref = RefundRef(
-            agency_id=request.agency_id, payment_id=request.payment_id, refund_id=request.refund_id
-        )
-        self._answer = _FirstAnswer()
-        self._following = _Following()
-        self._made = False
-
-    @workflow.run
-    async def run(self, request: RefundProcessInput) -> PaymentView:
-        """Returns where the refund's payment then stands. ``NotFound`` when its row is not there."""
-        step = self._see if request.by_provider else self._pay_by_hand
-        try:
-            while (view := await self._ended(step)) is None:
-                await self._following.wait()
-                if workflow.info().is_continue_as_new_suggested():
-                    await self._answer.leave()
-                    workflow.continue_as_new(request)
-        finally:
-            await self._answer.leave()
-        return view
-
-    @workflow.signal
-    def provider_spoke(self) -> None:
-        """The provider has told something of this refund."""
-        self._following.hear()
-
-    @workflow.update
-    async def first_answer(self) -> PaymentView:
-        """Where the payment stands as soon as the first is known of the refund."""
-        return await self._answer.wait()
-
-    async def _ended(self, step: Callable[[], Awaitable[bool]]) -> PaymentView | None:
-        """Take a step; the payment where that was the last one."""
-        try:
-            return self._answer.view if await step() else None
-        except ActivityError as error:
-            self._following.trouble(error)
-            return None
-
-    async def _pay_by_hand(self) -> bool:
-        self._answer.view = await workflow.execute_activity_method(
-            PaymentBooks.record_paid_back, self._ref, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-        )
-        return True
-
-    async def _see(self) -> bool:
-        """Have the refund paid out, or look what has become of it; whether that is known for good."""
-        said = await workflow.execute_activity_method(
-            RefundActivities.look_up_refund if self._made else RefundActivities.refund,
-            self._ref,
-            task_queue=queues.MONEY,
-            **policies.STRIPE_CALL,
-        )
-        self._answer.view = await self._record(said)
-        self._made = True
-        if isinstance(said, RefundFailure) or said.status in REFUND_ENDS:
-            return True
-        workflow.set_current_details("the bank has it")
-        return False
-
-    async def _record(self, said: RefundFacts | RefundFailure) -> PaymentView:
-        if isinstance(said, RefundFailure):
-            return await workflow.execute_activity_method(
-                PaymentBooks.record_refund_failure, said, task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-            )
-        ref = PaymentRef(agency_id=self._ref.agency_id, payment_id=self._ref.payment_id)
-        return await workflow.execute_activity_method(
-            PaymentBooks.record_refund, args=[ref, said], task_queue=queues.LIFECYCLE, **policies.DB_WRITE
-        )

@@ -132,7 +132,9 @@ class PaymentPlan:
         try:
             await workflow.execute_child_workflow(
                 PaymentProcess.run,
-                PaymentProcessInput(agency_id=self._ref.agency_id, payment_id=payment.payment_id),
+                PaymentProcessInput(
+                    agency_id=self._ref.agency_id, payment_id=payment.payment_id, books_at_once=True
+                ),
                 id=queues.payment_workflow_id(self._ref.agency_id, "plan", payment.key),
                 task_queue=queues.LIFECYCLE,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,

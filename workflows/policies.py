@@ -20,6 +20,13 @@ class ActivityPolicy(TypedDict, total=False):
     retry_policy: RetryPolicy
 
 
+class LocalActivityPolicy(TypedDict, total=False):
+    """The keyword arguments of ``workflow.execute_local_activity`` that a policy decides."""
+
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 _PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
     backoff_coefficient=2,
@@ -28,6 +35,12 @@ _PATIENT = RetryPolicy(
 
 DB_READ: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=15), "retry_policy": _PATIENT}
 DB_WRITE: ActivityPolicy = {"start_to_close_timeout": timedelta(seconds=30), "retry_policy": _PATIENT}
+
+DB_WRITE_AT_ONCE: LocalActivityPolicy = {
+    "schedule_to_close_timeout": timedelta(seconds=5),
+    "retry_policy": RetryPolicy(maximum_attempts=1),
+}
+"""A database step within the workflow's own task, which must end within ten seconds: tried once."""
 
 ACCOUNT_STEP: ActivityPolicy = {
     "start_to_close_timeout": timedelta(seconds=30),

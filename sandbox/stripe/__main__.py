@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime import loops
 from sandbox.errors import SandboxError
 from sandbox.stripe.server import StripeServer
 from sandbox.stripe.world import Behaviour
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         options.port, file=options.file, behaviour=Behaviour(bank_delay_s=options.bank_delay)
     )
     try:
-        asyncio.run(_serve(server))
+        loops.run(_serve(server))
     except SandboxError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,7 +1,8 @@
 """Records histories of payments and refunds that ``tests/replay`` replays: small, and invented people only.
 
-``python -m pytest tests/integration/payments/record_histories.py`` writes them anew; commit them after a
-change of workflow code that is meant to break with running workflows, and never to silence a replay.
+``python -m pytest tests/integration/payments/record_histories.py`` writes those that are not there yet, and
+leaves the others alone: they are of processes as they once began, which must go on. One is taken away only
+with a change of workflow code that is meant to break with running workflows, and never to silence a replay.
 """
 
 import json
@@ -18,6 +19,19 @@ async def test_record_a_card(till: Till) -> None:
     await save(till.process(payment), "payment-process-card")
     refund = (await till.refund(payment, amount="10.00")).json()["refunds"][0]
     await save(till.refund_process(refund), "refund-process-card")
+
+
+async def test_record_processes_that_write_to_the_books_at_once(till: Till) -> None:
+    await save(till.process(await till.paid(await till.debt())), "payment-process-card-at-once")
+    account = await till.debt()
+    declined = (await till.pay(account, payment_method="pm_card_chargeDeclinedExpiredCard")).json()
+    await save(till.process(declined), "payment-process-declined-at-once")
+    debit = {"method": "bank_transfer", "payment_method": "pm_usBankAccount_processing"}
+    payment = (await till.pay(await till.debt(), **debit)).json()
+    await till.caller.control(f"payment_intents/{payment['processor_ref']}/settle")
+    await till.process(payment).signal("provider_spoke")
+    await till.ends(payment, "succeeded")
+    await save(till.process(payment), "payment-process-debit-at-once")
 
 
 async def test_record_a_debit_that_is_waited_for(till: Till) -> None:
@@ -56,5 +70,7 @@ async def test_record_a_decline_and_a_refund_that_is_waited_for(till: Till) -> N
 async def save(process: WorkflowHandle[Any, Any], name: str, *, ended: bool = True) -> None:
     if ended:
         await process.result()
-    history = json.loads((await process.fetch_history()).to_json())
-    (HISTORIES / f"{name}.json").write_text(json.dumps(without_machine(history), indent=1) + "\n")
+    path = HISTORIES / f"{name}.json"
+    if not path.exists():
+        history = json.loads((await process.fetch_history()).to_json())
+        path.write_text(json.dumps(without_machine(history), indent=1) + "\n")

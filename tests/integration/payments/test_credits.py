@@ -10,6 +10,8 @@ from tests.integration.api.commanding import tell
 from tests.integration.api.people import make, place, set_account
 from tests.integration.payments.till import Json, Till
 
+PROBLEM = "urn:recoup:problem:"
+
 
 async def overpaid(till: Till, debt: str, paid: str, **more: Any) -> tuple[Json, Json, Json]:
     """An account on which more was paid than was owed, its payment, and another account of its debtor."""
@@ -37,6 +39,20 @@ async def sound(till: Till) -> None:
     async with till.world.database.transaction(Tenant.system(till.agency_id, "test")) as tx:
         assert [one async for one in tx.ledger.breaches()] == []
         assert [one async for one in tx.payment_audit.breaches()] == []
+
+
+@pytest.mark.parametrize("what", ["apply", "refund"])
+async def test_the_same_said_otherwise_under_a_key_is_done_once(till: Till, what: str) -> None:
+    account, _, other = await overpaid(till, "100.00", "130.00")
+    more = {"to_account_id": other["id"]} if what == "apply" else {"reference": "receipt 7"}
+    key = f"{what}-{account['id']}"
+    for amount in ("5", "5.00", "5.0"):
+        answer = await credit(till, account, what, amount=amount, key=key, **more)
+        assert answer.status_code in {200, 201, 202}, answer.text
+    assert await owed_back(till, account) == ("25.00", "0.00")
+    changed = await credit(till, account, what, amount="5.01", key=key, **more)
+    assert (changed.status_code, changed.json()["type"]) == (422, f"{PROBLEM}idempotency-key-reused")
+    await sound(till)
 
 
 async def test_it_is_applied_to_another_debt_and_taken_off_it_when_the_payment_goes_back(till: Till) -> None:

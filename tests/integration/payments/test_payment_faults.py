@@ -94,8 +94,10 @@ async def test_an_outage_is_outlasted_and_the_caller_told_meanwhile(till: Till) 
     assert len(await till.charges(account)) == 1
 
 
-async def test_keys_that_stripe_has_forgotten_are_not_trusted(till: Till) -> None:
-    """An intent was made, its answer lost, and its key is no longer known: it is found by its metadata."""
+@pytest.mark.parametrize("neighbour", ["fine", "odd"])
+async def test_keys_that_stripe_has_forgotten_are_not_trusted(till: Till, neighbour: str) -> None:
+    """An intent was made, its answer lost, and its key is no longer known: it is found by its metadata, also
+    beside a newer one that cannot be read."""
     account = await till.debt()
     payment = await pending(till, account, age=timedelta(hours=30))
     made = await till.account.create_intent(
@@ -106,6 +108,10 @@ async def test_keys_that_stripe_has_forgotten_are_not_trusted(till: Till) -> Non
         payment_method_id="pm_card_visa",
         metadata={"recoup_payment": str(payment.id), "recoup_account": account["id"]},
     )
+    if neighbour == "odd":
+        other = await till.account.create_intent(Decimal(1), "USD", key=uuid4().hex, kinds=["card"])
+        kept = till.stripe.engine.store.get(till.stripe_id, other.id)
+        till.stripe.engine.store.put(till.stripe_id, {**(kept or {}), "currency": {"not": "this"}})
     await PaymentStarter(till.temporal).start(payment)
     ended = await till.ends({"id": str(payment.id)})
     assert (ended["status"], ended["processor_ref"]) == ("succeeded", made.id)

@@ -39,6 +39,25 @@ def test_a_control_character_is_refused_wherever_it_stands(text: str, control: s
         forms.NoteForm(text=f"a{text}{control}{text}b")
 
 
+@pytest.mark.parametrize(
+    ("form", "field", "more"),
+    [
+        (forms.NoteForm, "text", {}),
+        (forms.ReasonForm, "reason", {}),
+        (forms.HoldForm, "reason", {"kind": "cease"}),
+        (forms.TransitionForm, "note", {"new_status": "assigned"}),
+        (forms.DisputeForm, "reason", {"received_on": DAY, "in_writing": True}),
+        (ContactForm, "note", {"channel": "call", "direction": "inbound"}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_the_number_of_a_card_is_in_no_text(form: type[BaseModel], field: str, more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="number of a card") as refused:
+        form.model_validate({field: "said on the phone: 4242 4242-4242 4242, till 12/27", **more})
+    assert "4242" not in str(refused.value)
+    form.model_validate({field: "reference 4242 4242 4242 4243, called 2026-11-22 13:57", **more})
+
+
 @pytest.mark.parametrize("unseen", ["\u200b", "\u2060\ufeff", "\u00ad \u200e", "\u200b\n\t"], ids=ascii)
 @pytest.mark.parametrize(
     ("form", "field", "more"),

@@ -28,8 +28,10 @@ from activities.payment_messages import (
 )
 from domain.payments import UNFINISHED, PaymentStatus, status_of_intent
 from workflows import queues
+from workflows.payment_following import LONGEST_PAUSE
 from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
-from workflows.payments import ACTION_PATIENCE, LONGEST_PAUSE, PaymentProcess, RefundProcess
+from workflows.payments import ACTION_PATIENCE, PaymentProcess
+from workflows.refunds import RefundProcess
 
 AGENCY, PAYMENT, REFUND = UUID(int=1), UUID(int=2), UUID(int=3)
 REF = PaymentRef(agency_id=AGENCY, payment_id=PAYMENT)
@@ -52,6 +54,8 @@ class Provider:
         self.action_until: datetime | None = None
         self.recorded_at = datetime.min.replace(tzinfo=UTC)
         self.refuses: dict[str, str] = {}
+        self.books_locked = False
+        self.recorded_locally: list[bool] = []
 
     async def _call(self, name: str) -> None:
         self.asked.append(name)
@@ -63,6 +67,13 @@ class Provider:
         """Fail a step that ``refuses`` names, in a way that trying at once does not mend."""
         if name in self.refuses:
             raise ApplicationError("not like this", type=self.refuses[name], non_retryable=True)
+
+    def _book(self) -> None:
+        """Write something down; while the books are locked, only who waits at the queue gets at them."""
+        self.recorded_locally.append(activity.info().is_local)
+        self._refuse("record")
+        if self.books_locked and activity.info().is_local:
+            raise ApplicationError("the account is locked", type="unavailable")
 
     def _facts(self) -> IntentFacts:
         return IntentFacts(
@@ -105,19 +116,20 @@ class Provider:
     async def record_intent(self, ref: PaymentRef, facts: IntentFacts) -> PaymentView:
         self.asked.append(f"record {facts.status}")
         self.recorded_at = await self.now()
-        self._refuse("record")
+        self._book()
         attempted = facts.failure_code is not None
         return self._view(status_of_intent(facts.status, attempted=attempted), facts.failure_code)
 
     @activity.defn(name="ledger.record_failure")
     async def record_failure(self, failure: PaymentFailure) -> PaymentView:
         self.asked.append(f"record {failure.code}")
+        self._book()
         return self._view(S.FAILED, failure.code)
 
     @activity.defn(name="ledger.record_received")
     async def record_received(self, ref: PaymentRef) -> PaymentView:
         self.asked.append("record received")
-        self._refuse("record")
+        self._book()
         return self._view(S.SUCCEEDED)
 
     @activity.defn(name="refunds.refund")
@@ -175,10 +187,17 @@ async def begin(
     way: PaymentWay = PaymentWay.PROVIDER,
     *,
     give_up_at: datetime | None = None,
+    books_at_once: bool = True,
 ) -> WorkflowHandle[Any, PaymentView]:
     return await env.client.start_workflow(
         PaymentProcess.run,
-        PaymentProcessInput(agency_id=AGENCY, payment_id=PAYMENT, way=way, give_up_at=give_up_at),
+        PaymentProcessInput(
+            agency_id=AGENCY,
+            payment_id=PAYMENT,
+            way=way,
+            give_up_at=give_up_at,
+            books_at_once=books_at_once,
+        ),
         id=queues.payment_workflow_id(AGENCY, "request", "key"),
         task_queue=queues.LIFECYCLE,
     )
@@ -295,6 +314,43 @@ async def test_what_is_handed_in_asks_nobody(
     assert (view.status, provider.asked) == (S.SUCCEEDED, ["record received"])
 
 
+@pytest.mark.parametrize("way", [PaymentWay.PROVIDER, PaymentWay.HAND])
+@pytest.mark.parametrize(
+    ("at_once", "locked", "tries"),
+    [
+        pytest.param(True, False, [True], id="within the task of the workflow"),
+        pytest.param(True, True, [True, False], id="by way of the queue where that does not work at once"),
+        pytest.param(False, False, [False], id="as ever in a process from before"),
+    ],
+)
+async def test_the_books_are_written(
+    time_skipping: WorkflowEnvironment,
+    serving: Any,
+    provider: Provider,
+    way: PaymentWay,
+    at_once: bool,
+    locked: bool,
+    tries: list[bool],
+) -> None:
+    provider.books_locked = locked
+    async with serving(provider):
+        view = await (await begin(time_skipping, way, books_at_once=at_once)).result()
+    assert view.status is S.SUCCEEDED
+    assert provider.recorded_locally == tries
+
+
+async def test_a_payment_that_is_not_on_the_books_ends_its_process(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
+) -> None:
+    provider.refuses = {"record": "not-found"}
+    async with serving(provider):
+        with pytest.raises(WorkflowFailureError) as failure:
+            await (await begin(time_skipping)).result()
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert failure.value.cause.type == "not-found"
+    assert provider.recorded_locally == [True, False]
+
+
 async def test_a_refund_that_takes_days_is_followed(
     time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
 ) -> None:
@@ -326,7 +382,8 @@ async def test_a_step_that_is_refused_leaves_a_payment_in_trouble_and_not_dead(
     async with serving(provider):
         process = await begin(time_skipping)
         await time_skipping.sleep(timedelta(days=3))
-        tries = len([one for one in provider.asked if one.startswith(step)])
+        by_queue = provider.recorded_locally.count(False)
+        tries = by_queue or len([one for one in provider.asked if one.startswith(step)])
         provider.refuses = {}
         view = await process.result()
     assert view.status is S.SUCCEEDED
