@@ -14,6 +14,7 @@ from console.notices import done
 from console.web import PagesDep, router, sees
 from domain.accounts import OPEN_STATUSES
 from domain.figures import LAST_DAY, AgingBucket, Period
+from domain.payments import TAKEN
 from services.access import Right
 from services.analytics import FiguresNotReady
 from services.analytics_views import Dashboard
@@ -24,6 +25,8 @@ SeesFigures = Annotated[Visitor, sees(Right.READ_ANALYTICS)]
 CountsFigures = Annotated[Visitor, sees(Right.REFRESH_ANALYTICS)]
 OPEN = "&".join(f"status={status}" for status in sorted(OPEN_STATUSES))
 """The filter of lists for accounts that are neither settled nor closed."""
+CAME_IN = "&".join(f"status={status}" for status in sorted(TAKEN))
+"""The filter of payments for those that are counted: money that came in, whatever became of it since."""
 
 
 @pages.get("/dashboard")
@@ -50,6 +53,7 @@ async def dashboard(
         board=board,
         aging=_aging_links(figures, visitor),
         open_filter=OPEN,
+        taken_filter=CAME_IN,
         periods=list(Period),
         may_refresh=who.may(Right.REFRESH_ANALYTICS),
         key=uuid4().hex,

@@ -1,0 +1,122 @@
+"""The dashboard: the API's own figures, each of which leads to the list that it counts."""
+
+import html
+import re
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from services.analytics import AnalyticsService, FiguresNotReady
+from tests.integration.api.people import read
+from tests.integration.api.test_analytics import at_once, story
+
+__all__ = ["at_once", "story"]
+OK = httpx.codes.OK
+
+
+def cards(page: Any) -> dict[str, tuple[str, str]]:
+    """By title, the figure of each card and where it leads."""
+    found = re.findall(
+        r'card-link h-100" href="([^"]+)".*?subheader">([^<]+)<.*?h1[^>]*>([^<]+)<', page.html, re.DOTALL
+    )
+    return {title: (figure, html.unescape(href)) for href, title, figure in found}
+
+
+def rows(page: Any) -> int:
+    """How many rows a list shows."""
+    return int(page.html.count("<tr data-row"))
+
+
+async def test_the_cards_say_what_the_api_says(console: Any, story: Any) -> None:
+    said = await read(story, "/analytics/dashboard")
+    shown = cards(await console.get("acme.admin", "/dashboard"))
+    assert {title: figure for title, (figure, _) in shown.items()} == {
+        "Open accounts": str(said["open"]["accounts"]),
+        "Open balance": f"{Decimal(said['open']['balance']):,.2f}",
+        "Collected": f"{Decimal(said['money']['collected']):,.2f}",
+        "Recovery rate": f"{Decimal(said['recovery_rate']) * 100:.1f} %",
+        "Promises kept": f"{Decimal(said['promises']['kept_rate']) * 100:.1f} %",
+        "Right-party contacts": f"{Decimal(said['contacts']['right_party_rate']) * 100:.1f} %",
+        "Open breaks": f"{Decimal(said['breaks']['value']):,.2f}",
+        "Owed back": f"{Decimal(said['owed_back']):,.2f}",
+    }
+
+
+async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: Any) -> None:
+    said = await read(story, "/analytics/dashboard")
+    shown = cards(await console.get("acme.admin", "/dashboard"))
+    for title, counted in (
+        ("Open accounts", said["open"]["accounts"]),
+        ("Open balance", said["open"]["accounts"]),
+        ("Collected", said["money"]["payments"]),
+        ("Open breaks", said["breaks"]["open"]),
+    ):
+        listed = await console.get("acme.admin", shown[title][1])
+        assert (listed.status, rows(listed)) == (OK, counted), title
+    for _, href in shown.values():
+        assert (await console.get("acme.admin", href)).status == OK
+
+
+async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console: Any, story: Any) -> None:
+    page = await console.get("acme.admin", "/dashboard")
+    said = await read(story, "/analytics/dashboard")
+    for chart, figures in (("funnel", said["statuses"]), ("aging", said["aging"]), ("risk", said["risk"])):
+        body = page.html.split(f'id="{chart}">', 1)[1].split("</table>", 1)[0].split("<tbody>", 1)[1]
+        lines = re.findall(r"<tr>.*?</tr>", body, re.DOTALL)
+        assert len(lines) == len(figures)
+        for line, figure in zip(lines, figures, strict=True):
+            href = re.search(r'href="([^"]+)"', line)
+            if href is None:
+                continue
+            listed = await console.get("acme.admin", html.unescape(href[1]))
+            assert rows(listed) == figure["accounts"], (chart, figure)
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month"])
+async def test_payments_are_cut_by_day_week_and_month(console: Any, story: Any, period: str) -> None:
+    said = await read(story, "/analytics/payments/trends", period=period)
+    page = await console.get("acme.admin", f"/dashboard?period={period}")
+    values = re.findall(r'data-value="([0-9.]+)"[^>]*>[^<]*</td></tr>', page.html.split('id="trend"')[1])
+    collected = [Decimal(point["collected"]) for point in said["points"]]
+    assert [Decimal(value) for value in values[: len(collected)]] == collected
+    assert sum(collected) == Decimal("650.00")
+    assert f'href="/dashboard?period={period}" aria-current="true"' in page.html
+
+
+async def test_the_figures_are_those_of_the_agency(console: Any, story: Any) -> None:
+    assert cards(await console.get("rival.admin", "/dashboard"))["Open balance"][0] == "70.00"
+    assert (await console.get("acme.collector", "/dashboard")).status == httpx.codes.FORBIDDEN
+    looked = await console.get("acme.auditor", "/dashboard")
+    assert looked.status == OK
+    assert not looked.has_form("refresh-form")
+
+
+async def test_they_can_be_counted_anew_once_for_each_form(console: Any, story: Any) -> None:
+    page = await console.send("acme.admin", "/dashboard", "refresh-form")
+    assert urlsplit(page.path).path == "/dashboard"
+    assert "The figures are new." in page.text
+    refused = await console.get("acme.admin", "/dashboard?period=century")
+    assert refused.status == httpx.codes.UNPROCESSABLE_ENTITY
+
+
+async def test_what_is_counted_for_the_first_time_takes_the_place_of_the_whole_page(
+    console: Any, story: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await console.browser("acme.admin")
+    counted = await browser.block("/dashboard", "figures")
+
+    async def not_yet(*_: Any) -> None:
+        raise FiguresNotReady("the figures are counted for the first time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnalyticsService, "dashboard", not_yet)
+        waiting = await browser.get("/dashboard")
+        again = await browser.block("/dashboard", "figures")
+    assert "The figures are being counted" in waiting.text
+    for page in (waiting, again, counted):
+        assert page.html.count("<h1") == 1, page.html
+    place = waiting.html.split('id="figures"', 1)[0]
+    assert "<h1" not in place
