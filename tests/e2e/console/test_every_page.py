@@ -18,8 +18,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PICTURES = os.environ.get("RECOUP_SCREENSHOTS")
 """The folder that pictures of the pages are put into; none by default."""
 
-SIGHTS = [(1440, False), (1440, True), (390, False), (390, True)]
-"""Width of the window, and whether it is dark."""
+SIGHTS = [(1440, False), (390, True), *([(1440, True), (390, False)] if PICTURES else [])]
+"""Width of the window, and whether it is dark: each of both; for pictures, all there are."""
 
 
 async def _violations(page: Page) -> list[str]:

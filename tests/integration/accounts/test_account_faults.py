@@ -34,7 +34,7 @@ from workflows.accounts import AccountLifecycle
 REPOSITORY = Path(__file__).parents[3]
 S = AccountStatus
 TO_CONTACT = TransitionForm(new_status=S.IN_CONTACT)
-FLOOD, AT_ONCE = 2_750, 125
+FLOOD, AT_ONCE = 10_000, 250
 RETRIED_WITHIN_S = 60
 """A database step is given 30 seconds before it is tried again elsewhere."""
 

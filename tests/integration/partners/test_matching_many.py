@@ -1,4 +1,4 @@
-"""A statement of which nothing agrees: a hundred thousand breaks, and no memory of this process."""
+"""A statement of which nothing agrees: three hundred thousand breaks, and no memory of this process."""
 
 import resource
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.partners.matching_books import Books, opened
 
-BREAKS = 100_000
+BREAKS = 300_000
 MOST_KIB = 20 << 10
 """What this process may hold more than before."""
 
@@ -31,7 +31,7 @@ async def state(books: Books) -> None:
     await books.sql("UPDATE statement SET lines = %s WHERE id = %s", BREAKS, statement)
 
 
-async def test_a_hundred_thousand_breaks_are_written_in_bounded_memory(books: Books) -> None:
+async def test_three_hundred_thousand_breaks_are_written_in_bounded_memory(books: Books) -> None:
     await books.partner()
     await state(books)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
