@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse
 
 NOTICE_COOKIE = "recoup_notice"
 _LIFETIME_S = 30
-_LONGEST = 400
+_LONGEST = 3500
+"""Characters of the cookie's value: browsers keep none of more than 4096, name and attributes included."""
 
 
 class Notice(NamedTuple):
@@ -22,7 +23,8 @@ class Notice(NamedTuple):
 def done(url: str, text: str, kind: str = "success") -> RedirectResponse:
     """Lead on to ``url`` (a path of ours) and say ``text`` there."""
     answer = RedirectResponse(url, status_code=303)
-    value = quote(json.dumps([kind, text[:_LONGEST]]))
+    while len(value := quote(json.dumps([kind, text], ensure_ascii=False))) > _LONGEST:
+        text = f"{text[: len(text) * 9 // 10].removesuffix('…')}…"
     answer.set_cookie(NOTICE_COOKIE, value, max_age=_LIFETIME_S, path="/", httponly=True, samesite="lax")
     return answer
 
@@ -33,4 +35,4 @@ def read_notice(cookies: Mapping[str, str]) -> Notice | None:
         kind, text = json.loads(unquote(cookies[NOTICE_COOKIE]))
     except (KeyError, ValueError, TypeError):
         return None
-    return Notice("warning" if kind == "warning" else "success", str(text)[:_LONGEST])
+    return Notice("warning" if kind == "warning" else "success", str(text))

@@ -33,6 +33,9 @@ ResolvesBreaks = Annotated[Visitor, sees(Right.RESOLVE_BREAKS)]
 QUEUE = "/reconciliation?state=open&state=proposed"
 """What awaits somebody."""
 
+BESIDE_THE_FORM = ("partner_id", "age")
+"""What other pages narrow the queue to, and its form keeps."""
+
 WHAT_IT_DOES = {
     Resolution.ACCEPT_THEIRS: "Accept theirs: our balance follows by an adjusting journal",
     Resolution.KEEP_OURS: "Keep ours: the partner is sent word, and its answer is waited for",
@@ -67,9 +70,12 @@ async def queue(
         visitor.who, paging.position(UUID), paging.limit, wanted.filter, owner=wanted.owner
     )
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=lambda row: row)
+    partner_id = wanted.filter.partner_id
     return templates.page(
         request,
         "breaks.html",
+        partner=await services.partners.get(visitor.who, partner_id) if partner_id else None,
+        narrowed=[name for name in BESIDE_THE_FORM if name in request.query_params],
         list=shown,
         ages=_by_age(await services.breaks.open_by_age(visitor.who)),
         kinds=list(BreakKind),

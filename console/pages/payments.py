@@ -12,6 +12,7 @@ from api.schemas.payments import PaymentQueryDep
 from console.forms import FormCommand, filled
 from console.lists import page_of
 from console.notices import done
+from console.rendering import words
 from console.web import PagesDep, router, sees
 from domain.payments import TAKEN, PaymentStatus
 from services.access import Right
@@ -23,6 +24,7 @@ pages = router()
 ReadsPayments = Annotated[Visitor, sees(Right.READ_PAYMENTS)]
 TakesPayments = Annotated[Visitor, sees(Right.TAKE_PAYMENTS)]
 RefundsPayments = Annotated[Visitor, sees(Right.REFUND_PAYMENTS)]
+STATUSES = [(status.value, words(status)) for status in PaymentStatus]
 ACCEPTED = 202
 
 
@@ -45,7 +47,7 @@ async def payments(
         statuses=wanted.statuses,
     )
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=lambda row: row)
-    return templates.page(request, "payments.html", list=shown, statuses=list(PaymentStatus))
+    return templates.page(request, "payments.html", list=shown, statuses=STATUSES)
 
 
 @pages.get("/payments/{payment_id}")

@@ -13,6 +13,7 @@ from api.schemas.plans import PlanQueryDep, PlanStatus
 from console.forms import FormCommand, filled
 from console.lists import page_of
 from console.notices import done
+from console.rendering import words
 from console.web import PagesDep, router, sees
 from services.access import Right
 from services.plan_forms import PayEarlyForm, PlanDateForm, PlanEndForm
@@ -44,7 +45,9 @@ async def plans(
         statuses=wanted.statuses,
     )
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=lambda row: row)
-    return templates.page(request, "plans.html", list=shown, statuses=STATUSES)
+    return templates.page(
+        request, "plans.html", list=shown, statuses=[(status, words(status)) for status in STATUSES]
+    )
 
 
 @pages.get("/plans/upcoming")

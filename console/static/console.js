@@ -118,7 +118,17 @@ function listen(element) {
   source.addEventListener("error", () => {
     // A stream that ended by itself or was refused is closed; one that broke off tries again.
     if (source.readyState === EventSource.CONNECTING) disconnected();
+    else askWhy(element);
   });
+}
+
+// Who is logged out meanwhile must not take what stands still for how things are: the page leads to the login.
+async function askWhy(element) {
+  const stop = new AbortController();
+  const given = { headers: { Accept: "text/event-stream" }, cache: "no-store", signal: stop.signal };
+  const answer = await fetch(element.dataset.stream, given).catch(() => null);
+  stop.abort();
+  if (answer?.status === 401) location.reload();
 }
 
 // What has the keyboard's focus keeps it, by its id or where it leads.

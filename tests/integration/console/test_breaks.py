@@ -143,3 +143,14 @@ async def test_pages_of_money_are_there_for_who_may_read_them(console: Any, path
         assert page.status == 200, page.text
     collector = await console.get("acme.collector", path)
     assert collector.status == (200 if path.startswith(("/payments", "/plans")) else 403)
+
+
+async def test_the_queue_stays_narrowed_as_another_page_led_to_it_and_says_so(console: Any) -> None:
+    await _found(console)
+    page = await console.get("acme.admin", "/reconciliation?state=open&age=0-1")
+    assert "Breaks that are 0-1 days old." in page.text
+    form = next(form for form in page.forms if form.action == "/reconciliation")
+    assert form.fields["age"] == "0-1"
+    assert "Breaks that are" not in (await console.get("acme.admin", "/reconciliation?state=open")).text
+    nobody = await console.get("acme.admin", f"/reconciliation?state=open&partner_id={uuid4()}")
+    assert nobody.status == 404

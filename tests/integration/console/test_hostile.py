@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from console.forms import CSRF_FIELD, FORM_FIELD, KEY_FIELD
+from console.notices import NOTICE_COOKIE, done, read_notice
 from tests.integration.api.conftest import PASSWORD
 from tests.integration.api.contacting import debt
 from tests.integration.console.browser import Browser, Page
@@ -146,3 +147,34 @@ async def test_a_login_with_an_odd_name_is_refused(console: Any, username: str) 
         answer = await browser.client.post("/login", data=data)
         assert httpx.codes.BAD_REQUEST <= answer.status_code < BROKEN, answer.text
         assert "<b>x" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/payments", "/plans"])
+async def test_money_of_one_account_stays_narrowed_to_it_and_says_so(
+    console: Any, account: str, path: str
+) -> None:
+    page = await console.get("acme.admin", f"{path}?account={account.rpartition('/')[2]}")
+    assert page.status == httpx.codes.OK
+    assert {account, path} <= set(page.links)
+    assert "of one account" in page.text
+    form = next(form for form in page.forms if form.action == path)
+    assert form.fields["account"] == account.rpartition("/")[2]
+    assert "of one account" not in (await console.get("acme.admin", path)).text
+
+
+async def test_a_list_of_several_statuses_shows_each_of_them_as_chosen(console: Any) -> None:
+    page = await console.get("acme.admin", "/payments?status=succeeded&status=refunded")
+    assert page.html.count(" checked") == 2
+    assert "Status: Succeeded, Refunded" in page.text
+
+
+@pytest.mark.parametrize("sign", ["x", "é", "債", "😀", '"', "\\"])
+def test_what_was_done_fits_a_cookie_and_comes_whole_where_it_can(sign: str) -> None:
+    address = f"https://checkout.example/c/pay/{'x' * 900}"
+    for text in (address, sign * 5000):
+        given = done("/", text).headers["set-cookie"]
+        assert len(given) < 4096
+        value = given.split(";", 1)[0].partition("=")[2]
+        said = read_notice({NOTICE_COOKIE: value})
+        assert said is not None
+        assert said.text == address or (said.text[:100] == text[:100] and said.text.endswith("…"))
