@@ -23,7 +23,7 @@ class Notice(NamedTuple):
 def done(url: str, text: str, kind: str = "success") -> RedirectResponse:
     """Lead on to ``url`` (a path of ours) and say ``text`` there."""
     answer = RedirectResponse(url, status_code=303)
-    while len(value := quote(json.dumps([kind, text], ensure_ascii=False))) > _LONGEST:
+    while len(value := quote(json.dumps([kind, text], ensure_ascii=False), safe="")) > _LONGEST:
         text = f"{text[: len(text) * 9 // 10].removesuffix('…')}…"
     answer.set_cookie(NOTICE_COOKIE, value, max_age=_LIFETIME_S, path="/", httponly=True, samesite="lax")
     return answer
