@@ -43,6 +43,7 @@ from services.inbox_dispatch import InboxDispatcher
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_view import LifecycleReader
+from services.names import NameService
 from services.notes import NoteService
 from services.notices import Signaller
 from services.onboarding.agencies import AgencyService
@@ -94,6 +95,7 @@ class Services:
     users: UserService
     collectors: CollectorService
     creditors: CreditorService
+    names: NameService
     sources: SourceService
     partners: PartnerService
     partner_messages: PartnerMessageService
@@ -185,6 +187,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         users=UserService(database, passwords),
         collectors=CollectorService(database),
         creditors=CreditorService(database),
+        names=NameService(database),
         sources=SourceService(database),
         partner_messages=PartnerMessageService(database),
         partner_syncs=PartnerSyncService(database, client, web_ui),

@@ -3,8 +3,9 @@
 A filter with a typing error would otherwise be passed over, and the whole list be taken for what was asked.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 
@@ -12,6 +13,22 @@ from domain.errors import Invalid
 
 Operations = Mapping[tuple[str, str], list[str]]
 """Names of query parameters by path (below the prefix) and method."""
+
+
+Query = TypeVar("Query")
+
+
+def asked(query: type[Query]) -> Callable[..., Awaitable[Query]]:
+    """A dependency that makes ``query``, whose constructor takes the parameters.
+
+    FastAPI would run the class itself in a thread, as everything that is no coroutine.
+    """
+
+    async def made(**given: Any) -> Query:
+        return query(**given)
+
+    made.__signature__ = inspect.signature(query)  # type: ignore[attr-defined]
+    return made
 
 
 def refuse_unknown(prefix: str) -> Callable[[Request], Awaitable[None]]:

@@ -93,6 +93,8 @@ class Caller:
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         found = answer.read()
+        if "Cookie" in self.headers and "Set-Cookie" in answer.headers:
+            self.headers["Cookie"] = answer.headers["Set-Cookie"].partition(";")[0]
         if answer.status != status:
             said = found.decode(errors="replace")
             raise RuntimeError(f"{method} {path} was answered {answer.status}: {said}")

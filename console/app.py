@@ -64,7 +64,7 @@ def create_app(settings: "Settings", *, services: "Services | None" = None) -> F
     """The API with the console at ``/``. ``AssetsMissing`` when the console was not built."""
     assets = Assets.load()
     app = create_api(settings, services=services, start_page=False, uploads=(imports.UPLOAD_PATH,))
-    app.state.pages = Pages(assets)
+    app.state.pages = Pages(assets, reload=not settings.is_production)
     # A proxy in front may speak TLS for us.
     app.state.secure_cookies = settings.is_production
     app.state.is_production = settings.is_production

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -32,16 +33,18 @@ POLICY = (
 class Pages:
     """Renders the console's templates."""
 
-    def __init__(self, assets: "Assets") -> None:
+    def __init__(self, assets: "Assets", *, reload: bool = False) -> None:
+        """``reload``: look before each use whether a template has changed."""
         self._assets = assets
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
+            auto_reload=reload,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(asset=assets.url, icon=self._icon, new_key=new_key)
+        self._templates.globals.update(asset=assets.url, icon=cache(self._icon), new_key=new_key)
         self._templates.filters.update(money=money, when=when, day=day, words=words, count=count)
 
     def page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -10,6 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 from db.figures import FigureReadings
 from db.inbox import InboxIntake
 from db.lifecycle_views import LifecycleReadings
+from db.names import NameReadings
 from db.payments import PaymentReadings
 from db.sessions import SessionReadings
 from db.users import StandingStore
@@ -43,6 +44,7 @@ class Readings:
     figures = cached_property(FigureReadings)
     inbox = cached_property(InboxIntake)
     lifecycles = cached_property(LifecycleReadings)
+    names = cached_property(NameReadings)
     payments = cached_property(PaymentReadings)
     worklist = cached_property(WorklistStore)
     standings = cached_property(StandingStore)

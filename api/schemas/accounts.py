@@ -9,6 +9,7 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from api.pagination import PageQuery
+from api.parameters import asked
 from db.account_lists import AccountFilter, AccountOrder
 from db.keyset import Position
 from domain.accounts import AccountStatus
@@ -110,4 +111,4 @@ class AccountQuery:
         return paging.position(*_KEYS[self.order.by], order=self.order)
 
 
-AccountQueryDep = Annotated[AccountQuery, Depends()]
+AccountQueryDep = Annotated[AccountQuery, Depends(asked(AccountQuery))]

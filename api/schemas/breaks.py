@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
+from api.parameters import asked
 from db.breaks import BreakFilter
 from domain.breaks import AgeBucket
 from domain.money import MAX_AMOUNT, Money
@@ -45,4 +46,4 @@ class BreakQuery:
         self.wanted = BreaksWanted(wanted, owner)
 
 
-BreakQueryDep = Annotated[BreakQuery, Depends()]
+BreakQueryDep = Annotated[BreakQuery, Depends(asked(BreakQuery))]

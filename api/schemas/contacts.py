@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import BeforeValidator
 
+from api.parameters import asked
 from domain.compliance import Channel, Place, Purpose, Recipient
 from services.compliance import Question
 from services.contact_views import Moment
@@ -35,4 +36,4 @@ class CheckQuery:
         self.question = Question(channel=channel, purpose=purpose, recipient=recipient, place=place, at=at)
 
 
-CheckQueryDep = Annotated[CheckQuery, Depends()]
+CheckQueryDep = Annotated[CheckQuery, Depends(asked(CheckQuery))]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
+from api.parameters import asked
 from api.schemas.accounts import Priority, Search
 from db.debtor_lists import DebtorFilter, HighRiskFilter
 from domain.import_profiles import CODE_LIMIT, TEXT_LIMITS
@@ -79,5 +80,5 @@ class HighRiskQuery:
             self.wanted = HighRiskFilter(levels=level, min_priority=min_priority)
 
 
-DebtorQueryDep = Annotated[DebtorQuery, Depends()]
-HighRiskQueryDep = Annotated[HighRiskQuery, Depends()]
+DebtorQueryDep = Annotated[DebtorQuery, Depends(asked(DebtorQuery))]
+HighRiskQueryDep = Annotated[HighRiskQuery, Depends(asked(HighRiskQuery))]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 from pydantic import Field
 
+from api.parameters import asked
 from api.uploads import FILE_FIELD, SOURCE_FIELD
 from domain.placements import Severity
 from services.imports import ImportFilter
@@ -39,7 +40,7 @@ class ImportQuery:
         self.wanted = ImportFilter(statuses=status or ())
 
 
-ImportQueryDep = Annotated[ImportQuery, Depends()]
+ImportQueryDep = Annotated[ImportQuery, Depends(asked(ImportQuery))]
 SeverityQuery = Annotated[Severity | None, Query(description="errors refuse a row, warnings do not")]
 FormatQuery = Annotated[
     ReportFormat, Query(alias="format", description="csv: the refused rows as a file to be mended")

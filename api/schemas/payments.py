@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
+from api.parameters import asked
 from domain.payments import PaymentStatus
 from services.list_filters import OnAccounts
 
@@ -22,4 +23,4 @@ class PaymentQuery:
         self.wanted = OnAccounts(account_id=account, statuses=status or ())
 
 
-PaymentQueryDep = Annotated[PaymentQuery, Depends()]
+PaymentQueryDep = Annotated[PaymentQuery, Depends(asked(PaymentQuery))]

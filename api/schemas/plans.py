@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
+from api.parameters import asked
 from api.schemas.payments import OfAccount
 from services.list_filters import OnAccounts
 
@@ -22,4 +23,4 @@ class PlanQuery:
         self.wanted = OnAccounts(account_id=account, statuses=status or ())
 
 
-PlanQueryDep = Annotated[PlanQuery, Depends()]
+PlanQueryDep = Annotated[PlanQuery, Depends(asked(PlanQuery))]

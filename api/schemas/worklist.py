@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
+from api.parameters import asked
 from api.schemas.accounts import Level, Search
 from db.worklist import Whose, WorklistFilter
 from domain.accounts import AccountStatus
@@ -32,4 +33,4 @@ class WorklistQuery:
         )
 
 
-WorklistQueryDep = Annotated[WorklistQuery, Depends()]
+WorklistQueryDep = Annotated[WorklistQuery, Depends(asked(WorklistQuery))]
