@@ -153,12 +153,18 @@ def as_domain_error(error: Exception) -> DomainError:
     if isinstance(error, DomainError):
         return error
     if isinstance(error, RequestValidationError):
+        if all(item["loc"][:1] == ("path",) for item in error.errors()):
+            return _no_such_page()
         return problems.of_validation(error)
     if isinstance(error, RPCError):
         return problems.of_temporal(error)
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
-        return NotFound("there is nothing at this address")
+        return _no_such_page()
     raise error
+
+
+def _no_such_page() -> NotFound:
+    return NotFound("there is nothing at this address")
 
 
 async def failed(request: Request, error: DomainError) -> Response:

@@ -1,6 +1,6 @@
 """Accounts: lists, single accounts and new ones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -42,6 +42,14 @@ class AccountView:
     debtor: Debtor
     collector: Collector | None
     score: AccountScore | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountName:
+    """What people know an account by."""
+
+    external_ref: str
+    debtor_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,20 @@ class AccountStore(Store):
             raise NotFound("there is no such account")
         collector_id: UUID | None = found[0][0]
         return collector_id
+
+    async def names(
+        self, account_ids: Collection[UUID], only_for: UUID | None = None
+    ) -> dict[UUID, AccountName]:
+        """What these accounts are known by, those that are there; ``only_for``: of a collector's accounts."""
+        query = (
+            select(Account.id, Account.external_ref, Debtor.full_name)
+            .join(Debtor, and_(Debtor.agency_id == Account.agency_id, Debtor.id == Account.debtor_id))
+            .where(Account.agency_id == self._agency_id, Account.id.in_(account_ids))
+        )
+        if only_for is not None:
+            query = query.where(Account.assigned_to == only_for)
+        rows = await self._session.execute(query)
+        return {account_id: AccountName(reference, name) for account_id, reference, name in rows}
 
     async def id_of(self, creditor_id: UUID, external_ref: str) -> UUID | None:
         """The account that a creditor placed under a reference."""

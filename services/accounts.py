@@ -1,6 +1,6 @@
 """What a user may ask about accounts, and placing one by hand."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,7 +25,7 @@ from services.plan_steps import next_instalment
 from services.ssn import SEES_SSN, shown_ssn
 
 if TYPE_CHECKING:
-    from db.accounts import AccountView
+    from db.accounts import AccountName, AccountView
     from db.commands import Answer
     from db.keyset import Position
     from db.models import TimelineEvent
@@ -75,6 +75,14 @@ class AccountService:
             return bounded(0)
         async with self._database.transaction(who.tenant) as tx:
             return bounded(*await tx.accounts.count(visible, COUNTED_TO + 1))
+
+    async def names(self, who: Principal, account_ids: Collection[UUID]) -> "Mapping[UUID, AccountName]":
+        """What these accounts are known by, those that the principal may see."""
+        require(who, Right.READ_ACCOUNTS)
+        if not account_ids:
+            return {}
+        async with self._database.transaction(who.tenant) as tx:
+            return await tx.accounts.names(account_ids, who.sees_only)
 
     async def get(self, who: Principal, account_id: UUID) -> AccountDetail:
         """One account in detail. ``NotFound`` when it is not there or not the principal's."""

@@ -47,7 +47,8 @@ async def payments(
         statuses=wanted.statuses,
     )
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=lambda row: row)
-    return templates.page(request, "payments.html", list=shown, statuses=STATUSES)
+    names = await services.accounts.names(visitor.who, {row.account_id for row in shown.results})
+    return templates.page(request, "payments.html", list=shown, names=names, statuses=STATUSES)
 
 
 @pages.get("/payments/{payment_id}")

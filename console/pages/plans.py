@@ -57,7 +57,8 @@ async def upcoming(
     """Instalments that are charged soon, whose payers are notified now (12 CFR 1006.22(c)(1))."""
     rows = await services.plans.upcoming(visitor.who, paging.position(date, UUID), paging.limit)
     shown = page_of(paging, rows, key=lambda row: (row.collect_on, row.id), render=lambda row: row)
-    return templates.page(request, "plans_upcoming.html", list=shown)
+    names = await services.accounts.names(visitor.who, {row.account_id for row in shown.results})
+    return templates.page(request, "plans_upcoming.html", list=shown, names=names)
 
 
 @pages.get("/plans/{plan_id}")

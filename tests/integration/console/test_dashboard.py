@@ -75,6 +75,18 @@ async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console
             assert rows(listed) == figure["accounts"], (chart, figure)
 
 
+async def test_payments_say_whose_account_they_are_on(console: Any, story: Any) -> None:
+    page = await console.get("acme.admin", "/payments")
+    payments = (await read(story, "/payments"))["results"]
+    accounts = [await read(story, f"/accounts/{payment['account_id']}") for payment in payments]
+    account = next(one for one in accounts if one["assigned_to"] is None)
+    assert account["external_ref"] in page.text
+    assert account["debtor"]["full_name"] in page.text
+    assert ">Account</a>" not in page.html
+    assert account["external_ref"] not in (await console.get("acme.collector", "/payments")).html
+    assert account["external_ref"] not in (await console.get("rival.admin", "/payments")).html
+
+
 @pytest.mark.parametrize("period", ["day", "week", "month"])
 async def test_payments_are_cut_by_day_week_and_month(console: Any, story: Any, period: str) -> None:
     said = await read(story, "/analytics/payments/trends", period=period)

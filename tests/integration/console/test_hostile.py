@@ -178,3 +178,22 @@ def test_what_was_done_fits_a_cookie_and_comes_whole_where_it_can(sign: str) -> 
         said = read_notice({NOTICE_COOKIE: value})
         assert said is not None
         assert said.text == address or (said.text[:100] == text[:100] and said.text.endswith("…"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/accounts/x",
+        "/accounts/%00/timeline",
+        "/payments/1",
+        "/breaks/%F0%9F%98%80",
+        "/imports/x/lines/-1",
+        "/imports/00000000-0000-0000-0000-000000000000/lines/99999999999999999999",
+        "/scoring/runs/x/live",
+        "/reconciliation/runs/x/breaks.csv",
+    ],
+)
+async def test_an_address_that_cannot_be_is_not_there(console: Any, path: str) -> None:
+    page = await console.get("acme.admin", path)
+    assert page.status == httpx.codes.NOT_FOUND
+    assert "There is nothing at this address" in page.text
