@@ -41,7 +41,7 @@ async def _look(page: Page, name: str, width: int, *, dark: bool) -> list[str]:
         wrong.append(f"{name}: {beyond} px beyond the edge")
     if PICTURES:
         shade = "dark" if dark else "light"
-        await page.screenshot(path=Path(PICTURES) / f"{name}-{width}-{shade}.png", full_page=width > 390)
+        await page.screenshot(path=Path(PICTURES) / f"{name}-{width}-{shade}.png")
     return wrong
 
 
