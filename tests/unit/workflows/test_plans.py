@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from temporalio import activity, workflow
+from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
 
-from activities.payment_messages import PaymentView
 from activities.plan_messages import (
     KeptMethod,
     PaymentUnderWay,
@@ -23,7 +22,7 @@ from activities.plan_messages import (
     RefusedMethod,
 )
 from domain.errors import Conflict, NotFound
-from domain.payments import PaymentStatus
+from tests.unit.workflows.fake_payment import FakePayment
 from workflows import queues
 from workflows.payment_messages import PaymentProcessInput
 from workflows.plan_messages import PlanInput
@@ -35,25 +34,6 @@ HOUR = timedelta(hours=1)
 KEY = "plan/2/1/1"
 ENOUGH_EVENTS = 4200
 """After which Temporal suggests another run."""
-
-
-@workflow.defn(name="PaymentProcess")
-class FakePayment:
-    """A payment that takes two days, or fails as a workflow."""
-
-    @workflow.run
-    async def run(self, request: PaymentProcessInput) -> PaymentView:
-        await workflow.sleep(timedelta(days=2))
-        await workflow.execute_activity("till.paid", task_queue=queues.LIFECYCLE, **_SHORT)
-        return PaymentView(
-            payment_id=request.payment_id,
-            account_id=AGENCY,
-            status=PaymentStatus.SUCCEEDED,
-            by_provider=True,
-        )
-
-
-_SHORT: Any = {"start_to_close_timeout": timedelta(seconds=5)}
 
 
 class Books:
