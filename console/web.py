@@ -1,6 +1,5 @@
 """What every page of the console shares: who looks at it, its headers, and errors in words."""
 
-import hmac
 import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from temporalio.service import RPCError
 from api import problems
 from api.deps import ServicesDep, client_ip
 from api.edge import record_incident
+from console.compression import compressed
 from console.forms import CSRF_FIELD, FORM_FIELD
 from console.notices import done
 from console.rendering import POLICY, Pages, is_fragment
@@ -85,7 +85,7 @@ async def visitor(request: Request, services: ServicesDep) -> Visitor:
     request.state.visitor = found
     if request.method not in _SAFE:
         check_origin(request)
-        if not hmac.compare_digest((await _sent_token(request)).encode(), found.csrf_token.encode()):
+        if not services.sessions.knows(found.session, await _sent_token(request)):
             raise Forbidden("this form was not made by this session; load the page again")
     return found
 
@@ -145,7 +145,7 @@ def finish(request: Request, response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.add_vary_header("HX-Request")
-    return response
+    return compressed(request, response)
 
 
 def as_domain_error(error: Exception) -> DomainError:

@@ -6,6 +6,7 @@ replica serves any request and a logout counts everywhere at once.
 
 import hashlib
 import hmac
+import secrets
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -81,8 +82,8 @@ class SessionService:
         self._idle = idle
         self._longest = longest
 
-    async def open(self, username: str, password: str) -> Session:
-        """A new session. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+    async def open(self, username: str, password: str, *, ip: str | None = None) -> Session:
+        """A new session from an address. Raises as ``AuthenticationService.admit``."""
 
         async def issue(tx: "PlatformTransaction", user: "AppUser") -> Session:
             now = datetime.now(UTC)
@@ -92,7 +93,7 @@ class SessionService:
             await tx.tokens.add(user.id, session.id, hidden, now + self._longest)
             return session
 
-        return await self._authentication.admit(username, password, issue)
+        return await self._authentication.admit(username, password, issue, ip=ip)
 
     async def end(self, session: Session) -> None:
         """Log out: no cookie of this session is good any more."""
@@ -117,8 +118,21 @@ class SessionService:
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def csrf_token(self, session: Session) -> str:
-        """What a form of this session has to bring along."""
-        return hmac.new(self._secret.encode(), f"csrf {session.id}".encode(), hashlib.sha256).hexdigest()
+        """What a form of this session has to bring along; another with each call, and all are good.
+
+        So a page holds nothing that could be guessed from how well it compresses (BREACH, CVE-2013-3587).
+        """
+        salt = secrets.token_hex(16)
+        return f"{salt}.{self._salted(session, salt)}"
+
+    def knows(self, session: Session, csrf_token: str) -> bool:
+        """Whether a token was made for this session."""
+        salt, _, salted = csrf_token.partition(".")
+        return hmac.compare_digest(salted.encode(), self._salted(session, salt).encode())
+
+    def _salted(self, session: Session, salt: str) -> str:
+        said = f"csrf {session.id} {salt}".encode()
+        return hmac.new(self._secret.encode(), said, hashlib.sha256).hexdigest()
 
     async def visitor(self, cookie: str | None, *, ip: str | None = None) -> Visitor:
         """Who bears this cookie, as their user stands now (one query). ``Unauthenticated`` for a bad one."""
