@@ -1,7 +1,7 @@
 """Payment plans: the list, what is charged soon, and one with its instalments and what may be done to it."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, get_args
 from uuid import UUID, uuid4
 
 from fastapi import Request
@@ -23,7 +23,7 @@ pages = router()
 ReadsPlans = Annotated[Visitor, sees(Right.READ_PAYMENTS)]
 ManagesPlans = Annotated[Visitor, sees(Right.TAKE_PAYMENTS)]
 LIVE = frozenset({"active", "paused"})
-STATUSES: tuple[PlanStatus, ...] = ("active", "paused", "completed", "broken", "cancelled")
+STATUSES = [(status, words(status)) for status in get_args(PlanStatus)]
 
 
 @pages.get("/plans")
@@ -45,9 +45,8 @@ async def plans(
         statuses=wanted.statuses,
     )
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=lambda row: row)
-    return templates.page(
-        request, "plans.html", list=shown, statuses=[(status, words(status)) for status in STATUSES]
-    )
+    names = await services.accounts.names(visitor.who, {row.account_id for row in shown.results})
+    return templates.page(request, "plans.html", list=shown, names=names, statuses=STATUSES)
 
 
 @pages.get("/plans/upcoming")

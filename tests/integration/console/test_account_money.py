@@ -128,6 +128,12 @@ async def test_a_plan_is_seen_to_the_cent_before_it_is_made(console: Any) -> Non
     assert "The plan is made: 3 instalments" in made.text, made.text
     assert "Payment plan over 100.00 USD" in made.text
     assert not made.has_form("plan-form")
+    for listed in ("/plans?status=active&status=paused", "/plans/upcoming"):
+        page = await console.get("acme.collector", listed)
+        assert page.status == OK, page.text
+        assert account["external_ref"] in page.text
+        assert path(account) in page.links
+        assert account["external_ref"] not in (await console.get("rival.admin", listed)).text
 
 
 async def test_two_tabs_in_conflict_say_who_did_what_and_how_it_stands(console: Any) -> None:
