@@ -43,6 +43,7 @@ from services.inbox_dispatch import InboxDispatcher
 from services.inbox_starts import InboxStarter, ProcessWaker
 from services.lifecycle_commands import LifecycleCommander
 from services.lifecycle_view import LifecycleReader
+from services.login_limits import LoginGuard, LoginLimits
 from services.names import NameService
 from services.notes import NoteService
 from services.notices import Signaller
@@ -166,9 +167,11 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         revision=migrate.head(),
         demo_agency=None if settings.is_production else DEMO_AGENCY,
     )
+    guard = login_guard(settings, database)
     authentication = AuthenticationService(
         database,
         passwords,
+        guard,
         AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
         timedelta(days=settings.refresh_token_days),
     )
@@ -184,7 +187,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         agencies=AgencyService(
             database, schedules.ensure, scoring_runs.score_all, tuple(scorecards), tuple(judge.rule_sets)
         ),
-        users=UserService(database, passwords),
+        users=UserService(database, passwords, guard),
         collectors=CollectorService(database),
         creditors=CreditorService(database),
         names=NameService(database),
@@ -250,6 +253,17 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         breaks=BreakService(database, scorecards, BreakCaseStarter(client), signaller.tell, web_ui),
         fingerprint_key=hmac.new(secret.encode(), b"idempotency", hashlib.sha256).digest(),
     )
+
+
+def login_guard(settings: "Settings", database: Database) -> LoginGuard:
+    """What counts failed logins."""
+    limits = LoginLimits(
+        tries=settings.login_tries,
+        address_tries=settings.login_address_tries,
+        window=timedelta(minutes=settings.login_window_minutes),
+        locks=tuple(timedelta(minutes=each) for each in settings.login_lock_minutes),
+    )
+    return LoginGuard(database, settings.jwt_secret.get_secret_value(), limits)
 
 
 @asynccontextmanager

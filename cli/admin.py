@@ -203,6 +203,18 @@ def set_password(username: Annotated[str, typer.Option()], as_json: AsJson = Fal
     show(run(work), as_json=as_json)
 
 
+@app.command()
+def unlock(
+    username: Annotated[str, typer.Argument(help="whose logins are refused")], as_json: AsJson = False
+) -> None:
+    """Forget a user's failed logins, so that the next one is looked at again."""
+
+    async def work(admin: Admin) -> Any:
+        return (await admin.users.unlock(operator().actor, username)).body
+
+    show(run(work), as_json=as_json)
+
+
 @app.command(name="rotate-keys")
 def rotate(as_json: AsJson = False) -> None:
     """Encrypt all columns anew under the first of RECOUP_COLUMN_KEYS; afterwards the others can go."""

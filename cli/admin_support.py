@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from temporalio.service import RPCError
 
-from api.composition import open_database
+from api.composition import login_guard, open_database
 from api.problems import field_path, sentence
 from cli.consoles import plain_console
 from db.rule_files import load_rule_sets
@@ -154,7 +154,7 @@ async def _open() -> AsyncIterator[Admin]:
                 tuple(scorers),
                 tuple(load_rule_sets(settings.rules)),
             ),
-            users=UserService(database, Passwords()),
+            users=UserService(database, Passwords(), login_guard(settings, database)),
             collectors=CollectorService(database),
             creditors=CreditorService(database),
             sources=SourceService(database),

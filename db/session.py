@@ -39,6 +39,7 @@ from db.imports import ImportStore
 from db.inbox import InboxStore
 from db.ledger import LedgerStore
 from db.lifecycles import LifecycleStore
+from db.login_attempts import LoginAttemptStore
 from db.notices import NoticeStore
 from db.operating_figures import OperatingStore, months_ahead
 from db.partner_matching import MatchStore
@@ -155,6 +156,7 @@ class Transaction:
     credits = cached_property(lambda tx: CreditStore(tx.session, tx.tenant))
     ledger = cached_property(lambda tx: LedgerStore(tx.session, tx.tenant))
     lifecycles = cached_property(lambda tx: LifecycleStore(tx.session, tx.tenant))
+    login_attempts = cached_property(lambda tx: LoginAttemptStore(tx.session))
     notices = cached_property(lambda tx: NoticeStore(tx.session, tx.tenant))
     operating = cached_property(lambda tx: OperatingStore(tx.session, tx.tenant))
     processor_breaks = cached_property(lambda tx: ProcessorBreakStore(tx.session, tx.tenant))
@@ -209,6 +211,7 @@ class PlatformTransaction:
         return revision
 
     agencies = cached_property(lambda tx: AgencyStore(tx.session))
+    login_attempts = cached_property(lambda tx: LoginAttemptStore(tx.session))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     tokens = cached_property(lambda tx: TokenStore(tx.session))

@@ -6,7 +6,7 @@ constructor.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -86,6 +86,14 @@ class Settings(Stage):
     refresh_token_days: int = Field(7, ge=1)
     session_idle_minutes: int = Field(60, ge=1, description="a session of the console ends when unused")
     session_hours: int = Field(12, ge=1, description="how long a session of the console lasts at most")
+    login_tries: int = Field(5, ge=2, le=100, description="failed logins for a name before it is locked")
+    login_address_tries: int = Field(
+        30, ge=2, description="failed logins from an address before it is locked, for as long as they count"
+    )
+    login_window_minutes: int = Field(15, ge=1, le=60, description="how long a failed login counts")
+    login_lock_minutes: tuple[Annotated[int, Field(ge=1, le=60)], ...] = Field(
+        (1, 5, 15), min_length=1, description="JSON list: how long a name is locked, each time longer"
+    )
     column_keys: SecretStr = Field(
         SecretStr(DEVELOPMENT_COLUMN_KEYS),
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from db.models import AppUser
     from db.session import Database, PlatformTransaction
     from db.users import Standing
+    from services.login_limits import Attempt, LoginGuard
     from services.passwords import Passwords
 
 Issued = TypeVar("Issued")
@@ -56,33 +57,48 @@ class AuthenticationService:
         self,
         database: "Database",
         passwords: "Passwords",
+        guard: "LoginGuard",
         access_tokens: AccessTokens,
         refresh_lifetime: timedelta,
     ) -> None:
         self._database = database
         self._passwords = passwords
+        self._guard = guard
         self._access = access_tokens
         self._refresh_lifetime = refresh_lifetime
 
-    async def log_in(self, username: str, password: str) -> TokenPair:
-        """A new login. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+    async def log_in(self, username: str, password: str, *, ip: str | None = None) -> TokenPair:
+        """A new login from an address. Raises as ``admit``."""
 
         async def issue(tx: "PlatformTransaction", user: "AppUser") -> TokenPair:
             return await self._issue(tx, user, uuid.uuid4())
 
-        return await self.admit(username, password, issue)
+        return await self.admit(username, password, issue, ip=ip)
 
     async def admit(
         self,
         username: str,
         password: str,
         issue: "Callable[[PlatformTransaction, AppUser], Awaitable[Issued]]",
+        *,
+        ip: str | None = None,
     ) -> "Issued":
         """What ``issue`` gives to the user of this name and password, in the transaction that admits them.
 
-        ``Unauthenticated``, in the same words and time, whatever was wrong.
+        ``Unauthenticated``, in the same words and time, whatever was wrong. ``TooManyLogins``, whatever
+        the password, when too many have failed for this name or from this address.
         """
         name = username.strip().lower()
+        async with self._guard.attempt(name, ip) as attempt:
+            return await self._admit(name, password, issue, attempt)
+
+    async def _admit(
+        self,
+        name: str,
+        password: str,
+        issue: "Callable[[PlatformTransaction, AppUser], Awaitable[Issued]]",
+        attempt: "Attempt",
+    ) -> "Issued":
         async with self._database.platform() as tx:
             known = await tx.users.by_username(name)
         stored = known.password_hash if known else None
@@ -98,6 +114,7 @@ class AuthenticationService:
             if user is None or user.password_hash != stored or not await _is_active(tx, user.id):
                 raise _bad_login()
             issued = await issue(tx, user)
+            await attempt.succeeded(tx)
             if renewed is not None:
                 await tx.users.renew_hash(user.id, old=user.password_hash, new=renewed)
         return issued

@@ -1,9 +1,9 @@
 """Logging in, staying logged in, and who one is."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.deps import Command, LoggedIn, ServicesDep
+from api.deps import Command, LoggedIn, ServicesDep, client_ip
 from api.schemas.auth import Login, Refresh
 from api.schemas.common import WRITE_ERRORS, errors
 from services.authentication import Me, TokenPair
@@ -12,10 +12,14 @@ from services.onboarding.users import OwnPassword
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post("/token", responses=errors(401, 422, 503))
-async def log_in(body: Login, services: ServicesDep) -> TokenPair:
-    """A pair of tokens for a username and password."""
-    return await services.authentication.log_in(body.username, body.password.get_secret_value())
+@router.post("/token", responses=errors(401, 422, 429, 503))
+async def log_in(request: Request, body: Login, services: ServicesDep) -> TokenPair:
+    """A pair of tokens for a username and password.
+
+    When too many have failed for the name or from the address, 429 `too-many-logins`, whatever the password.
+    """
+    password = body.password.get_secret_value()
+    return await services.authentication.log_in(body.username, password, ip=client_ip(request))
 
 
 @router.post("/token/refresh", responses=errors(401, 422, 503))

@@ -13,7 +13,7 @@ _MEANINGS = {
     413: "the body is larger than any that is taken here",
     415: "the body is not said to be JSON",
     422: "a value is not acceptable (`field` and `errors` name it), or a key came with another request",
-    429: "as much as is allowed is at work already; `Retry-After` says when to ask again",
+    429: "as much as is allowed is at work or was tried already; `Retry-After` says when to ask again",
     503: "something does not answer at the moment; nothing was lost",
 }
 

@@ -17,7 +17,7 @@ from console.web import (
     keep_session,
     router,
 )
-from domain.errors import NotFound, Unauthenticated
+from domain.errors import NotFound, TooManyRequests, Unauthenticated
 
 pages = router()
 MAX_LENGTH = 200
@@ -50,13 +50,16 @@ async def log_in(
     password: Text = "",
     next: Annotated[str, Form()] = "/",  # noqa: A002
 ) -> Response:
-    """Open a session and lead on; or say that name or password is not right."""
+    """Open a session and lead on; or say that name or password is not right, or when to try again."""
     check_origin(request)
     try:
-        session = await services.sessions.open(username, password)
-    except Unauthenticated as refusal:
+        session = await services.sessions.open(username, password, ip=client_ip(request))
+    except (Unauthenticated, TooManyRequests) as refusal:
         values = {"next": _ours(next), "username": username, "refusal": refusal.message}
-        return templates.page(request, "login.html", status=refusal.status, **values)
+        page = templates.page(request, "login.html", status=refusal.status, **values)
+        if (wait_s := refusal.details.get("retry_after_s")) is not None:
+            page.headers["Retry-After"] = str(wait_s)
+        return page
     response = RedirectResponse(_ours(next), 303)
     keep_session(request, response, session)
     return response

@@ -1,7 +1,16 @@
 """Every table, so that importing this package fills the metadata."""
 
 from db.models.accounts import Account, AccountSearch, Debtor, DebtorSearch, TimelineEvent
-from db.models.agencies import Agency, AppUser, Collector, Creditor, RefreshToken, Scorecard, SftpSource
+from db.models.agencies import (
+    Agency,
+    AppUser,
+    Collector,
+    Creditor,
+    LoginAttempt,
+    RefreshToken,
+    Scorecard,
+    SftpSource,
+)
 from db.models.assignment import AssignmentRun
 from db.models.base import Base
 from db.models.exports import ExportJob
@@ -126,7 +135,7 @@ TENANT_TABLES = (
 )
 """Tables with row-level security: one agency's rows are all that a transaction can see."""
 
-EXEMPT_TABLES = ("agency", "app_user", "compliance_rule_set", "refresh_token", "scorecard")
+EXEMPT_TABLES = ("agency", "app_user", "compliance_rule_set", "login_attempt", "refresh_token", "scorecard")
 """Tables that are read before a tenant is known, or that belong to nobody. Staging is exempt too."""
 
 __all__ = [
@@ -168,6 +177,7 @@ __all__ = [
     "InboxEvent",
     "Journal",
     "LifecycleNotice",
+    "LoginAttempt",
     "Partner",
     "PartnerAccount",
     "PartnerAssignment",

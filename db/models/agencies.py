@@ -82,6 +82,24 @@ class RefreshToken(Base):
     created_at: Mapped[Now]
 
 
+class LoginAttempt(Base):
+    """Failed logins by name, by address (the other one empty) and by both, as keyed hashes. Exempt.
+
+    ``failures`` since ``counted_from``. A row of both is an address that the name has come in from.
+    """
+
+    __tablename__ = "login_attempt"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    name: Mapped[bytes] = mapped_column(primary_key=True)
+    address: Mapped[bytes] = mapped_column(primary_key=True)
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    locks: Mapped[int] = mapped_column(server_default=text("0"))
+    counted_from: Mapped[Now]
+    locked_until: Mapped[Instant | None]
+    expires_at: Mapped[Instant]
+
+
 class Collector(Base):
     """A person who works accounts; ``max_accounts`` bounds automatic assignment only."""
 

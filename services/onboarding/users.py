@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from db.session import Database, Transaction
     from domain.tenancy import Actor
     from services.access import Principal
+    from services.login_limits import LoginGuard
     from services.passwords import Passwords
 
 AgencyRole = Literal[Role.AGENCY_ADMIN, Role.COLLECTOR, Role.AUDITOR]
@@ -89,9 +90,10 @@ class UserView(View):
 class UserService:
     """Users, managed by their agency's administrators."""
 
-    def __init__(self, database: "Database", passwords: "Passwords") -> None:
+    def __init__(self, database: "Database", passwords: "Passwords", guard: "LoginGuard") -> None:
         self._database = database
         self._passwords = passwords
+        self._guard = guard
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewUser) -> Answer:
         """Make a user of the principal's agency. ``Conflict`` (field ``username``) when it is taken."""
@@ -144,6 +146,8 @@ class UserService:
             if change:
                 if change.new.keys() & {"password_hash", "role", "active"}:
                     await tx.tokens.revoke_user(user_id)
+                if hashed is not None:
+                    await self._guard.forget(tx, user.username)
                 await record(
                     tx, "user.changed", "user", user_id, old=_shown(change.old), new=_shown(change.new)
                 )
@@ -166,6 +170,7 @@ class UserService:
                 raise Invalid("this is not the current password", field="current_password")
             await tx.users.change(agency_id, user.id, {"password_hash": hashed})
             await tx.tokens.revoke_user(user.id)
+            await self._guard.forget(tx, user.username)
             await record(tx, "user.changed", "user", user.id, new={"password": "(set)"})
 
         tenant = Tenant(agency_id or PLATFORM_AGENCY, principal.actor)
@@ -182,11 +187,27 @@ class UserService:
         async def effect(tx: "Transaction") -> UserView:
             user, _ = await tx.users.change(known.agency_id, known.id, {"password_hash": hashed})
             await tx.tokens.revoke_user(known.id)
+            await self._guard.forget(tx, known.username)
             await record(tx, "user.changed", "user", known.id, new={"password": "(set)"})
             return UserView.model_validate(user)
 
         tenant = Tenant(known.agency_id or PLATFORM_AGENCY, actor)
         return await carry_out(self._database, tenant, CommandKey("set password"), effect)
+
+    async def unlock(self, actor: "Actor", username: str) -> Answer:
+        """Forget any user's failed logins. ``NotFound``; from the command line only."""
+        async with self._database.platform() as tx:
+            known = await tx.users.by_username(username.strip().lower())
+        if known is None:
+            raise NotFound(f"there is no user “{username}”")
+
+        async def effect(tx: "Transaction") -> UserView:
+            await self._guard.forget(tx, known.username)
+            await record(tx, "user.unlocked", "user", known.id)
+            return UserView.model_validate(known)
+
+        tenant = Tenant(known.agency_id or PLATFORM_AGENCY, actor)
+        return await carry_out(self._database, tenant, CommandKey("unlock user"), effect)
 
     async def get(self, principal: "Principal", user_id: UUID) -> UserView:
         """One user of the principal's agency."""
