@@ -82,8 +82,8 @@ class SessionService:
         self._idle = idle
         self._longest = longest
 
-    async def open(self, username: str, password: str) -> Session:
-        """A new session. ``Unauthenticated``, in the same words and time, whatever was wrong."""
+    async def open(self, username: str, password: str, *, ip: str | None = None) -> Session:
+        """A new session from an address. Raises as ``AuthenticationService.admit``."""
 
         async def issue(tx: "PlatformTransaction", user: "AppUser") -> Session:
             now = datetime.now(UTC)
@@ -93,7 +93,7 @@ class SessionService:
             await tx.tokens.add(user.id, session.id, hidden, now + self._longest)
             return session
 
-        return await self._authentication.admit(username, password, issue)
+        return await self._authentication.admit(username, password, issue, ip=ip)
 
     async def end(self, session: Session) -> None:
         """Log out: no cookie of this session is good any more."""
