@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from json import dumps
 from typing import Any
 from uuid import UUID
@@ -26,6 +25,7 @@ from services.commands import CommandKey
 from services.onboarding.agencies import NewAgency
 from services.onboarding.collectors import NewCollector
 from services.onboarding.users import NewPlatformAdmin, NewUser
+from tests.applications import application
 from workers.deployment import ensure_search_attributes
 
 PASSWORD = "correct horse battery"
@@ -100,11 +100,6 @@ def _quick_passwords() -> Iterator[None]:
         yield
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    return create_app(Settings(_env_file=None)).openapi()
-
-
 @pytest.fixture(scope="module")
 async def world(
     module_database: Any, temporal_client: Client, tmp_path_factory: pytest.TempPathFactory
@@ -117,10 +112,7 @@ async def world(
     async with open_database(settings, "recoup-test") as database:
         with _quick_passwords():
             services = build_services(settings, database, temporal_client)
-        app = create_app(settings, services=services)
-        # The same for all, and half a second's work.
-        app.openapi_schema = _schema()
-        world = World(app, services, database, settings)
+        world = World(application(create_app, settings, services), services, database, settings)
         await _people(world)
         yield world
 

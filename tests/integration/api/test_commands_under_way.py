@@ -18,6 +18,7 @@ from api.composition import build_services
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
+from tests.applications import application
 from tests.conftest import LONG_HISTORY
 from tests.integration.api.commanding import account_of, events, key, notices, tell, working
 from tests.integration.api.people import read
@@ -32,7 +33,7 @@ def with_client(world: Any, client: Client, *, patience_s: float = PATIENCE_S) -
     """The same world through another client of Temporal, and with little patience or much."""
     settings = world.settings.model_copy(update={"command_patience_seconds": patience_s})
     services = build_services(settings, world.database, client)
-    return replace(world, services=services, app=create_app(settings, services=services))
+    return replace(world, services=services, app=application(create_app, settings, services))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from gateways.storage import ObjectStorage
 from sandbox.ports import free_port
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
+from tests.applications import application
 from workers.deployment import make_current
 from workers.worker import serving
 from workflows import queues
@@ -349,7 +350,7 @@ async def test_nothing_is_left_of_a_run_that_temporal_could_not_take(
     leaving = await Client.connect(server.address, data_converter=pydantic_data_converter)
     await server.stop()
     services = build_services(world.settings, world.database, leaving)
-    alone = replace(world, services=services, app=create_app(world.settings, services=services))
+    alone = replace(world, services=services, app=application(create_app, world.settings, services))
     before = (await get(world, "/scoring/runs"))["results"]
     key = {"Idempotency-Key": uuid4().hex}
 

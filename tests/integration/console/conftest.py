@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from console.app import create_app
+from tests.applications import application
 from tests.integration.api.conftest import PASSWORD, host_key, world
 from tests.integration.console.browser import Browser, Form, Page
 
@@ -77,4 +78,4 @@ def _own(page: Page) -> dict[str, str]:
 async def console(world: Any) -> AsyncIterator[Console]:
     """The console that the tests of one module share."""
     async with AsyncExitStack() as stack:
-        yield Console(world, create_app(world.settings, services=world.services), stack)
+        yield Console(world, application(create_app, world.settings, world.services), stack)

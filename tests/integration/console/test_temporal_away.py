@@ -15,6 +15,7 @@ from api.composition import build_services
 from console.app import create_app
 from sandbox.temporal import TemporalServer
 from services import lifecycle_view
+from tests.applications import application
 from tests.integration.api.contacting import debt
 from tests.integration.api.people import set_account
 from tests.integration.console.conftest import Console
@@ -65,7 +66,7 @@ async def _cut_off(console: Console, server: TemporalServer, namespace: str) -> 
     services = build_services(settings, console.world.database, client)
     await gate.shut()
     async with AsyncExitStack() as stack:
-        yield Console(console.world, create_app(settings, services=services), stack)
+        yield Console(console.world, application(create_app, settings, services), stack)
 
 
 async def test_the_page_stands_and_says_what_is_missing(

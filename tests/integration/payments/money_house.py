@@ -18,6 +18,7 @@ from api.app import create_app
 from api.composition import build_services
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.stripe.server import StripeServer
+from tests.applications import application
 from tests.integration.payments.till import at_work, opened
 from tests.integration.webhooks.office import Office, listening
 
@@ -141,7 +142,9 @@ async def open_house(world: Any, address: str, namespace: str, stripe: StripeSer
         }
     )
     services = build_services(settings, world.database, here)
-    shown = replace(world, app=create_app(settings, services=services), services=services, settings=settings)
+    shown = replace(
+        world, app=application(create_app, settings, services), services=services, settings=settings
+    )
     named = {name: getattr(till, name) for name in ("temporal", "stripe", "key", "stripe_id", "caller")}
     house = House(Office(world=shown, gateway=till.gateway, port=port, **named), nerves, there)
     try:

@@ -22,6 +22,7 @@ from domain.tenancy import Tenant
 from sandbox.ports import LOOPBACK, free_port
 from sandbox.processes import until
 from sandbox.stripe.webhooks import signature
+from tests.applications import application
 from tests.integration.payments.till import Till
 
 Json = dict[str, Any]
@@ -211,7 +212,7 @@ class _Server(uvicorn.Server):
 async def listening(services: Services, settings: Any, port: int) -> AsyncIterator[None]:
     """The application at a port, for as long as the block runs; then its services are closed."""
     config = uvicorn.Config(
-        create_app(settings, services=services),
+        application(create_app, settings, services),
         host=LOOPBACK,
         port=port,
         log_config=None,
@@ -247,7 +248,7 @@ async def open_office(till: Till, **changed: Any) -> AsyncIterator[Office]:
     )
     services = build_services(settings, till.world.database, till.temporal)
     world = replace(
-        till.world, app=create_app(settings, services=services), services=services, settings=settings
+        till.world, app=application(create_app, settings, services), services=services, settings=settings
     )
     named = {name: getattr(till, name) for name in ("temporal", "stripe", "key", "stripe_id", "caller")}
     office = Office(world=world, gateway=till.gateway, port=port, **named)
