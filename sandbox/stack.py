@@ -1,6 +1,7 @@
 """All servers and processes of the sandbox as one thing: start in order of need, watch, stop in reverse."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -256,10 +257,13 @@ class Stack:
 def environment(settings: "Settings") -> Mapping[str, str]:
     """The settings as the variables that make a child read the very same ones."""
     values = settings.model_dump(exclude_none=True)
-    return {
-        f"RECOUP_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in values.items()
-    }
+    return {f"RECOUP_{name.upper()}": _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple) else str(value)
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:
