@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import psutil
 
-from benchmarks.served import API, STRIDE, WORKLIST, Caller, api_caller, browser_caller, walk
+from benchmarks.served import API, AS_BROWSERS, STRIDE, WORKLIST, Caller, api_caller, browser_caller, walk
 from benchmarks.turns import SLICES, percentile
 
 WARM_UP = 20
@@ -28,7 +28,7 @@ _SEARCH = urlencode({"search": "number 4711"})
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Seconds until each answer had arrived, processor seconds of the server for each, bytes of a body."""
+    """Seconds until each answer was there, processor seconds of the server for each, bytes of a body sent."""
 
     times: tuple[float, ...]
     processor_s: float
@@ -96,7 +96,7 @@ def compare(port: int, pid: int, requests: int) -> tuple[list[PageFigures], Answ
 
     Returns the pages, and the page that holds nothing: the login. ``pid`` is the server's.
     """
-    api, browser, nobody = api_caller(port), browser_caller(port), Caller(port)
+    api, browser, nobody = api_caller(port), browser_caller(port), Caller(port, AS_BROWSERS)
     kinds = [
         (one.name, _Way(browser, one.pages, _partial(one.into)), _Way(api, one.jsons) if one.jsons else None)
         for one in _asked(api, browser)
@@ -158,7 +158,7 @@ def _followed(browser: Caller, depth: int) -> str:
     """The cursor of the page that follows ``depth`` accounts: cursors of pages are not those of the API."""
     path, cursor = f"/worklist?{urlencode({'page_size': STRIDE})}", ""
     for _ in range(0, depth, STRIDE):
-        found = _NEXT.search(browser.get(path).decode())
+        found = _NEXT.search(browser.get(path, {"Accept-Encoding": "identity"}).decode())
         if found is None:
             raise RuntimeError("the console's worklist ends before the API's")
         path = unescape(found[1])
