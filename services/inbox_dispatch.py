@@ -27,6 +27,9 @@ BATCH = 500
 MOST_WAITING = 10_000
 """What came while Temporal was away and is more than this is left to the sweep."""
 
+_TOGETHER = 0.25
+"""How much later events may be looked at, as a part of what they have to wait for anyway."""
+
 _FIRST_PAUSE_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _CLOSE_WITHIN_S = 3.0
@@ -40,7 +43,8 @@ class _Waiting(NamedTuple):
 
 
 class InboxDispatcher:
-    """Has events handled ``settle_s`` seconds after they came; ``start`` raises ``Unavailable``."""
+    """Has events handled ``settle_s`` seconds after they came, or a little later with those that came after
+    them; ``start`` raises ``Unavailable``."""
 
     def __init__(
         self, database: "Database", start: Callable[[UUID, UUID], Awaitable[None]], *, settle_s: float
@@ -73,7 +77,8 @@ class InboxDispatcher:
 
     async def _run(self) -> None:
         while self._waiting:
-            await asyncio.sleep(max(0.0, self._waiting[0].due - monotonic()))
+            # A little longer than the first has to wait: others fall due meanwhile, and go along with it.
+            await asyncio.sleep(max(0.0, self._waiting[0].due - monotonic()) + self._settle_s * _TOGETHER)
             now = monotonic()
             due = [one for one in self._waiting[:BATCH] if one.due <= now]
             left = await self._hand_over(due)
