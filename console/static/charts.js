@@ -28,7 +28,7 @@ function draw(place, kind, { names, links, series }) {
   const ink = style.color, faint = getComputedStyle(place.closest(".card")).borderTopColor;
   const chart = echarts.getInstanceByDom(place) ?? echarts.init(place);
   const categories = { type: "category", data: names, axisLabel: { color: ink }, axisLine: { lineStyle: { color: faint } } };
-  const values = { type: "value", axisLabel: { color: ink, hideOverlap: true, formatter: short }, splitLine: { lineStyle: { color: faint } } };
+  const values = { type: "value", minInterval: 1, axisLabel: { color: ink, hideOverlap: true, formatter: short }, splitLine: { lineStyle: { color: faint } } };
   const lying = kind === "bar";
   chart.setOption({
     animation: false,
