@@ -97,6 +97,7 @@ def api() -> None:
             application,
             host=settings.host,
             port=settings.api_port,
+            forwarded_allow_ips=settings.trusted_proxies,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -40,6 +40,10 @@ class Settings(Stage):
     log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
 
     host: str = Field("127.0.0.1", description="address that the API listens on")
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="addresses and networks whose X-Forwarded-For and -Proto are believed, comma separated",
+    )
     api_port: int = Field(8000, ge=1, le=65535)
     postgres_port: int = Field(5433, ge=1, le=65535)
     temporal_port: int = Field(7233, ge=1, le=65535)

@@ -99,6 +99,7 @@ async def test_a_production_system_is_set_up_without_sql(
     assert (await recoup.json("rotate-keys")) == {"seen": 1, "rotated": 0}
     changed = await recoup.json("set-password", "--username", "c.one", stdin="another password\n")
     assert changed["username"] == "c.one"
+    assert (await recoup.json("unlock", "c.one")) == changed
 
     [listed] = await recoup.json("list-agencies")
     assert listed == agency
@@ -131,6 +132,7 @@ async def test_a_production_system_is_set_up_without_sql(
             "8 to 128 characters",
         ),
         (("set-password", "--username", "nobody"), "long enough\n", 1, "no user"),
+        (("unlock", "nobody"), "", 1, "no user"),
         (("create-user", "--agency", "x", "--username", "u"), "", 2, "Missing option"),
     ],
 )
