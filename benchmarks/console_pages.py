@@ -76,7 +76,7 @@ class _Way:
         """Seconds that one took."""
         paths = self.asked[turn % len(self.asked)]
         began = perf_counter()
-        self.size = sum(len(self.caller.get(path)) for path in paths)
+        self.size = sum(len(self.caller.get(path, self.headers)) for path in paths)
         return perf_counter() - began
 
     def measure(self, turns: range, server: psutil.Process) -> None:
