@@ -101,7 +101,7 @@ _LOCK = text("""
 """)
 
 _REMAINING = text("""
-    SELECT ceil(extract(epoch FROM locked_until - now()))::int FROM login_attempt
+    SELECT ceil(extract(epoch FROM locked_until - clock_timestamp()))::int FROM login_attempt
      WHERE name = :name AND address = :address
 """)
 

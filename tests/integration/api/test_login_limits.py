@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from api.app import create_app
 from api.composition import build_services, open_database
 from domain.tenancy import Actor
+from services.login_limits import in_words
 from services.onboarding.users import PasswordReset
 from tests.integration.api.conftest import PASSWORD
 
@@ -58,6 +59,11 @@ async def status(world: Any, name: str, password: str = PASSWORD, *, ip: str = E
     return (await log_in(world, name, password, ip=ip)).status_code
 
 
+def about(wait_s: int) -> Any:
+    """A wait of which a slow machine has lost a little."""
+    return pytest.approx(wait_s, abs=8)
+
+
 async def let_pass(world: Any, minutes: float) -> None:
     """Everything that is written happened so much earlier."""
     async with world.database.platform() as tx:
@@ -90,14 +96,16 @@ async def test_a_name_is_locked_whoever_asks_and_whether_it_is_there_or_not(worl
         with capture_logs() as logs:
             refused = await log_in(world, f" {name.upper()} ", PASSWORD)
         assert refused.status_code == httpx.codes.TOO_MANY_REQUESTS
-        assert refused.headers["Retry-After"] == "60"
+        wait_s = refused.json()["retry_after_s"]
+        assert refused.headers["Retry-After"] == str(wait_s)
+        assert wait_s == about(60)
         assert [entry["log_level"] for entry in logs if "too many" in entry["event"]] == ["warning"]
         assert name not in str(logs).lower()
-        answers.append(refused.json())
+        problem = refused.json()
+        assert problem["detail"] == f"too many logins have failed; try again in {in_words(wait_s)}"
+        answers.append({**problem, "detail": "", "retry_after_s": 0})
     assert answers[0] == answers[1]
     assert answers[0]["type"] == "urn:recoup:problem:too-many-logins"
-    assert answers[0]["detail"] == "too many logins have failed; try again in 1 minute"
-    assert answers[0]["retry_after_s"] == 60
     assert await status(world, "acme.auditor") == httpx.codes.OK
 
 
@@ -106,7 +114,7 @@ async def test_locks_grow_are_not_prolonged_by_knocking_and_end(world: Any) -> N
         await fail(world, "acme.admin")
         for _ in range(3):
             refused = await log_in(world, "acme.admin", PASSWORD)
-            assert int(refused.headers["Retry-After"]) == pytest.approx(minutes * 60, abs=5)
+            assert int(refused.headers["Retry-After"]) == about(minutes * 60)
         await let_pass(world, minutes - 0.2)
         assert await status(world, "acme.admin") == httpx.codes.TOO_MANY_REQUESTS
         await let_pass(world, 0.3)
@@ -114,13 +122,13 @@ async def test_locks_grow_are_not_prolonged_by_knocking_and_end(world: Any) -> N
 
 
 async def test_after_an_hour_of_peace_locks_are_short_again(world: Any) -> None:
-    for wait_s in ("60", "300"):
+    for wait_s in (60, 300):
         await fail(world, "acme.admin")
-        assert (await log_in(world, "acme.admin")).headers["Retry-After"] == wait_s
+        assert int((await log_in(world, "acme.admin")).headers["Retry-After"]) == about(wait_s)
         await let_pass(world, 6)
     await let_pass(world, 61)
     await fail(world, "acme.admin")
-    assert (await log_in(world, "acme.admin")).headers["Retry-After"] == "60"
+    assert int((await log_in(world, "acme.admin")).headers["Retry-After"]) == about(60)
 
 
 async def test_failures_count_for_a_quarter_of_an_hour(world: Any) -> None:
@@ -155,7 +163,7 @@ async def test_an_address_is_locked_for_all_names_and_no_other_address_is(world:
     for number in range(ADDRESS_TRIES):
         await fail(world, f"guess.{number}", 1)
     refused = await log_in(world, "acme.admin", PASSWORD)
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "900")
+    assert (refused.status_code, int(refused.headers["Retry-After"])) == (429, about(900))
     assert refused.json()["type"] == "urn:recoup:problem:too-many-logins"
     assert await status(world, "acme.admin", ip=HOME) == httpx.codes.OK
     await let_pass(world, 15.1)
