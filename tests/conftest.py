@@ -10,10 +10,10 @@ import shlex
 import ssl
 import sys
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -163,6 +163,12 @@ async def _copy(server: Postgres, template: str) -> AsyncIterator[TemporaryDatab
             server.url(SUPERUSER, "postgres"), autocommit=True
         ) as admin:
             await admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def copied(postgres_server: Postgres) -> Callable[[str], AbstractAsyncContextManager[TemporaryDatabase]]:
+    """Copies a database, by its name, for as long as a block runs; nobody may be connected to it."""
+    return partial(_copy, postgres_server)
 
 
 @pytest.fixture

@@ -112,6 +112,12 @@ class Office:
 
 
 @pytest.fixture
+def database(module_database: Any) -> Any:
+    """The module's: each test has agencies of its own in it."""
+    return module_database
+
+
+@pytest.fixture
 async def db(database: Any) -> AsyncIterator[Database]:
     made = Database(database.app_url, ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS)))
     yield made
@@ -125,7 +131,7 @@ async def offices(database: Any, db: Database) -> tuple[Office, Office]:
     for slug in ("ours", "theirs"):
         office = Office(db, database.superuser_url, uuid4())
         [agency] = await office.query(
-            "INSERT INTO agency (slug, name) VALUES (%s, 'Agency') RETURNING id", slug
+            "INSERT INTO agency (slug, name) VALUES (%s, 'Agency') RETURNING id", f"{slug}-{uuid4()}"
         )
         office.agency_id = agency["id"]
         await office.query(

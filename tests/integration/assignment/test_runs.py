@@ -176,7 +176,10 @@ async def test_chunks_come_to_the_same_as_one(office: Office, monkeypatch: pytes
         await office.hire(maximum)
     await office.assign()
     at_once = await office.given()
-    await office.query("UPDATE account SET assigned_to = NULL, status = 'new', version = version + 1")
+    await office.query(
+        "UPDATE account SET assigned_to = NULL, status = 'new', version = version + 1 WHERE agency_id = %s",
+        office.agency_id,
+    )
     await office.score()
     monkeypatch.setattr("activities.assignment.CHUNK", 4)
 

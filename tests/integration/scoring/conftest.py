@@ -108,6 +108,33 @@ class Books:
         return found
 
 
+@pytest.fixture(scope="module")
+async def placed(module_database: Any) -> tuple[UUID, ...]:
+    """Agencies of the module's database, which tests have copies of, with accounts; nobody is connected."""
+    made = []
+    async with await psycopg.AsyncConnection.connect(
+        module_database.superuser_url, row_factory=dict_row
+    ) as link:
+
+        async def query(statement: str, *values: Any) -> list[dict[str, Any]]:
+            cursor = await link.execute(statement.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+        for slug in ("ours", "theirs"):
+            [agency] = await query(_AGENCY, slug)
+            await query(_CREDITOR, agency["id"])
+            await place(query, agency["id"], 1050)
+            made.append(agency["id"])
+    return tuple(made)
+
+
+@pytest.fixture
+async def database(placed: Any, module_database: Any, copied: Any) -> AsyncIterator[Any]:
+    """A copy for one test of the module's database, its accounts placed."""
+    async with copied(module_database.name) as made:
+        yield made
+
+
 @pytest.fixture
 async def db(database: Any) -> AsyncIterator[Database]:
     made = Database(database.app_url, ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS)))
@@ -116,16 +143,9 @@ async def db(database: Any) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def agencies(database: Any, db: Database) -> tuple[Books, Books]:
+def agencies(placed: tuple[UUID, ...], database: Any, db: Database) -> tuple[Books, Books]:
     """Two agencies with the same 1,050 accounts, numbered from 1, each of its own debtor."""
-    made = []
-    for slug in ("ours", "theirs"):
-        books = Books(db, database.superuser_url, uuid4())
-        books.agency_id = (await books.query(_AGENCY, slug))[0]["id"]
-        await books.query(_CREDITOR, books.agency_id)
-        await place(books.query, books.agency_id, 1050)
-        made.append(books)
-    ours, theirs = made
+    ours, theirs = (Books(db, database.superuser_url, agency_id) for agency_id in placed)
     return ours, theirs
 
 
