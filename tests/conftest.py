@@ -57,7 +57,7 @@ structlog.configure(
     ]
 )
 
-# Clients share what they trust, as each reads it anew: 20 ms, and most of hundreds speak plain HTTP.
+# Clients and workers share what they trust: each reads it anew, 20 ms, and most of hundreds speak plain HTTP.
 _create_ssl_context = httpx.create_ssl_context
 
 
@@ -72,7 +72,7 @@ def _shared_ssl_context(verify: Any = True, cert: Any = None, trust_env: bool = 
     return _trusted(trust_env=trust_env)
 
 
-httpx._transports.default.create_ssl_context = _shared_ssl_context
+httpx.create_ssl_context = httpx._transports.default.create_ssl_context = _shared_ssl_context
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,6 @@ async def _copy(server: Postgres, template: str) -> AsyncIterator[TemporaryDatab
     async with await psycopg.AsyncConnection.connect(
         server.url(SUPERUSER, "postgres"), autocommit=True
     ) as admin:
-        # The kernel copies, or shares what a file system can share: half the work of reading and writing.
-        await admin.execute("SET file_copy_method = clone")
         create = SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY")
         await admin.execute(create.format(Identifier(name), Identifier(OWNER), Identifier(template)))
     try:
