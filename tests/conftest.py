@@ -279,12 +279,20 @@ async def running_stripe() -> AsyncIterator[StripeServer]:
 
 
 @pytest.fixture
-def stripe_server(running_stripe: StripeServer) -> StripeServer:
-    """The stand-in as it was at its start, but for the worlds of other keys: no faults, the clock right."""
-    running_stripe.faults.clear()
-    running_stripe.engine.store.ahead_s = 0.0
-    vars(running_stripe.behaviour).update(vars(Behaviour()))
-    return running_stripe
+def stripe_server(running_stripe: StripeServer) -> Iterator[StripeServer]:
+    """The stand-in as it was at its start, but for the worlds of other keys: no faults, the clock right.
+
+    It is left so, too: a fixture of the next module may come before the first test of it.
+    """
+    _as_at_its_start(running_stripe)
+    yield running_stripe
+    _as_at_its_start(running_stripe)
+
+
+def _as_at_its_start(server: StripeServer) -> None:
+    server.faults.clear()
+    server.engine.store.ahead_s = 0.0
+    vars(server.behaviour).update(vars(Behaviour()))
 
 
 @pytest.fixture
