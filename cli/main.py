@@ -1,8 +1,8 @@
 """``recoup``: every command of the product. Heavy imports wait until a command needs them."""
 
 import asyncio
-import gc
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Coroutine
