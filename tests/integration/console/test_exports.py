@@ -35,7 +35,7 @@ async def test_a_list_with_rows_has_a_button_for_it(console: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"list": "secrets"}, "there is no list"),
+        ({"list": "secrets"}, "List: "),
         ({"list": "accounts", "query": "statuss=new"}, "no such filter"),
         ({"list": "accounts", "query": "min_balance=lots"}, "min_balance"),
     ],
