@@ -28,6 +28,7 @@ class _Page(asyncio.Protocol):
         self._lags = lags
         self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.bytes = 0
+        self._first = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
@@ -35,6 +36,7 @@ class _Page(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
+        self._first = self._first or data
         for found in _ID.finditer(data):
             if self.heard.done():
                 self._lags.append(time.time() - int(found[1]) / 1e6)
@@ -44,7 +46,8 @@ class _Page(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.heard.done():
-            self.heard.set_exception(exc or ConnectionError("a stream ended before it said anything"))
+            said = self._first.decode(errors="replace")
+            self.heard.set_exception(exc or ConnectionError(f"a stream ended before it told of progress: {said}"))
 
 
 async def listen(port: int, count: int, paths: Sequence[str], cookie: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Transactions: opened for one tenant, committed by their context manager, never by hand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
@@ -291,7 +292,13 @@ class Database:
     async def _begin(self) -> AsyncIterator[AsyncSession]:
         with _told_apart():
             async with self._sessions.begin() as session:
-                yield session
+                try:
+                    yield session
+                except asyncio.CancelledError:
+                    # In what state the connection is nobody can say: a pipeline may not have ended, and
+                    # whoever had it next would wait for answers in vain.
+                    await session.invalidate()
+                    raise
 
     async def close(self) -> None:
         """Close both pools."""

@@ -130,7 +130,6 @@ def test_requests_are_measured_against_workflows_that_do_nothing(
         assert 0 < way["bare_p50_ms"] <= way["bare_p99_ms"]
         assert way["ratio"] == pytest.approx(way[f"{what}_p50_ms"] / way["bare_p50_ms"])
         assert way["ratio_of_rates"] == pytest.approx(way[f"{what}s_per_s"] / way["bare_per_s"])
-        assert way[f"{what}_p50_ms"] > way["bare_p50_ms"]
 
 
 def test_a_payment_has_three_activities(measured: dict[str, Any]) -> None:

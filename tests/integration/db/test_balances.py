@@ -13,9 +13,9 @@ from db.scorecard_files import builtin_scorecards
 from db.session import DatabaseRefused
 from domain.errors import Conflict, NotFound
 from domain.ledger import LedgerAccount, Parts
-from tests.integration.scoring.conftest import Books, agencies, books, db
+from tests.integration.scoring.conftest import Books, agencies, books, database, db, placed
 
-__all__ = ["agencies", "books", "db"]
+__all__ = ["agencies", "books", "database", "db", "placed"]
 
 SCORERS = builtin_scorecards()
 
