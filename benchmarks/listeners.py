@@ -46,8 +46,8 @@ class _Page(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.heard.done():
-            said = self._first.decode(errors="replace")
-            self.heard.set_exception(exc or ConnectionError(f"a stream ended before it told of progress: {said}"))
+            ended = f"a stream ended before it told of progress: {self._first.decode(errors='replace')}"
+            self.heard.set_exception(exc or ConnectionError(ended))
 
 
 async def listen(port: int, count: int, paths: Sequence[str], cookie: str) -> dict[str, float]:
