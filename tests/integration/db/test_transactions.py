@@ -1,9 +1,7 @@
 """What a transaction does with the database's own errors."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -15,9 +13,11 @@ from db.session import Database, DatabaseRefused
 from db.store import driver_of
 from domain.errors import Unavailable
 from domain.tenancy import Tenant
+from runtime.loops import run
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
 from tests.conftest import TemporaryDatabase
 
+ROUNDS = 80
 CIPHER = ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
 
 
@@ -50,62 +50,35 @@ async def test_a_database_that_is_away_may_be_tried_again() -> None:
     await db.close()
 
 
-class Relay:
-    """A way to PostgreSQL on which answers can be held up: ``asked`` is set by what clients send."""
-
-    def __init__(self, url: str) -> None:
-        self._url = urlsplit(url)
-        self.answers, self.asked = asyncio.Event(), asyncio.Event()
-        self.answers.set()
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[str]:
-        """Its own address, as a URL of the same database."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        user = self._url.netloc.rpartition("@")[0]
-        yield self._url._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
-        server.close()
-
-    async def _serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
-        host, port = self._url.hostname, self._url.port
-        server_in, server_out = await asyncio.open_connection(host, port)
-        ways = (self._pass_on(client_in, server_out, self.asked), self._pass_on(server_in, client_out, None))
-        await asyncio.gather(*ways)
-
-    async def _pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: asyncio.Event | None
-    ) -> None:
-        while data := await source.read(65536):
-            if seen is None:
-                await self.answers.wait()
-            else:
-                seen.set()
-            target.write(data)
-        target.close()
-
-
-async def test_a_connection_cut_off_while_it_begins_a_transaction_serves_nobody_else(
+async def test_transactions_that_are_cut_off_leave_no_connection_in_the_middle_of_something(
     database: TemporaryDatabase,
 ) -> None:
-    relay = Relay(database.app_url)
-    async with relay.opened() as url:
-        db = Database(url, CIPHER, pool_size=1)
+    # On the loop of processes that serve, in whose turns it shows at once.
+    await asyncio.to_thread(run, cut_off_in_a_crowd(database.app_url))
 
-        async def work() -> None:
-            async with db.transaction(Tenant.system(uuid4(), "test")) as tx:
-                driver = await driver_of(tx.session)
-                assert driver.pgconn.pipeline_status == pq.PipelineStatus.OFF
-                assert (await tx.session.scalars(text("SELECT 7"))).one() == 7
 
-        await work()
-        relay.answers.clear()
-        relay.asked.clear()
-        cut_off = asyncio.create_task(work())
-        await asyncio.wait_for(relay.asked.wait(), 10)
-        cut_off.cancel()
-        asyncio.get_running_loop().call_later(0.05, relay.answers.set)
-        with pytest.raises(asyncio.CancelledError):
-            await cut_off
-        await work()
-        await db.close()
+async def cut_off_in_a_crowd(url: str) -> None:
+    """Some work goes on, some is cut off wherever it stands, on few connections."""
+    db, over = Database(url, CIPHER, pool_size=4), asyncio.Event()
+    dice = Random(7)  # noqa: S311 - no secret
+
+    async def work() -> None:
+        async with db.transaction(Tenant.system(uuid4(), "test")) as tx:
+            driver = await driver_of(tx.session)
+            assert driver.pgconn.pipeline_status == pq.PipelineStatus.OFF, "still in somebody else's pipeline"
+            assert (await tx.session.scalars(text("SELECT 7"))).one() == 7
+
+    async def keep_working() -> None:
+        while not over.is_set():
+            await work()
+
+    others = asyncio.gather(*(keep_working() for _ in range(6)))
+    for _ in range(ROUNDS):
+        cut_off = [asyncio.create_task(work()) for _ in range(4)]
+        await asyncio.wait([others], timeout=dice.random() * 0.02)
+        for task in cut_off:
+            task.cancel()
+        await asyncio.gather(*cut_off, return_exceptions=True)
+    over.set()
+    await others
+    await db.close()
