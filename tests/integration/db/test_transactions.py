@@ -1,23 +1,18 @@
 """What a transaction does with the database's own errors."""
 
 import asyncio
-from random import Random
 from uuid import uuid4
 
 import pytest
-from psycopg import pq
 from sqlalchemy import text
 
 from db.cipher import ColumnCipher, parse_keys
 from db.session import Database, DatabaseRefused
-from db.store import driver_of
 from domain.errors import Unavailable
 from domain.tenancy import Tenant
-from runtime.loops import run
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
 from tests.conftest import TemporaryDatabase
 
-ROUNDS = 80
 CIPHER = ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
 
 
@@ -50,35 +45,29 @@ async def test_a_database_that_is_away_may_be_tried_again() -> None:
     await db.close()
 
 
-async def test_transactions_that_are_cut_off_leave_no_connection_in_the_middle_of_something(
+async def test_the_connection_of_a_cancelled_transaction_serves_nobody_else(
     database: TemporaryDatabase,
 ) -> None:
-    # On the loop of processes that serve, in whose turns it shows at once.
-    await asyncio.to_thread(run, cut_off_in_a_crowd(database.app_url))
+    # Cut off at the wrong moment it stays in a pipeline, and whoever has it next is answered nothing.
+    db = Database(database.app_url, CIPHER, pool_size=1)
+    begun = asyncio.Event()
+    served: list[int] = []
 
-
-async def cut_off_in_a_crowd(url: str) -> None:
-    """Some work goes on, some is cut off wherever it stands, on few connections."""
-    db, over = Database(url, CIPHER, pool_size=4), asyncio.Event()
-    dice = Random(7)  # noqa: S311 - no secret
-
-    async def work() -> None:
+    async def work(*, for_long: bool = False) -> None:
         async with db.transaction(Tenant.system(uuid4(), "test")) as tx:
-            driver = await driver_of(tx.session)
-            assert driver.pgconn.pipeline_status == pq.PipelineStatus.OFF, "still in somebody else's pipeline"
-            assert (await tx.session.scalars(text("SELECT 7"))).one() == 7
+            served.append(await tx.session.scalar(text("SELECT pg_backend_pid()")) or 0)
+            begun.set()
+            if for_long:
+                await asyncio.Event().wait()
 
-    async def keep_working() -> None:
-        while not over.is_set():
-            await work()
-
-    others = asyncio.gather(*(keep_working() for _ in range(6)))
-    for _ in range(ROUNDS):
-        cut_off = [asyncio.create_task(work()) for _ in range(4)]
-        await asyncio.wait([others], timeout=dice.random() * 0.02)
-        for task in cut_off:
-            task.cancel()
-        await asyncio.gather(*cut_off, return_exceptions=True)
-    over.set()
-    await others
+    await work()
+    begun.clear()
+    cut_off = asyncio.create_task(work(for_long=True))
+    await asyncio.wait_for(begun.wait(), 10)
+    cut_off.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut_off
+    await work()
     await db.close()
+    first, second, third = served
+    assert first == second != third
