@@ -26,24 +26,30 @@ def live(
     render: Render[JobT],
     after: int,
     now: JobT | None = None,
-    alike: bool = True,
+    own: Render[JobT] | None = None,
 ) -> Response:
     """An event ``progress`` for each change behind ``after``, and ``ended`` for the last.
 
     ``now``: the job as it stands. Where it has ended, and the page knows how, there is nothing to say (204,
-    which tells a browser to stop asking). ``alike``: whether everybody of the agency is shown the same.
+    which tells a browser to stop asking). ``render`` gives the same to everybody of the agency, ``own`` what
+    this listener alone is told behind it.
     """
     if now is not None and event_of(now).is_last and event_of(now).id <= after:
         return Response(status_code=204)
-    return EventSourceResponse(_events(progress, agency_id, job_id, render, after, alike), ping=PING_S)
+    return EventSourceResponse(_events(progress, agency_id, job_id, render, after, own), ping=PING_S)
 
 
 async def _events(
-    progress: Progress[JobT], agency_id: UUID, job_id: UUID, render: Render[JobT], after: int, alike: bool
+    progress: Progress[JobT],
+    agency_id: UUID,
+    job_id: UUID,
+    render: Render[JobT],
+    after: int,
+    own: Render[JobT] | None,
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in progress.follow(agency_id, job_id, after=after):
         yield ServerSentEvent(
-            _shared(progress, job_id, event, render) if alike else render(event.job),
+            _shared(progress, job_id, event, render) + (own(event.job) if own else ""),
             id=str(event.id),
             event="ended" if event.is_last else "progress",
             retry=RECONNECT_MS,

@@ -105,23 +105,27 @@ async def follow_all(
         agency_id,
         render=_under_way(services, templates, visitor),
         after=last_event_id,
-        alike=False,
+        own=_moved(templates),
     )
 
 
 def _under_way(services: "Services", templates: "Pages", visitor: Visitor) -> "Callable[[UnderWay], str]":
+    def render(now: "UnderWay") -> str:
+        jobs = [(services.imports.view(job), share_done(job)) for job in now.going]
+        return templates.fragment("_imports_under_way.html", visitor, jobs=jobs)
+
+    return render
+
+
+def _moved(templates: "Pages") -> "Callable[[UnderWay], str]":
+    """Has a page ask for its list anew when an import has begun or ended since it was told last."""
     seen: dict[UUID, str] | None = None
 
     def render(now: "UnderWay") -> str:
         nonlocal seen
         statuses = {job.id: job.status for job in now.newest}
         moved, seen = seen is not None and statuses != seen, statuses
-        return templates.fragment(
-            "_imports_under_way.html",
-            visitor,
-            jobs=[(services.imports.view(job), share_done(job)) for job in now.going],
-            moved=moved,
-        )
+        return templates.fragment("_imports_moved.html") if moved else ""
 
     return render
 
