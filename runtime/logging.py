@@ -6,6 +6,7 @@ Events carry ids, counts and durations; never personal data, query values or sec
 import logging
 import sys
 import traceback
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -77,9 +78,17 @@ def failure(error: BaseException) -> dict[str, Any]:
         chain.append(current)
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return {
-        "error": [f"{type(item).__module__}.{type(item).__qualname__}" for item in chain],
+        "error": [_kind(item) for item in chain],
         "frames": [
             f"{frame.filename}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(error.__traceback__, limit=-12)
         ],
     }
+
+
+def _kind(error: BaseException) -> str:
+    """The type of an error, with the code that its server gave it: a gRPC status, an SQLSTATE."""
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    status, sqlstate = getattr(error, "status", None), getattr(error, "sqlstate", None)
+    code = status.name if isinstance(status, Enum) else sqlstate
+    return f"{name} ({code})" if isinstance(code, str) else name

@@ -1,10 +1,10 @@
 """Commands to accounts, on their way to the accounts' workflows and back."""
 
 import asyncio
-import contextlib
 import hashlib
 from datetime import timedelta
 
+import structlog
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -13,14 +13,18 @@ from temporalio.client import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
-from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from activities.account_messages import AccountCommand, CommandIdentity, Done
 from domain.errors import Unavailable
+from runtime.logging import failure
 from services.failures import application_error, domain_error
 from services.lifecycle_start import lifecycle_input, start_options
+from services.with_start import seen
 from workflows.accounts import AccountLifecycle
 from workflows.failures import DRAINING
+
+_log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -28,10 +32,19 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 PASSING_FAILURES = frozenset({DRAINING, "AcceptedUpdateCompletedWorkflow"})
 """What a lifecycle says when it continues in another run, or ended while the command was on its way."""
 
-_PASSING = frozenset({RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED})
-"""Too many commands to one account at once, or its lifecycle ended just then: soon it works."""
-
 _AWAY = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
+
+_FINAL = frozenset(
+    {
+        RPCStatusCode.INVALID_ARGUMENT,
+        RPCStatusCode.OUT_OF_RANGE,
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.UNIMPLEMENTED,
+    }
+)
+"""What no repetition changes. All else passes: too many commands to one account at once, a lifecycle that
+ended or was started by another command just then, for which the server has several words."""
 
 
 def update_id(identity: CommandIdentity, version: int) -> str:
@@ -66,6 +79,7 @@ class LifecycleCommander:
         attempts = AsyncRetrying(
             retry=retry_if_exception(_passes),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            before_sleep=_tell_of_repetition,
             reraise=True,
         )
         sent_as = update_id(command.identity, version)
@@ -79,8 +93,8 @@ class LifecycleCommander:
                 raise
             raise _no_answer() from error
         except WorkflowUpdateFailedError as error:
-            failure = application_error(error)
-            refusal = failure and domain_error(failure)
+            failed = application_error(error)
+            refusal = failed and domain_error(failed)
             if refusal is None:
                 raise
             raise refusal from None
@@ -103,20 +117,26 @@ class LifecycleCommander:
                 result_type=Done,
             )
         except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowAlreadyStartedError):
-            # The start failed with it; asyncio complains of a failure that nobody looked at.
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                await start.workflow_handle()
+            await seen(start)
             raise
         return done
 
 
 def _passes(error: BaseException) -> bool:
     if isinstance(error, RPCError):
-        return error.status in _PASSING
+        return error.status not in _AWAY | _FINAL
+    if isinstance(error, WorkflowAlreadyStartedError):
+        return True
     if isinstance(error, WorkflowUpdateFailedError):
-        failure = application_error(error)
-        return failure is not None and failure.type in PASSING_FAILURES
+        failed = application_error(error)
+        return failed is not None and failed.type in PASSING_FAILURES
     return False
+
+
+def _tell_of_repetition(attempt: RetryCallState) -> None:
+    error = attempt.outcome and attempt.outcome.exception()
+    if error is not None:
+        _log.info("a command is sent again", attempt=attempt.attempt_number, **failure(error))
 
 
 def _no_answer() -> Unavailable:

@@ -1,7 +1,6 @@
 """How the processes of payments and refunds are started, whoever does it: a request, or a sweep later."""
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,13 +22,13 @@ from temporalio.service import RPCError
 from domain.errors import Unavailable
 from domain.payments import BY_PROVIDER
 from services.lifecycle_start import StartOptions
+from services.with_start import seen
 from workflows import attributes, queues
 from workflows.payment_messages import PaymentProcessInput, PaymentWay, RefundProcessInput
 from workflows.payments import PaymentProcess
 from workflows.refunds import RefundProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from datetime import timedelta
     from uuid import UUID
 
@@ -119,14 +118,7 @@ class PaymentStarter:
             # It has ended; the row says how.
             return
         finally:
-            await _unwatched(start.workflow_handle())
-
-
-async def _unwatched(handle: "Awaitable[Any]") -> None:
-    """Take note of what became of a start, so that nobody complains that nobody has."""
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        async with asyncio.timeout(0):
-            await handle
+            await seen(start)
 
 
 def process_input(payment: "Payment") -> PaymentProcessInput:

@@ -1,7 +1,6 @@
 """How the workflow of a plan is started, whoever does it: its maker, or somebody who has news for it."""
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from temporalio.common import (
 from temporalio.service import RPCError
 
 from services.lifecycle_start import StartOptions
+from services.with_start import seen
 from workflows import attributes, queues
 from workflows.plan_messages import PlanInput
 from workflows.plans import PaymentPlan
@@ -56,10 +56,7 @@ class PlanStarter:
         ) as error:
             _log.info("a plan is not waited for", error_type=type(error).__name__)
         finally:
-            # What became of the start is of no more interest; asyncio complains unless somebody looks.
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                async with asyncio.timeout(0):
-                    await start.workflow_handle()
+            await seen(start)
 
 
 def plan_input(agency_id: UUID, plan_id: UUID) -> PlanInput:

@@ -10,8 +10,16 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    StartWorkflowUpdateWithStartInput,
+    WorkflowUpdateHandle,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.app import create_app
 from api.composition import build_services
@@ -160,6 +168,47 @@ async def test_commands_that_meet_the_end_of_a_lifecycle_are_answered(
             lifecycle = temporal_client.get_workflow_handle(account_workflow_id(UUID(account["id"])))
             await lifecycle.result()
             assert len(await events(world, account, "status_changed")) == 1
+
+
+class Stumbling(Interceptor):
+    """Has the first commands on their way fail as a server may whose workflow has just ended or begun."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 -- Temporal's name
+        return _Stumble(next, self.failures)
+
+
+class _Stumble(OutboundInterceptor):
+    def __init__(self, following: OutboundInterceptor, failures: list[Exception]) -> None:
+        super().__init__(following)
+        self._failures = failures
+
+    async def start_update_with_start_workflow(
+        self,
+        input: StartWorkflowUpdateWithStartInput,  # noqa: A002 -- Temporal's name
+    ) -> WorkflowUpdateHandle[Any]:
+        if self._failures:
+            raise self._failures.pop()
+        return await super().start_update_with_start_workflow(input)
+
+
+async def test_a_server_that_stumbles_lets_no_command_fail(world: Any, temporal_client: Client) -> None:
+    account = await account_of(world)
+    stumbling = Stumbling(
+        RPCError("it closes", RPCStatusCode.INTERNAL, b""),
+        RPCError("it closes", RPCStatusCode.FAILED_PRECONDITION, b""),
+        WorkflowAlreadyStartedError("account", "AccountLifecycle"),
+    )
+    configuration = temporal_client.config()
+    configuration["interceptors"] = [stumbling]
+    async with working(world, temporal_client):
+        told = with_client(world, Client(**configuration), patience_s=30)
+        answer = await tell(told, account, "transition", {"new_status": "assigned"})
+
+    assert answer.status_code == 200, answer.text
+    assert stumbling.failures == []
 
 
 async def test_a_lifecycle_that_continues_in_a_new_run_lets_no_command_fail(

@@ -5,8 +5,10 @@ import logging
 import sys
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import structlog
+from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.logging import configure_logging, failure
 from runtime.metrics import HttpMetrics
@@ -58,6 +60,18 @@ def test_a_failure_is_told_without_its_message() -> None:
     assert any("test_logging.py" in frame and frame.endswith(" fail") for frame in told["frames"])
     assert "jane" not in str(told)
     assert "1234" not in str(told["error"])
+
+
+def test_a_failure_is_told_with_the_code_that_a_server_gave_it() -> None:
+    refused = psycopg.errors.UniqueViolation("jane.doe@example.com")
+    refused.__cause__ = RPCError("ssn 1234", RPCStatusCode.INTERNAL, b"")
+
+    told = failure(refused)
+
+    assert told["error"] == [
+        "psycopg.errors.UniqueViolation (23505)",
+        "temporalio.service.RPCError (INTERNAL)",
+    ]
 
 
 def test_metrics_do_not_grow_with_what_callers_invent() -> None:
