@@ -134,7 +134,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _tell_of_repetition(attempt: RetryCallState) -> None:
-    error = attempt.outcome and attempt.outcome.exception()
+    error = attempt.outcome.exception() if attempt.outcome else None
     if error is not None:
         _log.info("a command is sent again", attempt=attempt.attempt_number, **failure(error))
 
