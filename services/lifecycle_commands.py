@@ -17,7 +17,6 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from activities.account_messages import AccountCommand, CommandIdentity, Done
 from domain.errors import Unavailable
-from runtime.logging import failure
 from services.failures import application_error, domain_error
 from services.lifecycle_start import lifecycle_input, start_options
 from services.with_start import seen
@@ -135,8 +134,8 @@ def _passes(error: BaseException) -> bool:
 
 def _tell_of_repetition(attempt: RetryCallState) -> None:
     error = attempt.outcome.exception() if attempt.outcome else None
-    if error is not None:
-        _log.info("a command is sent again", attempt=attempt.attempt_number, **failure(error))
+    status = error.status.name if isinstance(error, RPCError) else type(error).__name__
+    _log.info("a command is sent again", attempt=attempt.attempt_number, status=status)
 
 
 def _no_answer() -> Unavailable:
