@@ -18,9 +18,11 @@ OK = httpx.codes.OK
 
 
 def cards(page: Any) -> dict[str, tuple[str, str]]:
-    """By title, the figure of each card and where it leads."""
+    """By title, the figure of each card and where it leads; nothing for nowhere."""
     found = re.findall(
-        r'card-link h-100" href="([^"]+)".*?subheader">([^<]+)<.*?h1[^>]*>([^<]+)<', page.html, re.DOTALL
+        r'class="card [^"]*h-100"(?: href="([^"]+)")?>.*?subheader">([^<]+)<.*?h1[^>]*>([^<]+)<',
+        page.html,
+        re.DOTALL,
     )
     return {title: (figure, html.unescape(href)) for href, title, figure in found}
 
@@ -48,16 +50,17 @@ async def test_the_cards_say_what_the_api_says(console: Any, story: Any) -> None
 async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: Any) -> None:
     said = await read(story, "/analytics/dashboard")
     shown = cards(await console.get("acme.admin", "/dashboard"))
-    for title, counted in (
-        ("Open accounts", said["open"]["accounts"]),
-        ("Open balance", said["open"]["accounts"]),
-        ("Collected", said["money"]["payments"]),
-        ("Open breaks", said["breaks"]["open"]),
-    ):
+    counted = {
+        "Open accounts": said["open"]["accounts"],
+        "Open balance": said["open"]["accounts"],
+        "Collected": said["money"]["payments"],
+        "Open breaks": said["breaks"]["open"],
+    }
+    # A rate has no list, and there is none of what is owed back: a list that is only near would mislead.
+    assert {title for title, (_, href) in shown.items() if href} == counted.keys()
+    for title, number in counted.items():
         listed = await console.get("acme.admin", shown[title][1])
-        assert (listed.status, rows(listed)) == (OK, counted), title
-    for _, href in shown.values():
-        assert (await console.get("acme.admin", href)).status == OK
+        assert (listed.status, rows(listed)) == (OK, number), title
 
 
 async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console: Any, story: Any) -> None:
