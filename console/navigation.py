@@ -4,15 +4,27 @@ from typing import NamedTuple
 
 from services.access import Principal, Right
 
+AWAITS_SOMEBODY = "state=open&state=proposed"
+"""The filter of breaks that are not resolved yet."""
+
 
 class Entry(NamedTuple):
-    """A page in the menu; ``right`` is what seeing it takes, ``key`` leads there after ``g``."""
+    """A page in the menu; ``right`` is what seeing it takes, ``key`` leads there after ``g``.
+
+    ``narrowed``: the filters with which it is opened from here.
+    """
 
     path: str
     title: str
     icon: str
     right: Right
     key: str
+    narrowed: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the menu leads."""
+        return f"{self.path}?{self.narrowed}" if self.narrowed else self.path
 
 
 class Shown(NamedTuple):
@@ -34,6 +46,7 @@ ENTRIES = (
         icon="scale",
         right=Right.READ_RECONCILIATIONS,
         key="r",
+        narrowed=AWAITS_SOMEBODY,
     ),
     Entry(path="/scoring", title="Scoring", icon="chart-dots", right=Right.READ_SCORING, key="s"),
     Entry(path="/schedules", title="Schedules", icon="calendar-time", right=Right.READ_SCHEDULES, key="c"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.deps import ServicesDep
 from api.pagination import Paging
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 pages = router()
 ReadsBreaks = Annotated[Visitor, sees(Right.READ_RECONCILIATIONS)]
 ResolvesBreaks = Annotated[Visitor, sees(Right.RESOLVE_BREAKS)]
-QUEUE = "/reconciliation?state=open&state=proposed"
-"""What awaits somebody."""
-
 BESIDE_THE_FORM = ("partner_id", "age")
 """What other pages narrow the queue to, and its form keeps."""
 
@@ -62,9 +59,8 @@ async def queue(
     services: ServicesDep,
     templates: PagesDep,
 ) -> Response:
-    """Breaks, newest first: without filters, those that await somebody."""
-    if not request.query_params:
-        return RedirectResponse(QUEUE, 303)
+    """Breaks, newest first: in the states that the address names, or in any. The menu names those to be
+    resolved."""
     wanted = query.wanted
     rows = await services.breaks.page(
         visitor.who, paging.position(UUID), paging.limit, wanted.filter, owner=wanted.owner

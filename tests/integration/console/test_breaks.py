@@ -53,9 +53,13 @@ async def _found(console: Any, ours: str = "100.00", theirs: str = "90.00") -> t
 @pytest.mark.parametrize("who", ["platform", "acme.admin", "acme.auditor"])
 async def test_who_reads_reconciliations_sees_the_queue(console: Any, who: str) -> None:
     broken, _ = await _found(console)
-    page = await console.get(who, "/reconciliation")
-    assert page.path == "/reconciliation?state=open&state=proposed"
-    assert f"/breaks/{broken}" in page.links
+    [queue] = {
+        link
+        for link in (await console.get(who, "/reconciliation/runs")).links
+        if link.partition("?")[0] == "/reconciliation"
+    }
+    assert queue == "/reconciliation?state=open&state=proposed"
+    assert f"/breaks/{broken}" in (await console.get(who, queue)).links
     shown = await console.get(who, f"/breaks/{broken}")
     assert shown.status == 200, shown.text
     assert "−10.00" in shown.text
@@ -143,6 +147,22 @@ async def test_pages_of_money_are_there_for_who_may_read_them(console: Any, path
         assert page.status == 200, page.text
     collector = await console.get("acme.collector", path)
     assert collector.status == (200 if path.startswith(("/payments", "/plans")) else 403)
+
+
+async def test_without_a_state_the_queue_has_breaks_in_any_and_says_so(console: Any) -> None:
+    broken, _ = await _found(console)
+    await console.send(
+        "acme.admin", f"/breaks/{broken}", "settle-form", resolution="explain", note="so it is"
+    )
+    browser = await console.browser("acme.admin")
+    unticked = await browser.block("/reconciliation?kind=&source=&owner=", "results")
+    assert unticked.path == "/reconciliation"
+    for page in (unticked, await browser.get("/reconciliation")):
+        assert f"/breaks/{broken}" in page.links
+        assert "breaks in any state, resolved ones too" in page.text
+    opened = await browser.get("/reconciliation?state=open")
+    assert f"/breaks/{broken}" not in opened.links
+    assert "any state" not in opened.text
 
 
 async def test_the_queue_stays_narrowed_as_another_page_led_to_it_and_says_so(console: Any) -> None:
