@@ -84,8 +84,8 @@ check-deploy: $(STAMP) $(DEPLOY)/.installed ## Check image, compose file, chart,
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: $(STAMP) ## Resolve the dependencies anew
-	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra tracing --group dev $(LOCKED) -o requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra tracing $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile --group pyproject.toml:build $(LOCKED) -c requirements/dev.txt -o requirements/build.txt
 	@$(BIN)/uv pip compile --group pyproject.toml:deploy $(LOCKED) -o requirements/deploy.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile - $(LOCKED) -o requirements/bootstrap.txt
