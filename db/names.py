@@ -1,10 +1,10 @@
 """Names of an agency's creditors and collectors, as filters offer them."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from db.readings import Readings
 
@@ -32,6 +32,15 @@ _NAMES = b"""
       WHERE agency_id = %(agency)s AND %(collectors)s ORDER BY id DESC LIMIT %(at_most)s)
 """
 
+_OF = b"""
+    SELECT id, name FROM creditor WHERE agency_id = %(agency)s AND id = ANY (%(ids)s)
+    UNION ALL
+    SELECT id, full_name FROM collector
+     WHERE agency_id = %(agency)s AND id = ANY (%(ids)s) AND (%(collectors)s OR id = %(own)s)
+    UNION ALL
+    SELECT id, name FROM partner WHERE agency_id = %(agency)s AND id = ANY (%(ids)s) AND %(partners)s
+"""
+
 
 class NameReadings:
     """Names in one round trip: they are read with every list."""
@@ -49,3 +58,13 @@ class NameReadings:
         for names in found.values():
             names.sort(key=lambda each: each.name.casefold())
         return Names(found["creditor"], found["collector"])
+
+    async def of(
+        self, ids: "Collection[UUID]", *, collectors: bool, partners: bool, own: UUID | None
+    ) -> "Mapping[UUID, str]":
+        """The names of those of ``ids`` that are creditors, and collectors or partners where these may be told;
+        ``own``: a collector who may be in any case."""
+        values: dict[str, Any] = {"agency": self._readings.tenant.agency_id, "ids": list(ids)}
+        values |= {"collectors": collectors, "partners": partners, "own": own}
+        found: list[Any] = await self._readings.rows(_OF, values)
+        return dict(found)

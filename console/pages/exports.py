@@ -12,6 +12,7 @@ from api.pagination import Paging
 from api.schemas.exports import export_request, filters_of
 from console.forms import FormCommand, checked
 from console.lists import page_of
+from console.narrowing import in_words
 from console.notices import done
 from console.web import PagesDep, router, sees
 from services.access import Right
@@ -35,6 +36,7 @@ async def exports(
         request,
         "exports.html",
         list=shown,
+        narrowed=await in_words(services, visitor.who, [one.filters for one in shown.results]),
         at_work=any(one.status in AT_WORK for one in shown.results),
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
     )

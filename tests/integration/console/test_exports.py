@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+import services.exports
+from tests.integration.api.people import collector_of, make, place, read
+
 
 @pytest.mark.parametrize(
     ("who", "path", "name", "filters"),
@@ -55,3 +58,56 @@ async def test_nobody_of_another_agency_gets_the_file(console: Any) -> None:
     [newest, *_] = (await console.world.call("acme.admin", "GET", "/exports")).json()["results"]
     page = await console.get("rival.admin", f"/exports/{newest['id']}/file")
     assert page.status == 404
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes the files here, so more may wait at once than elsewhere."""
+    monkeypatch.setattr(services.exports, "AT_ONCE_PER_USER", 100)
+    monkeypatch.setattr(services.exports, "AT_ONCE_PER_AGENCY", 100)
+
+
+async def _asked(console: Any, who: str, name: str, query: str) -> Any:
+    """The page of exports after one was asked for."""
+    browser = await console.browser(who)
+    token = next(form for form in (await browser.get("/exports")).forms if form.action == "/logout").fields
+    data = {"_csrf": token["_csrf"], "_key": f"{who} {name} {query}", "list": name, "query": query}
+    await browser.client.post("/exports", data=data)
+    return await browser.get("/exports")
+
+
+@pytest.mark.usefixtures("many")
+async def test_what_a_list_was_narrowed_to_is_told_by_name(console: Any) -> None:
+    world = console.world
+    account = await place(world, await make(world), "10.00")
+    creditor = (await read(world, f"/accounts/{account['id']}"))["creditor"]
+    collector = await collector_of(world)
+    partner = (await world.call("acme.admin", "POST", "/partners", {"name": "north-bank"})).json()
+    asked = (
+        ("accounts", f"creditor={creditor['id']}&collector={collector}&risk_level=HIGH&ordering=-balance"),
+        ("worklist", "collector=none&search=a_b"),
+        ("payments", f"account={account['id']}&status=succeeded"),
+        ("breaks", f"partner_id={partner['id']}&owner=me"),
+        ("accounts", f"debtor={account['debtor']['id']}"),
+    )
+    for name, query in asked:
+        page = await _asked(console, "acme.auditor", name, query)
+    told = (
+        f"Collector: acme.collector; Creditor: {creditor['name']}; Risk level: High; Order: Largest balance",
+        "Collector: nobody; Search: a_b",
+        f"Account: {account['external_ref']}; Status: Succeeded",
+        "Owner: whoever asked; Partner: north-bank",
+        "Debtor: one debtor",
+    )
+    for words in told:
+        assert words in page.text, page.text
+    assert f"/accounts?debtor={account['debtor']['id']}" in page.links
+    assert str(collector) not in page.text
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_collector_learns_no_names_from_an_export(console: Any) -> None:
+    account = await place(console.world, await make(console.world), "10.00")
+    page = await _asked(console, "acme.collector", "payments", f"account={account['id']}")
+    assert "Account: one account" in page.text
+    assert account["external_ref"] not in page.html
