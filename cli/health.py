@@ -1,5 +1,6 @@
 """``recoup health``: ask a process whether it is well, for probes of containers and for people."""
 
+from ipaddress import ip_address
 from typing import Annotated
 
 import httpx
@@ -10,6 +11,7 @@ from runtime.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
 PATIENCE_S = 4.0
+IPV6 = 6
 
 
 @app.callback()
@@ -20,13 +22,15 @@ def health() -> None:
 @app.command()
 def api() -> None:
     """The API of this container answers."""
-    _ask(f"http://127.0.0.1:{load_settings().api_port}/health/live")
+    settings = load_settings()
+    _ask(f"http://{_here(settings)}:{settings.api_port}/health/live")
 
 
 @app.command()
 def worker() -> None:
     """The worker of this container serves its queues (RECOUP_WORKER_HEALTH_PORT)."""
-    _ask(f"http://127.0.0.1:{_worker_port(load_settings())}/health/ready")
+    settings = load_settings()
+    _ask(f"http://{_here(settings)}:{_worker_port(settings)}/health/ready")
 
 
 @app.command()
@@ -34,8 +38,22 @@ def ready(
     url: Annotated[str, typer.Option(help="Where the API is; this machine's by default.")] = "",
 ) -> None:
     """The whole installation can do its work: database, schedules, search attributes, workers."""
-    base = url.rstrip("/") or f"http://127.0.0.1:{load_settings().api_port}"
+    base = url.rstrip("/")
+    if not base:
+        settings = load_settings()
+        base = f"http://{_here(settings)}:{settings.api_port}"
     _ask(f"{base}/health/ready")
+
+
+def _here(settings: Settings) -> str:
+    """The address to ask a process of this machine at: where it listens, if that is not everywhere."""
+    try:
+        listens = ip_address(settings.host)
+    except ValueError:
+        return settings.host
+    if listens.is_unspecified:
+        return "127.0.0.1"
+    return f"[{listens}]" if listens.version == IPV6 else str(listens)
 
 
 def _worker_port(settings: Settings) -> int:

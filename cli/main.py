@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from cli.consoles import plain_console
-from domain.errors import DomainError, Forbidden
+from domain.errors import DomainError, Forbidden, Invalid
 from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
 from sandbox.portfolio_tables import Distribution
@@ -153,7 +153,10 @@ def migrate(
     """Bring the database to the present schema, as its owner (RECOUP_DATABASE_OWNER_URL)."""
     from db import migrate as migrations
 
-    reached = migrations.upgrade(load_settings().database_owner_url, revision)
+    owner = load_settings().database_owner_url
+    if not owner:
+        raise Invalid("RECOUP_DATABASE_OWNER_URL must be set: the database is migrated by its owner")
+    reached = migrations.upgrade(owner, revision)
     plain_console().print(f"the database is at revision {reached}")
 
 
@@ -214,6 +217,47 @@ def export(
 
     wanted = Wanted(name, agency, filters or (), file, force)
     if code := run_export(load_settings(), wanted, as_json=as_json):
+        raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE|DIR]...", help="Recorded histories, JSON.")
+    ] = None,
+    from_server: Annotated[
+        bool, typer.Option("--from-server", help="Those of the namespace that the settings name.")
+    ] = False,
+    newest: Annotated[
+        int, typer.Option(help="How many of each workflow type: those that run come first.", min=1)
+    ] = 20,
+    workflow: Annotated[list[str] | None, typer.Option(help="Only this type; may be repeated.")] = None,
+    query: Annotated[str, typer.Option(help="Only what this visibility query of Temporal finds.")] = "",
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also record them there, as tests/replay replays them. They hold what the server holds:"
+            " ids, statuses, amounts and dates, names of files, words that people gave as a reason or note;"
+            " encrypted where RECOUP_PAYLOAD_KEYS is set, and then only replayed with those keys.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lead this version's workflows through histories: would it go on with what runs?
+
+    Changes nothing. Exit code 1 when it would take other steps, with workflow, run and the SDK's reason. Not
+    counted is what is pinned to another version, by whose workers it is ended.
+    """
+    from cli.replay import Wanted
+    from cli.replay import run as run_replay
+
+    if bool(paths) == from_server:
+        raise typer.BadParameter("name recorded histories, or give --from-server")
+    if paths and (workflow or query or save):
+        raise typer.BadParameter("--workflow, --query and --save go with --from-server")
+    wanted = Wanted(paths or (), from_server, newest, workflow or (), query, save)
+    if code := run_replay(load_settings(), wanted, as_json=as_json):
         raise typer.Exit(code)
 
 

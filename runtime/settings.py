@@ -15,6 +15,9 @@ DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa:
 JWT_SECRET_BYTES = 32
 STRIPE_API = "https://api.stripe.com"
 DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="
+# What is at a default address in production is not what was meant; the owner's is asked for where it is used.
+_GIVEN_IN_PRODUCTION = ("database_url", "temporal_address", "storage_url", "public_url")
+_NEVER_DERIVED_IN_PRODUCTION = (*_GIVEN_IN_PRODUCTION, "database_owner_url")
 
 
 class Environment(StrEnum):
@@ -48,6 +51,12 @@ class Settings(Stage):
     postgres_port: int = Field(5433, ge=1, le=65535)
     temporal_port: int = Field(7233, ge=1, le=65535)
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
+    codec_port: int = Field(8234, ge=1, le=65535, description="port of the codec endpoint for the Web UI")
+    codec_origins: str = Field(
+        "",
+        description="origins of Web UIs that may ask the codec endpoint, comma separated; that of"
+        " RECOUP_TEMPORAL_UI_URL by default",
+    )
     sftp_port: int = Field(2222, ge=1, le=65535)
     stripe_port: int = Field(12111, ge=1, le=65535)
     public_url: str = Field("", description="where Stripe and debtors reach the API, without its prefix")
@@ -98,9 +107,16 @@ class Settings(Stage):
     login_lock_minutes: tuple[Annotated[int, Field(ge=1, le=60)], ...] = Field(
         (1, 5, 15), min_length=1, description="JSON list: how long a name is locked, each time longer"
     )
+    login_hint: str = Field("", max_length=500, description="a line below the console's login")
     column_keys: SecretStr = Field(
         SecretStr(DEVELOPMENT_COLUMN_KEYS),
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",
+    )
+    payload_keys: SecretStr = Field(
+        SecretStr(""), description="of what Temporal keeps, written like the column keys; empty: in the clear"
+    )
+    payload_encryption: bool = Field(
+        True, description="false only decrypts, while processes run that do not know the payload keys"
     )
 
     scorecards: Path | None = Field(
@@ -139,8 +155,9 @@ class Settings(Stage):
             "storage_url": f"file://{(self.home / 'storage').absolute()}",
             "stripe_url": STRIPE_API if self.is_production else f"http://127.0.0.1:{self.stripe_port}",
         }
+        given_only = _NEVER_DERIVED_IN_PRODUCTION if self.is_production else ()
         for name, value in local.items():
-            if not getattr(self, name):
+            if not getattr(self, name) and name not in given_only:
                 object.__setattr__(self, name, value)
         return self
 
@@ -157,6 +174,14 @@ class Settings(Stage):
                 raise ValueError(
                     "RECOUP_COLUMN_KEYS must be set in production (id:base64 of 32 random bytes)"
                 )
+            self._require_payload_keys(development_key)
+        return self
+
+    @model_validator(mode="after")
+    def _production_is_told_where_things_are(self) -> Self:
+        absent = [f"RECOUP_{name.upper()}" for name in _GIVEN_IN_PRODUCTION if not getattr(self, name)]
+        if absent:
+            raise ValueError(f"{', '.join(absent)} must be set in production, which has no default addresses")
         return self
 
     @model_validator(mode="after")
@@ -170,10 +195,21 @@ class Settings(Stage):
             )
         return self
 
+    def _require_payload_keys(self, development_key: str) -> None:
+        spec = self.payload_keys.get_secret_value()
+        if not spec or development_key in spec:
+            raise ValueError("RECOUP_PAYLOAD_KEYS must be set in production (id:base64 of 32 random bytes)")
+        if _key_material(spec) & _key_material(self.column_keys.get_secret_value()):
+            raise ValueError("RECOUP_PAYLOAD_KEYS and RECOUP_COLUMN_KEYS must not have a key in common")
+
     @property
     def is_production(self) -> bool:
         """Whether demo data, built-in secrets and destructive commands are refused."""
         return self.env is Environment.PRODUCTION
+
+
+def _key_material(spec: str) -> set[str]:
+    return {entry.rpartition(":")[2].strip() for entry in spec.split(",")}
 
 
 def in_production() -> bool:

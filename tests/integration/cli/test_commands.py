@@ -1,6 +1,7 @@
 """`recoup`, as it is typed: what it refuses and how it prints data that looks like markup."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.table import Table
@@ -28,6 +29,23 @@ async def test_production_refuses_the_sandbox_before_all_else(
     assert (code, out) == (1, "")
     assert "refused in production" in err
     assert "JWT" not in err
+
+
+async def test_production_migrates_as_the_owner_that_is_named(
+    command_line: CommandLine,
+) -> None:
+    production: dict[str, Any] = {
+        "RECOUP_ENV": "production",
+        "RECOUP_JWT_SECRET": "x" * 40,
+        "RECOUP_COLUMN_KEYS": "a:" + "QUFB" * 10 + "QUE=",
+        "RECOUP_DATABASE_URL": "postgresql://recoup_app@127.0.0.1/recoup",
+        "RECOUP_TEMPORAL_ADDRESS": "127.0.0.1:7233",
+        "RECOUP_STORAGE_URL": "file:///tmp",
+        "RECOUP_PUBLIC_URL": "https://recoup.test",
+        "RECOUP_DATABASE_OWNER_URL": "",
+    }
+    code, _, err = await command_line.run("migrate", **production)
+    assert (code, "RECOUP_DATABASE_OWNER_URL must be set" in err) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["ledger", "scores", "compliance", "payments"])

@@ -11,7 +11,15 @@ from domain.errors import Invalid
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS, DEVELOPMENT_JWT_SECRET, STRIPE_API, Settings
 from runtime.temporal import tls_of
 
-PRODUCTION = {"env": "production", "jwt_secret": "x" * 40, "column_keys": "a:" + "QUFB" * 10 + "QUE="}
+PRODUCTION: dict[str, Any] = {
+    "env": "production",
+    "jwt_secret": "x" * 40,
+    "column_keys": "a:" + "QUFB" * 10 + "QUE=",
+    "database_url": "postgresql://recoup_app@db/recoup",
+    "temporal_address": "temporal:7233",
+    "storage_url": "s3://files",
+    "public_url": "https://recoup.test",
+}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,20 @@ def test_stripe_is_a_stand_in_in_development_only(given: dict[str, Any], url: st
 def test_production_refuses_secrets_that_are_known(given: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         Settings(_env_file=None, **{**PRODUCTION, **given})
+
+
+@pytest.mark.parametrize("name", ["database_url", "temporal_address", "storage_url", "public_url"])
+def test_production_has_no_default_addresses(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"RECOUP_{name.upper()} must be set in production"):
+        Settings(_env_file=None, **{**PRODUCTION, name: ""})
+    assert getattr(Settings(_env_file=None), name)
+    given: dict[str, Any] = {**PRODUCTION, "database_url": "postgresql://recoup_app@127.0.0.1/r"}
+    assert Settings(_env_file=None, **given).database_url.endswith("@127.0.0.1/r")
+
+
+def test_production_migrates_only_as_the_owner_that_is_named() -> None:
+    assert Settings(_env_file=None, **PRODUCTION).database_owner_url == ""
+    assert Settings(_env_file=None).database_owner_url.startswith("postgresql://recoup_owner@127.0.0.1:")
 
 
 @pytest.mark.parametrize(
