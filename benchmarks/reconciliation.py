@@ -4,11 +4,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
 from activities.partner_run_messages import PartnerReconciliationRequest
 from benchmarks import stated
+from benchmarks.medians import Turns
 from benchmarks.memory import watched
 from benchmarks.placed import place
 from benchmarks.spans import history
@@ -34,39 +34,8 @@ class ReconciliationTimes:
     peak_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReconciliationFigures:
+class ReconciliationFigures(Turns[ReconciliationTimes]):
     """Runs on a partner's first statement, floors, and runs on the next one, which says the same again."""
-
-    accounts: int
-    first: tuple[ReconciliationTimes, ...]
-    floors: tuple[float, ...]
-    again: tuple[ReconciliationTimes, ...]
-
-    @property
-    def wall_s(self) -> float:
-        """Median time of a first run."""
-        return median(run.wall_s for run in self.first)
-
-    @property
-    def floor_s(self) -> float:
-        """Median time of the floor."""
-        return median(self.floors)
-
-    @property
-    def ratio(self) -> float:
-        """Run over floor, by medians."""
-        return self.wall_s / self.floor_s
-
-    @property
-    def again_s(self) -> float:
-        """Median time of a run that finds everything as it was."""
-        return median(run.wall_s for run in self.again)
-
-    @property
-    def peak_bytes(self) -> int:
-        """The most memory that the worker held in any run."""
-        return max(run.peak_bytes for run in (*self.first, *self.again))
 
 
 async def measure(

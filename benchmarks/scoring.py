@@ -4,10 +4,10 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
 from activities.scoring import ScoringRequest
+from benchmarks.medians import Turns
 from benchmarks.memory import watched
 from benchmarks.placed import place
 from benchmarks.spans import history
@@ -33,39 +33,10 @@ class ScoringRunTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringFigures:
-    """Runs that score everything for the first time, floors, and runs that find everything unchanged."""
+class ScoringFigures(Turns[ScoringRunTimes]):
+    """Runs that score everything for the first time, floors, runs that find everything unchanged, and few."""
 
-    accounts: int
-    first: tuple[ScoringRunTimes, ...]
-    floors: tuple[float, ...]
-    again: tuple[ScoringRunTimes, ...]
     few: ScoringRunTimes
-
-    @property
-    def wall_s(self) -> float:
-        """Median time of a run that scores everything for the first time."""
-        return median(run.wall_s for run in self.first)
-
-    @property
-    def floor_s(self) -> float:
-        """Median time of the floor."""
-        return median(self.floors)
-
-    @property
-    def ratio(self) -> float:
-        """Run over floor, by medians."""
-        return self.wall_s / self.floor_s
-
-    @property
-    def again_s(self) -> float:
-        """Median time of a run that finds everything as it was."""
-        return median(run.wall_s for run in self.again)
-
-    @property
-    def peak_bytes(self) -> int:
-        """The most memory that the worker held in any run over all accounts."""
-        return max(run.peak_bytes for run in (*self.first, *self.again))
 
 
 async def measure(

@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,23 @@ class CommandLine:
         connection.write(json.dumps(wanted).encode() + b"\n")
         pid = int(await news.readline())
         return Running(pid, await _reader(out), await _reader(err), news, connection)
+
+    @asynccontextmanager
+    async def worker(
+        self, folder: Path, settings: Mapping[str, str], program: Path | None = None
+    ) -> AsyncIterator[Running]:
+        """A ``recoup worker``, or a ``program`` that is one, for as long as a block runs, or until killed.
+
+        It writes to ``worker.log`` in its ``folder``.
+        """
+        words = () if program else ("worker",)
+        running = await self._start(words, settings, folder, folder / "worker.log", program)
+        try:
+            yield running
+        finally:
+            if running.returncode is None:
+                running.kill()
+            await running.wait()
 
     async def run(self, *words: str, cwd: Path | None = None, **settings: str) -> tuple[int, str, str]:
         """Exit code, output and errors of a whole command, none of which is a traceback."""

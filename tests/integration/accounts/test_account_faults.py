@@ -1,11 +1,6 @@
 """What goes wrong around an account's workflow: kills, floods, races. Nothing is lost or done twice."""
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +18,7 @@ from runtime.settings import Settings
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
 from services.account_command_forms import AssignForm, HoldForm, TransitionForm
+from tests.command_line import CommandLine
 from tests.conftest import LONG_HISTORY
 from tests.integration.accounts.conftest import BUILD
 from tests.integration.accounts.desk import SCORERS, Desk
@@ -31,7 +27,7 @@ from workers.worker import serving
 from workflows import queues
 from workflows.accounts import AccountLifecycle
 
-REPOSITORY = Path(__file__).parents[3]
+STANDING_WORKER = Path(__file__).with_name("standing_worker.py")
 S = AccountStatus
 TO_CONTACT = TransitionForm(new_status=S.IN_CONTACT)
 FLOOD, AT_ONCE = 10_000, 250
@@ -43,10 +39,7 @@ RETRIED_WITHIN_S = 60
 def environment(
     module_database: Any, temporal_server: TemporalServer, temporal_namespace: str, tmp_path: Path
 ) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     return {
-        **clean,
-        "PYTHONPATH": str(REPOSITORY),
         "RECOUP_DATABASE_URL": module_database.app_url,
         "RECOUP_TEMPORAL_ADDRESS": temporal_server.address,
         "RECOUP_TEMPORAL_NAMESPACE": temporal_namespace,
@@ -56,27 +49,13 @@ def environment(
     }
 
 
-@asynccontextmanager
-async def standing_worker(environment: dict[str, str], folder: Path) -> AsyncIterator[Process]:
-    program = str(Path(__file__).with_name("standing_worker.py"))
-    with (folder / "worker.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, program, cwd=folder, env=environment, stdout=log, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 @pytest.mark.timeout(180)
 async def test_a_worker_killed_before_or_after_the_commit_leaves_one_event_and_one_answer(
     desk: Desk,
     namespace: Client,
     environment: dict[str, str],
     module_database: Any,
+    command_line: CommandLine,
     tmp_path: Path,
 ) -> None:
     before, after = [await desk.place(status="assigned") for _ in range(2)]
@@ -84,7 +63,7 @@ async def test_a_worker_killed_before_or_after_the_commit_leaves_one_event_and_o
     hasty = Door(desk, namespace, patience_s=1)
     async with (
         await psycopg.AsyncConnection.connect(module_database.superuser_url) as lock,
-        standing_worker(environment, tmp_path) as victim,
+        command_line.worker(tmp_path, environment, STANDING_WORKER) as victim,
     ):
         await lock.execute("SELECT FROM account WHERE id = %s FOR UPDATE", [before])
         first = [

@@ -5,8 +5,6 @@ SFTP server, so that one ``kill -9`` and one heartbeat timeout prove them all.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from psycopg.rows import dict_row
 
 from sandbox.temporal import TemporalServer
 from services.admission import AdmissionRequests
-from tests.command_line import CommandLine, Running
+from tests.command_line import CommandLine
 from tests.integration.imports.shop import Shop, eventually
 
 PHASES = ("debtors", "accounts", "move", "scoring", "admission")
@@ -56,21 +54,6 @@ def environment(
     }
 
 
-@asynccontextmanager
-async def worker(
-    command_line: CommandLine, environment: dict[str, str], folder: Path
-) -> AsyncIterator[Running]:
-    """A `recoup worker` of its own, which can be killed."""
-    log = folder / "worker.log"
-    process = await command_line.start("worker", cwd=folder, log=log, **environment)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 @pytest.mark.timeout(240)
 async def test_another_worker_finishes_what_a_killed_one_began(
     shops: dict[str, Shop],
@@ -84,7 +67,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         "UPDATE agency SET lifecycle_capacity = 0 WHERE id = %s", shops["admission"].agency_id
     )
     async with await psycopg.AsyncConnection.connect(database.superuser_url, row_factory=dict_row) as locks:
-        async with worker(command_line, environment, tmp_path) as victim:
+        async with command_line.worker(tmp_path, environment) as victim:
             await asyncio.gather(*(shop.import_file(BASE) for shop in phases))
             await asyncio.gather(*(shop.scored() for shop in phases if shop.name != "admission"))
             held = shops["staging"].door.hold_read("staging", BIG_HELD_AT, after_openings=1)
@@ -99,7 +82,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         await locks.rollback()
         held.open()
         move.open()
-        async with worker(command_line, environment, tmp_path):
+        async with command_line.worker(tmp_path, environment):
             await asyncio.gather(
                 *(shop.settled(2, within_s=FINISH_S) for shop in phases),
                 *(shops[name].settled(1, within_s=FINISH_S) for name in ("calm-big", "staging")),

@@ -234,3 +234,22 @@ async def opened(database: Any) -> AsyncIterator[Books]:
     ) as link:
         yield Books(db, link, Tenant.system(agency.id, "test"))
     await db.close()
+
+
+@asynccontextmanager
+async def opened_in_utc(database: Any) -> AsyncIterator[Books]:
+    """Books of an agency whose days begin when those of a statement do."""
+    async with opened(database) as books:
+        await books.sql("UPDATE agency SET time_zone = 'UTC' WHERE id = %s", books.tenant.agency_id)
+        yield books
+
+
+async def bank(books: Books, rules: str | None = None, **values: Any) -> None:
+    """Make the partner of the books a bank, with ``rules`` (YAML)."""
+    await books.partner(rules, kind="bank", **values)
+
+
+async def sums(books: Books) -> list[tuple[str, str, Decimal | None, Decimal | None]]:
+    """Kind, probable cause and both sides of every break."""
+    found = [(b.kind, b.probable_cause, b.ours, b.theirs) for b in await books.breaks()]
+    return sorted(found, key=str)

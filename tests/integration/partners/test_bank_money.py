@@ -10,7 +10,7 @@ import pytest
 
 from activities.break_resolution import BreakChange
 from domain.breaks import ApprovalNeeded, BreakChanged, Resolution
-from tests.integration.partners.matching_books import NOW, TODAY, Books, opened, paid
+from tests.integration.partners.matching_books import NOW, TODAY, Books, opened_in_utc, paid
 
 DAY = timedelta(days=1)
 ACCEPT, WRITE_OFF = Resolution.ACCEPT_THEIRS, Resolution.WRITE_OFF
@@ -18,8 +18,7 @@ ACCEPT, WRITE_OFF = Resolution.ACCEPT_THEIRS, Resolution.WRITE_OFF
 
 @pytest.fixture
 async def books(module_database: Any) -> AsyncIterator[Books]:
-    async with opened(module_database) as made:
-        await made.sql("UPDATE agency SET time_zone = 'UTC' WHERE id = %s", made.tenant.agency_id)
+    async with opened_in_utc(module_database) as made:
         await made.partner(kind="bank", approval_limit="1000.00")
         yield made
 

@@ -9,25 +9,15 @@ import pytest
 
 from db.payment_lines_sql import name_key as name_key_sql
 from domain.reconciliation import name_key
-from tests.integration.partners.matching_books import NOW, TODAY, Books, opened, paid
+from tests.integration.partners.matching_books import NOW, TODAY, Books, bank, opened_in_utc, paid, sums
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 async def books(module_database: Any) -> AsyncIterator[Books]:
-    async with opened(module_database) as made:
-        await made.sql("UPDATE agency SET time_zone = 'UTC' WHERE id = %s", made.tenant.agency_id)
+    async with opened_in_utc(module_database) as made:
         yield made
-
-
-async def bank(books: Books, rules: str | None = None, **values: Any) -> None:
-    await books.partner(rules, kind="bank", **values)
-
-
-async def told(books: Books) -> list[tuple[str, str, Decimal | None, Decimal | None]]:
-    found = [(b.kind, b.probable_cause, b.ours, b.theirs) for b in await books.breaks()]
-    return sorted(found, key=str)
 
 
 async def test_every_reference_of_a_payment_finds_it(books: Books) -> None:
@@ -60,7 +50,7 @@ async def test_every_reference_of_a_payment_finds_it(books: Books) -> None:
         paid("nothing", "10.00"),
     )
     figures = await books.match()
-    assert await told(books) == [("missing_here", "unknown_reference", None, 10)]
+    assert await sums(books) == [("missing_here", "unknown_reference", None, 10)]
     assert (figures.matched, figures.breaks) == (6, 1)
     assert figures.report["three_way"] == {"all_three": 6, "processor_differs": 0, "not_on_ledger": 0}
 
@@ -79,7 +69,7 @@ async def test_an_amount_alone_is_no_match(books: Books) -> None:
     )
     figures = await books.match()
     assert figures.matched == 0
-    assert {kind for kind, *_ in await told(books)} == {"missing_here", "timing"}
+    assert {kind for kind, *_ in await sums(books)} == {"missing_here", "timing"}
     assert figures.breaks == 7
 
 
@@ -100,7 +90,7 @@ async def test_account_or_payer_with_amount_and_date_find_what_no_reference_tell
         paid(None, "75.00", payer="rui da costa"),
     )
     figures = await books.match()
-    assert await told(books) == []
+    assert await sums(books) == []
     assert figures.report["matched_by"] == [
         {"rule": "account_amount_date", "count": 1},
         {"rule": "payer_amount_date", "count": 3},
@@ -114,7 +104,7 @@ async def test_namesakes_make_a_line_ambiguous_until_somebody_can_tell(books: Bo
         await books.payment(account, "100.00", created_at=NOW - 8 * DAY)
     await books.statement(paid(None, "100.00", TODAY - 8 * DAY, payer="Ana Lima"), paid("x", "1.00"))
     figures = await books.match()
-    assert (figures.matched, await told(books)) == (
+    assert (figures.matched, await sums(books)) == (
         0,
         [("ambiguous", "several_payments", None, 100), ("missing_here", "unknown_reference", None, 1)],
     )
@@ -151,8 +141,8 @@ async def test_a_payment_split_over_lines_is_one(books: Books) -> None:
         paid(None, "2.00", account_ref="A-3"),
     )
     figures = await books.match()
-    assert [kind for kind, *_ in await told(books)].count("missing_here") == 2
-    assert (await told(books))[:2] == [
+    assert [kind for kind, *_ in await sums(books)].count("missing_here") == 2
+    assert (await sums(books))[:2] == [
         ("balance", "other_amount", 60, 25),
         ("balance", "other_amount", 70, 50),
     ]
@@ -160,7 +150,7 @@ async def test_a_payment_split_over_lines_is_one(books: Books) -> None:
     # The rest comes with the next statement.
     await books.statement(paid("pi_4", "20.00", TODAY + DAY))
     assert (await books.match()).cured == 1
-    assert (await told(books))[0] == ("balance", "other_amount", 60, 25)
+    assert (await sums(books))[0] == ("balance", "other_amount", 60, 25)
 
 
 async def test_what_the_bank_books_twice_is_a_duplicate(books: Books) -> None:
@@ -172,7 +162,7 @@ async def test_what_the_bank_books_twice_is_a_duplicate(books: Books) -> None:
         paid("pi_1", "100.00"), paid("pi_1", "100.00"), paid("pi_2", "7.00"), paid("pi_2", "50.00")
     )
     assert (await books.match()).matched == 2
-    assert await told(books) == [
+    assert await sums(books) == [
         ("duplicate", "contradicted", 50, 7),
         ("duplicate", "repeated", 100, 100),
     ]
@@ -180,7 +170,7 @@ async def test_what_the_bank_books_twice_is_a_duplicate(books: Books) -> None:
     figures = await books.match()
     # All of an item in question is looked at again, and none of it is taken for new.
     assert figures.breaks == 3
-    causes = sorted(cause for _, cause, *_ in await told(books))
+    causes = sorted(cause for _, cause, *_ in await sums(books))
     assert causes == ["contradicted", "repeated", "repeated"]
 
 
@@ -191,7 +181,7 @@ async def test_a_payment_of_an_earlier_statement_is_booked_before(books: Books) 
     assert (await books.match()).breaks == 0
     await books.statement(paid("pi_1", "100.00", TODAY + DAY))
     assert (await books.match()).breaks == 1
-    assert await told(books) == [("duplicate", "booked_before", 100, 100)]
+    assert await sums(books) == [("duplicate", "booked_before", 100, 100)]
 
 
 async def test_what_a_later_statement_states_again_adds_nothing(books: Books) -> None:
@@ -222,14 +212,14 @@ async def test_what_a_later_statement_states_again_adds_nothing(books: Books) ->
     await books.statement(*lines)
     assert (await books.match()).matched == 9
     before = [("balance", "other_amount", 100, 40), ("balance", "other_amount", 100, 90)]
-    ours = [row for row in await told(books) if row[0] == "balance"]
+    ours = [row for row in await sums(books) if row[0] == "balance"]
     assert ours == before
     for _ in range(2):
         # Again, and then nothing new: the repetitions of both stay what they are.
         await books.statement(*lines)
         await books.match()
-        kinds = [kind for kind, *_ in await told(books)]
-        assert [row for row in await told(books) if row[0] == "balance"] == before
+        kinds = [kind for kind, *_ in await sums(books)]
+        assert [row for row in await sums(books) if row[0] == "balance"] == before
         assert kinds.count("missing_here") == kinds.count("ambiguous") == 0
     assert kinds.count("duplicate") == 2 * len(lines)
     [taken] = await books.sql("SELECT count(*) FROM payment_match WHERE partner_id = %s", books.partner_id)
@@ -246,7 +236,7 @@ async def test_two_files_of_one_run_that_overlap_are_one(books: Books) -> None:
     for _ in range(2):
         await books.statement(paid(None, "75.00", account_ref="A-1"), paid("x", "1.00"))
     figures = await books.match()
-    kinds = [kind for kind, *_ in await told(books)]
+    kinds = [kind for kind, *_ in await sums(books)]
     assert (figures.matched, kinds.count("duplicate"), kinds.count("missing_here")) == (1, 1, 2)
 
 
@@ -258,7 +248,7 @@ async def test_of_lines_that_go_beyond_a_payment_one_counts(books: Books) -> Non
         paid("pi_1", "95.00"), paid("pi_1", "95.00"), paid("pi_2", "120.00"), paid("pi_2", "30.00")
     )
     await books.match()
-    assert await told(books) == [
+    assert await sums(books) == [
         ("balance", "other_amount", 100, 30),
         ("duplicate", "contradicted", 100, 120),
         ("duplicate", "repeated", 100, 95),
@@ -297,7 +287,7 @@ async def test_amounts_fees_currencies_and_the_ledger_are_compared(books: Books)
         paid("pi_5", "80.00"),
     )
     figures = await books.match()
-    assert await told(books) == [
+    assert await sums(books) == [
         ("balance", "other_amount", 100, 90),
         ("balance", "processor_differs", 100, 80),
         ("currency", "other_currency", 100, 100),

@@ -2,30 +2,19 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.integration.partners.matching_books import NOW, TODAY, Books, opened, paid
+from tests.integration.partners.matching_books import NOW, TODAY, Books, bank, opened_in_utc, paid, sums
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 async def books(module_database: Any) -> AsyncIterator[Books]:
-    async with opened(module_database) as made:
-        await made.sql("UPDATE agency SET time_zone = 'UTC' WHERE id = %s", made.tenant.agency_id)
+    async with opened_in_utc(module_database) as made:
         yield made
-
-
-async def bank(books: Books, rules: str | None = None, **values: Any) -> None:
-    await books.partner(rules, kind="bank", **values)
-
-
-async def told(books: Books) -> list[tuple[str, str, Decimal | None, Decimal | None]]:
-    found = [(b.kind, b.probable_cause, b.ours, b.theirs) for b in await books.breaks()]
-    return sorted(found, key=str)
 
 
 async def test_what_the_bank_does_not_state_is_missed_once_it_had_the_time(books: Books) -> None:
@@ -43,7 +32,7 @@ async def test_what_the_bank_does_not_state_is_missed_once_it_had_the_time(books
     await books.payment(account, "100.00", status="failed", reference="failed", received_on=TODAY - 5 * DAY)
     await books.statement(paid("stated", "100.00", TODAY - 10 * DAY), paid("end", "1.00"))
     await books.match()
-    assert await told(books) == [
+    assert await sums(books) == [
         ("missing_here", "unknown_reference", None, 1),
         ("missing_there", "never_stated", 100, None),
         ("timing", "in_transit", 100, None),
@@ -51,7 +40,7 @@ async def test_what_the_bank_does_not_state_is_missed_once_it_had_the_time(books
     await books.statement(paid("late", "100.00", TODAY + DAY), paid("end", "1.00", TODAY + 4 * DAY))
     figures = await books.match()
     # The young one has become old, and is the same break; messages alone miss nothing.
-    assert [kind for kind, *_ in await told(books)] == [
+    assert [kind for kind, *_ in await sums(books)] == [
         "missing_here",
         "missing_here",
         "missing_there",
@@ -60,7 +49,7 @@ async def test_what_the_bank_does_not_state_is_missed_once_it_had_the_time(books
     assert figures.cured == 1
     await books.statement(paid("young", "100.00", TODAY + 5 * DAY), channel="messages")
     assert (await books.match("messages")).cured == 1
-    assert [kind for kind, *_ in await told(books)] == ["missing_here", "missing_here", "timing"]
+    assert [kind for kind, *_ in await sums(books)] == ["missing_here", "missing_here", "timing"]
 
 
 async def test_a_payment_of_which_an_unreadable_line_may_speak_is_neither_missed_nor_cured(
@@ -74,7 +63,7 @@ async def test_a_payment_of_which_an_unreadable_line_may_speak_is_neither_missed
     await books.statement(paid("pi_4", "100.00", at.date()))
     await books.statement(paid("pi_1", "90.00", at.date()), paid("X", "1.00"))
     await books.match()
-    assert await told(books) == [
+    assert await sums(books) == [
         ("balance", "other_amount", 100, 90),
         ("missing_here", "unknown_reference", None, 1),
         ("missing_there", "never_stated", 100, None),

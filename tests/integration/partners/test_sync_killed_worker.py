@@ -1,7 +1,5 @@
 """A worker is killed after a partner took a batch and before that is on record; another sends it again."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +8,12 @@ import pytest
 
 from sandbox.processes import until
 from sandbox.temporal import TemporalServer
-from tests.command_line import CommandLine, Running
+from tests.command_line import CommandLine
 from tests.integration.partners.endpoint import SECRET, Endpoint
 from tests.integration.partners.office import PartnerOffice
 from workers.deployment import make_current
 
 FINISH_S = 60
-
-
-@asynccontextmanager
-async def worker(
-    command_line: CommandLine, environment: dict[str, str], folder: Path
-) -> AsyncIterator[Running]:
-    """A `recoup worker` of its own, which can be killed."""
-    log = folder / "worker.log"
-    process = await command_line.start("worker", cwd=folder, log=log, **environment)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.fixture
@@ -65,7 +48,7 @@ async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_c
     partner = await office.partner(**way)
     endpoint.answers = ["held"]
     async with await psycopg.AsyncConnection.connect(module_database.superuser_url) as lock:
-        async with worker(command_line, environment, tmp_path) as victim:
+        async with command_line.worker(tmp_path, environment) as victim:
             started = await office.done("POST", f"/partners/{partner['id']}/syncs", {})
             await until(lambda: came(endpoint), within_s=FINISH_S, what="the batch to arrive")
             await lock.execute("SELECT FROM partner_batch WHERE sync_id = %s FOR UPDATE", [started["id"]])
@@ -77,7 +60,7 @@ async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_c
         assert (shown["status"], shown["delivered"], shown["batches"][0]["attempts"]) == ("running", 0, 1)
         await forsake(lock)
         await lock.rollback()
-    async with worker(command_line, environment, tmp_path):
+    async with command_line.worker(tmp_path, environment):
 
         async def over() -> bool:
             return bool((await office.done("GET", f"/syncs/{started['id']}"))["status"] == "completed")

@@ -1,11 +1,7 @@
 """A worker is killed after Stripe did the work and before the answer came: another one finds it done."""
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,10 +12,11 @@ from temporalio.client import Client
 from sandbox.processes import until
 from sandbox.stripe.server import StripeServer
 from sandbox.temporal import TemporalServer
+from tests.command_line import CommandLine
 from tests.integration.payments.till import Till, at_work, opened
 from workflows import queues
 
-REPOSITORY = Path(__file__).parents[3]
+MONEY_WORKER = Path(__file__).with_name("money_worker.py")
 RECOVERED_WITHIN_S = 40
 """A step at Stripe shows every few seconds that it lives; after ten seconds without it is tried again."""
 
@@ -33,27 +30,9 @@ async def desk(world: Any, temporal_client: Client, stripe_server: StripeServer)
     await till.close()
 
 
-@asynccontextmanager
-async def money_worker(environment: dict[str, str], folder: Path) -> AsyncIterator[Process]:
-    program = str(Path(__file__).with_name("money_worker.py"))
-    with (folder / "worker.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, program, cwd=folder, env=environment, stdout=log, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 @pytest.fixture
 def environment(desk: Till, temporal_server: TemporalServer, tmp_path: Path) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     return {
-        **clean,
-        "PYTHONPATH": str(REPOSITORY),
         "RECOUP_DATABASE_URL": desk.world.settings.database_url,
         "RECOUP_TEMPORAL_ADDRESS": temporal_server.address,
         "RECOUP_TEMPORAL_NAMESPACE": desk.temporal.namespace,
@@ -66,10 +45,10 @@ def environment(desk: Till, temporal_server: TemporalServer, tmp_path: Path) -> 
 
 @pytest.mark.timeout(180)
 async def test_what_stripe_did_before_the_worker_died_is_done_once(
-    desk: Till, environment: dict[str, str], tmp_path: Path
+    desk: Till, command_line: CommandLine, environment: dict[str, str], tmp_path: Path
 ) -> None:
     charged, created, refunded = [await desk.debt() for _ in range(3)]
-    async with money_worker(environment, tmp_path) as victim:
+    async with command_line.worker(tmp_path, environment, MONEY_WORKER) as victim:
         paid = await desk.paid(refunded, "50.00")
         hangs = [
             desk.breaks("timeout_after", path, seconds=60)
