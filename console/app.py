@@ -68,6 +68,7 @@ def create_app(settings: "Settings", *, services: "Services | None" = None) -> F
     # A proxy in front may speak TLS for us.
     app.state.secure_cookies = settings.is_production
     app.state.is_production = settings.is_production
+    app.state.login_hint = settings.login_hint
     for module in _PAGES:
         app.include_router(module.pages)
     app.add_exception_handler(HTTPException, page_of_no_route(app))

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 OPERATOR = "recoup seed"
 STAFF_PASSWORD = "Demo@2026"  # noqa: S105 - the published login of a development system
 COLLECTOR_PASSWORD = "Collector@2026"  # noqa: S105 - likewise
+LOGIN_HINT = (
+    f"Demo: demo.admin or demo.manager, password {STAFF_PASSWORD}; "
+    f"sarah.mitchell, a collector, password {COLLECTOR_PASSWORD}"
+)
+"""Who can log in at the console, for whoever sees it first."""
+
 SFTP_PASSWORD = "demo"  # noqa: S105 - likewise
 STRIPE_KEY = "sk_test_sandbox_{slug}"
 """Opens an account at the stand-in, and nowhere else."""

@@ -15,6 +15,7 @@ from api.composition import Services, build_services, open_database
 from domain.tenancy import Tenant
 from runtime import temporal
 from sandbox.demo_files import drop_demo_files
+from sandbox.first_day import FirstDay
 from sandbox.seed import DEMO_AGENCIES, OPERATOR, seed
 from sandbox.sftp_users import public_host_key
 from sandbox.summary import print_summary
@@ -79,7 +80,14 @@ class Show:
             self._console.print("looking into the inboxes over SFTP …")
             await asyncio.gather(*(self._poll(stage, agency_id) for agency_id in agencies.values()))
             await self._follow(stage, agencies)
+            await self._first_day(stage, stack, agencies[DEMO_AGENCIES[0].slug])
             await print_summary(self._settings, stage.database, self._console, agencies, stays=self._stays)
+
+    async def _first_day(self, stage: Backstage, stack: "Stack", agency_id: UUID) -> None:
+        """Of the first agency; the others stay as the import left them."""
+        self._console.print("giving accounts to collectors, comparing a partner's statement …")
+        folder = stack.sftp_root / DEMO_AGENCIES[0].slug
+        await FirstDay(stage.database, stage.services, agency_id, folder).have()
 
     async def _poll(self, stage: Backstage, agency_id: UUID) -> None:
         """One poll, to its end: every file that is whole has its import then."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from sandbox.errors import SandboxError
 from sandbox.ports import require_free
 from sandbox.processes import ended
+from sandbox.seed import LOGIN_HINT
 from sandbox.stack import App, Stack, product
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Supervisor:
         self._after_start = after_start
         self._stay = stay
         self._settled = False
+        hint = settings.login_hint or LOGIN_HINT
         self._stack = Stack(
-            settings,
+            settings.model_copy(update={"login_hint": hint}),
             migrate=migrate,
             apps=product(settings) if apps is None else apps,
             report=self._came_up,

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api.deps import ServicesDep, client_ip
 from console.navigation import first_page
+from console.rendering import Pages
 from console.web import (
     COOKIE,
     LOGIN,
@@ -17,7 +18,7 @@ from console.web import (
     keep_session,
     router,
 )
-from domain.errors import NotFound, TooManyRequests, Unauthenticated
+from domain.errors import DomainError, NotFound, TooManyRequests, Unauthenticated
 
 pages = router()
 MAX_LENGTH = 200
@@ -37,7 +38,7 @@ async def login(request: Request, services: ServicesDep, templates: PagesDep, ne
     try:
         await services.sessions.visitor(request.cookies.get(COOKIE), ip=client_ip(request))
     except (Unauthenticated, NotFound):
-        return templates.page(request, "login.html", next=_ours(next), username="", refusal=None)
+        return _page(request, templates, next=_ours(next))
     return RedirectResponse(_ours(next), 303)
 
 
@@ -55,8 +56,7 @@ async def log_in(
     try:
         session = await services.sessions.open(username, password, ip=client_ip(request))
     except (Unauthenticated, TooManyRequests) as refusal:
-        values = {"next": _ours(next), "username": username, "refusal": refusal.message}
-        page = templates.page(request, "login.html", status=refusal.status, **values)
+        page = _page(request, templates, next=_ours(next), username=username, refusal=refusal)
         if (wait_s := refusal.details.get("retry_after_s")) is not None:
             page.headers["Retry-After"] = str(wait_s)
         return page
@@ -83,6 +83,20 @@ async def pick_agency(request: Request, visitor: LoggedIn, services: ServicesDep
     response = RedirectResponse("/", 303)
     keep_session(request, response, session)
     return response
+
+
+def _page(
+    request: Request,
+    templates: Pages,
+    *,
+    next: str,  # noqa: A002
+    username: str = "",
+    refusal: DomainError | None = None,
+) -> Response:
+    values = {"next": next, "username": username, "hint": request.app.state.login_hint}
+    if refusal is None:
+        return templates.page(request, "login.html", refusal=None, **values)
+    return templates.page(request, "login.html", status=refusal.status, refusal=refusal.message, **values)
 
 
 def _ours(address: str) -> str:
