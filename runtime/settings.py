@@ -41,6 +41,8 @@ class Settings(Stage):
     home: Path = Field(Path(".recoup"), description="where the sandbox keeps its state")
     log_level: str = "INFO"
     log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
+    tracing: bool = Field(False, description="send traces to OTEL_EXPORTER_OTLP_ENDPOINT")
+    tracing_sample: float = Field(1, ge=0, le=1, description="which part of the traces begun here is kept")
 
     host: str = Field("127.0.0.1", description="address that the API listens on")
     trusted_proxies: str = Field(
@@ -107,7 +109,7 @@ class Settings(Stage):
     login_lock_minutes: tuple[Annotated[int, Field(ge=1, le=60)], ...] = Field(
         (1, 5, 15), min_length=1, description="JSON list: how long a name is locked, each time longer"
     )
-    login_hint: str = Field("", max_length=500, description="a line below the console's login")
+    login_hint: str = Field("", max_length=500, description="lines below the console's login, parted by ;")
     column_keys: SecretStr = Field(
         SecretStr(DEVELOPMENT_COLUMN_KEYS),
         description="id:base64 of 32 bytes, comma separated; the first encrypts, all decrypt",
