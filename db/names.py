@@ -62,8 +62,8 @@ class NameReadings:
     async def of(
         self, ids: "Collection[UUID]", *, collectors: bool, partners: bool, own: UUID | None
     ) -> "Mapping[UUID, str]":
-        """The names of those of ``ids`` that are creditors, and collectors or partners where these may be told;
-        ``own``: a collector who may be in any case."""
+        """The names of those of ``ids`` that are creditors and, where they may be told, collectors or
+        partners. ``own``: a collector who may be told in any case."""
         values: dict[str, Any] = {"agency": self._readings.tenant.agency_id, "ids": list(ids)}
         values |= {"collectors": collectors, "partners": partners, "own": own}
         found: list[Any] = await self._readings.rows(_OF, values)
