@@ -5,10 +5,7 @@ ciphertext and tag``, so it names its key, and keys can be rotated while both ar
 additional data binds a value to its place: copied to another column or agency it does not open.
 """
 
-import base64
-import binascii
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -16,14 +13,15 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.errors import DomainError, Invalid
+from domain import keys
+from domain.errors import DomainError
 
-KEY_BYTES: Final = 32
 _VERSION: Final = 1
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _HEADER_BYTES: Final = 2
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_WHAT: Final = "column keys"
+_FIELD: Final = "column_keys"
 # Values encrypted from one read of the system's random source (12 bytes each).
 _CHUNK: Final = 16_384
 
@@ -46,16 +44,13 @@ class ColumnCipher:
 
     Nonces are random. With 96-bit random nonces one key may encrypt at most 2**32 values (NIST SP
     800-38D, section 8.3, keeps the chance of a repeated nonce under 2**-32): rotate well before.
-    ``keys`` maps key ids to 32 bytes, in order. Raises ``Invalid`` as ``parse_keys`` does.
+    ``by_id`` maps key ids to 32 bytes, in order. Raises ``Invalid`` as ``parse_keys`` does.
     """
 
-    def __init__(self, keys: Mapping[str, bytes]) -> None:
-        if not keys:
-            raise _invalid("there is no key; give at least one as id:base64")
-        for position, (key_id, key) in enumerate(keys.items(), 1):
-            _check(position, key_id, key)
-        self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        current = next(iter(keys))
+    def __init__(self, by_id: Mapping[str, bytes]) -> None:
+        keys.check_keys(by_id, what=_WHAT, field=_FIELD)
+        self._keys = {key_id: AESGCM(key) for key_id, key in by_id.items()}
+        current = next(iter(by_id))
         self._encrypt = self._keys[current].encrypt
         self._prefix = bytes((_VERSION, len(current))) + current.encode()
 
@@ -104,33 +99,7 @@ def parse_keys(spec: str) -> dict[str, bytes]:
     Raises ``Invalid`` (field ``column_keys``) with the position of the entry at fault and never any of
     its key material.
     """
-    keys: dict[str, bytes] = {}
-    for position, entry in enumerate(spec.split(","), 1):
-        key_id, separator, encoded = entry.strip().partition(":")
-        if not separator:
-            raise _invalid(f"entry {position} has no “:”; write it as id:base64")
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
-            raise _invalid(f"entry {position} is not base64") from None
-        _check(position, key_id, key)
-        if key_id in keys:
-            raise _invalid(f"entry {position} has the id of an earlier entry")
-        keys[key_id] = key
-    return keys
-
-
-def _check(position: int, key_id: str, key: bytes) -> None:
-    if not _KEY_ID.fullmatch(key_id):
-        raise _invalid(f"entry {position} needs an id of 1 to 32 letters, digits, “-” or “_” before the “:”")
-    if len(key) != KEY_BYTES:
-        raise _invalid(
-            f"entry {position} is {len(key)} bytes long, not {KEY_BYTES}; `openssl rand -base64 32` makes one"
-        )
-
-
-def _invalid(reason: str) -> Invalid:
-    return Invalid(f"the column keys are not usable: {reason}", field="column_keys")
+    return keys.parse_keys(spec, what=_WHAT, field=_FIELD)
 
 
 def _key_id(blob: bytes) -> tuple[str, int]:
@@ -139,6 +108,6 @@ def _key_id(blob: bytes) -> tuple[str, int]:
         raise ColumnUnreadable("an encrypted value is damaged: its first byte is no known version")
     start = _HEADER_BYTES + blob[1]
     key_id = blob[_HEADER_BYTES:start].decode("ascii", errors="replace")
-    if len(blob) < start + _NONCE_BYTES + _TAG_BYTES or not _KEY_ID.fullmatch(key_id):
+    if len(blob) < start + _NONCE_BYTES + _TAG_BYTES or not keys.KEY_ID.fullmatch(key_id):
         raise ColumnUnreadable("an encrypted value is damaged: it is cut short or names no key")
     return key_id, start

@@ -1,15 +1,18 @@
 """Connections to Temporal: one data converter for clients, workers, tests and the replayer."""
 
+import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, TLSConfig
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from domain.errors import Invalid, Unavailable
+from runtime.payload_codec import EncryptingCodec, parse_payload_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 DATA_CONVERTER = pydantic_data_converter
+"""How values become payloads; ``data_converter`` encrypts them besides, where the settings have keys."""
+
 CONNECT_PATIENCE = timedelta(seconds=30)
 
 
@@ -49,8 +54,33 @@ async def _connect(settings: "Settings", tls: bool | TLSConfig, runtime: Runtime
         namespace=settings.temporal_namespace,
         api_key=key.get_secret_value() if key else None,
         tls=tls,
-        data_converter=DATA_CONVERTER,
+        data_converter=data_converter(settings),
         runtime=runtime,
+    )
+
+
+def payload_codec(settings: "Settings") -> EncryptingCodec | None:
+    """What encrypts payloads by the settings, None without keys. ``Invalid`` for unusable ones."""
+    if not (spec := settings.payload_keys.get_secret_value()):
+        return None
+    by_id = parse_payload_keys(spec)
+    return EncryptingCodec(by_id, settings.temporal_namespace, encrypts=settings.payload_encryption)
+
+
+def data_converter(settings: "Settings") -> DataConverter:
+    """The converter of every client, worker and replayer of these settings.
+
+    Messages and stack traces of failures are encrypted like payloads; their types are not.
+    """
+    codec = payload_codec(settings)
+    if codec is None:
+        return DATA_CONVERTER
+    if not settings.payload_encryption:
+        return dataclasses.replace(DATA_CONVERTER, payload_codec=codec)
+    return dataclasses.replace(
+        DATA_CONVERTER,
+        payload_codec=codec,
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 
 

@@ -93,6 +93,7 @@ async def containers(
         "RECOUP_STORAGE_URL": "file:///var/lib/recoup",
         "RECOUP_JWT_SECRET": secrets.token_hex(32),
         "RECOUP_COLUMN_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        "RECOUP_PAYLOAD_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "RECOUP_PUBLIC_URL": f"http://127.0.0.1:{api}",
         "RECOUP_API_PORT": str(api),
         "RECOUP_API_METRICS_PORT": str(metrics),

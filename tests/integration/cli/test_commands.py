@@ -38,6 +38,7 @@ async def test_production_migrates_as_the_owner_that_is_named(
         "RECOUP_ENV": "production",
         "RECOUP_JWT_SECRET": "x" * 40,
         "RECOUP_COLUMN_KEYS": "a:" + "QUFB" * 10 + "QUE=",
+        "RECOUP_PAYLOAD_KEYS": "b:" + "QkJC" * 10 + "QkI=",
         "RECOUP_DATABASE_URL": "postgresql://recoup_app@127.0.0.1/recoup",
         "RECOUP_TEMPORAL_ADDRESS": "127.0.0.1:7233",
         "RECOUP_STORAGE_URL": "file:///tmp",

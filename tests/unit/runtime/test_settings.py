@@ -11,10 +11,13 @@ from domain.errors import Invalid
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS, DEVELOPMENT_JWT_SECRET, STRIPE_API, Settings
 from runtime.temporal import tls_of
 
+COLUMN_KEY = "QUFB" * 10 + "QUE="
+PAYLOAD_KEYS = "b:" + "QkJC" * 10 + "QkI="
 PRODUCTION: dict[str, Any] = {
     "env": "production",
     "jwt_secret": "x" * 40,
-    "column_keys": "a:" + "QUFB" * 10 + "QUE=",
+    "column_keys": f"a:{COLUMN_KEY}",
+    "payload_keys": PAYLOAD_KEYS,
     "database_url": "postgresql://recoup_app@db/recoup",
     "temporal_address": "temporal:7233",
     "storage_url": "s3://files",
@@ -44,8 +47,21 @@ def test_stripe_is_a_stand_in_in_development_only(given: dict[str, Any], url: st
         ({"column_keys": DEVELOPMENT_COLUMN_KEYS}, "RECOUP_COLUMN_KEYS"),
         ({"column_keys": f"{PRODUCTION['column_keys']},{DEVELOPMENT_COLUMN_KEYS}"}, "RECOUP_COLUMN_KEYS"),
         ({"column_keys": "other:" + DEVELOPMENT_COLUMN_KEYS.split(":")[1]}, "RECOUP_COLUMN_KEYS"),
+        ({"payload_keys": ""}, "RECOUP_PAYLOAD_KEYS must be set"),
+        ({"payload_keys": DEVELOPMENT_COLUMN_KEYS}, "RECOUP_PAYLOAD_KEYS must be set"),
+        ({"payload_keys": f"x:{COLUMN_KEY}, {PAYLOAD_KEYS}"}, "must not have a key in common"),
     ],
-    ids=["built-in", "short", "empty", "built-in-key", "built-in-key-among-others", "built-in-key-renamed"],
+    ids=[
+        "built-in",
+        "short",
+        "empty",
+        "built-in-key",
+        "built-in-key-among-others",
+        "built-in-key-renamed",
+        "payloads-in-the-clear",
+        "built-in-payload-key",
+        "one-key-for-both",
+    ],
 )
 def test_production_refuses_secrets_that_are_known(given: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
