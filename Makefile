@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEPLOY := .venv-deploy
+DOCS := .venv-docs
 STAMP := $(VENV)/.installed
 ASSETS := console/dist/manifest.json
 # Much of a test is waiting for servers: three files at a time, each process with servers of its own, in the
@@ -13,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 test test-unit test-integration: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help assets dev demo test test-unit test-integration lint typecheck format migrate seed bench screenshots chaos check-deploy lock clean
+.PHONY: help assets docs dev demo test test-unit test-integration lint typecheck format migrate seed bench screenshots chaos check-deploy lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +81,18 @@ $(DEPLOY)/.installed: $(STAMP) requirements/deploy.txt
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(DEPLOY)/bin/python requirements/deploy.txt
 	@touch $@
 
-check-deploy: $(STAMP) $(DEPLOY)/.installed ## Check image, compose file, chart, alert rules and workflows
+$(DOCS)/.installed: $(STAMP) requirements/docs.txt docs/sphinx/package-lock.json
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(DOCS)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(DOCS)/bin/python requirements/docs.txt
+	@cd docs/sphinx && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	@touch $@
+
+docs: $(DOCS)/.installed ## Build the documents as a site that reads offline, in site/
+	@$(DOCS)/bin/sphinx-build -q -E -W --keep-going -c docs/sphinx -d $(DOCS)/doctrees . site
+	@$(BIN)/python docs/sphinx/reference.py site/reference
+	@echo "site/index.html"
+
+check-deploy: $(STAMP) $(DEPLOY)/.installed docs ## Check image, compose file, chart, alert rules, workflows and documents
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: $(STAMP) ## Resolve the dependencies anew
@@ -88,6 +100,7 @@ lock: $(STAMP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile pyproject.toml --extra tracing $(LOCKED) -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile --group pyproject.toml:build $(LOCKED) -c requirements/dev.txt -o requirements/build.txt
 	@$(BIN)/uv pip compile --group pyproject.toml:deploy $(LOCKED) -o requirements/deploy.txt
+	@$(BIN)/uv pip compile --group pyproject.toml:docs $(LOCKED) -o requirements/docs.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile - $(LOCKED) -o requirements/bootstrap.txt
 LOCKED := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
