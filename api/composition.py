@@ -17,7 +17,7 @@ from db.scorecard_files import load_scorers
 from db.session import Database
 from gateways.storage import ObjectStorage
 from gateways.stripe import StripeGateway
-from runtime import temporal
+from runtime import temporal, tracing
 from services import operating_figures
 from services.account_commands import AccountCommandService
 from services.account_overview import AccountOverviewService
@@ -168,22 +168,10 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
         demo_agency=None if settings.is_production else DEMO_AGENCY,
     )
     guard = login_guard(settings, database)
-    authentication = AuthenticationService(
-        database,
-        passwords,
-        guard,
-        AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
-        timedelta(days=settings.refresh_token_days),
-    )
+    authentication = authentication_of(settings, database, passwords, guard)
     return Services(
         authentication=authentication,
-        sessions=SessionService(
-            database,
-            authentication,
-            secret,
-            idle=timedelta(minutes=settings.session_idle_minutes),
-            longest=timedelta(hours=settings.session_hours),
-        ),
+        sessions=sessions_of(settings, database, authentication),
         agencies=AgencyService(
             database, schedules.ensure, scoring_runs.score_all, tuple(scorecards), tuple(judge.rule_sets)
         ),
@@ -255,6 +243,32 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     )
 
 
+def authentication_of(
+    settings: "Settings", database: Database, passwords: Passwords, guard: LoginGuard
+) -> AuthenticationService:
+    """Who may come in, by the settings' secret and lifetimes."""
+    return AuthenticationService(
+        database,
+        passwords,
+        guard,
+        AccessTokens(settings.jwt_secret.get_secret_value(), timedelta(minutes=settings.access_token_minutes)),
+        timedelta(days=settings.refresh_token_days),
+    )
+
+
+def sessions_of(
+    settings: "Settings", database: Database, authentication: AuthenticationService
+) -> SessionService:
+    """The console's sessions, by the same secret."""
+    return SessionService(
+        database,
+        authentication,
+        settings.jwt_secret.get_secret_value(),
+        idle=timedelta(minutes=settings.session_idle_minutes),
+        longest=timedelta(hours=settings.session_hours),
+    )
+
+
 def login_guard(settings: "Settings", database: Database) -> LoginGuard:
     """What counts failed logins."""
     limits = LoginLimits(
@@ -275,6 +289,7 @@ async def open_database(settings: "Settings", application_name: str) -> AsyncIte
         cipher,
         pool_size=settings.database_pool_size,
         application_name=application_name,
+        cursor_factory=tracing.cursor_factory(settings),
     )
     try:
         yield database

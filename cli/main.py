@@ -18,6 +18,7 @@ from cli.consoles import plain_console
 from domain.errors import DomainError, Forbidden, Invalid
 from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
+from runtime.tracing import name_trace, served, traced
 from sandbox.portfolio_tables import Distribution
 
 TRY_AGAIN = 75
@@ -98,7 +99,7 @@ def api() -> None:
     gc.freeze()
     server = uvicorn.Server(
         uvicorn.Config(
-            application,
+            served(settings, application),
             host=settings.host,
             port=settings.api_port,
             forwarded_allow_ips=settings.trusted_proxies,
@@ -108,7 +109,8 @@ def api() -> None:
             timeout_graceful_shutdown=5,
         )
     )
-    server.run()
+    with traced(settings, "recoup-api"):
+        server.run()
     if not server.started:
         raise typer.Exit(1)
 
@@ -119,7 +121,8 @@ def worker(queues: Queues = "") -> None:
     from runtime import loops
 
     settings = _configured()
-    loops.run(_work(settings, [name.strip() for name in queues.split(",") if name.strip()]))
+    with traced(settings, "recoup-worker"):
+        loops.run(_work(settings, [name.strip() for name in queues.split(",") if name.strip()]))
 
 
 async def _work(settings: Settings, wanted: list[str]) -> None:
@@ -454,7 +457,8 @@ def _refuse_production(what: str) -> None:
 
 def _configured() -> Settings:
     settings = load_settings()
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    more = [name_trace] if settings.tracing else []
+    configure_logging(settings.log_level, as_json=settings.log_json, more=more)
     return settings
 
 

@@ -43,6 +43,7 @@ from db.lifecycles import LifecycleStore
 from db.login_attempts import LoginAttemptStore
 from db.notices import NoticeStore
 from db.operating_figures import OperatingStore, months_ahead
+from db.partitions import PartitionStore
 from db.partner_matching import MatchStore
 from db.partner_reports import PartnerReportStore
 from db.partner_runs import PartnerRunStore
@@ -83,6 +84,8 @@ from domain.errors import DomainError, Unavailable
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+    from psycopg import AsyncCursor
 
     from db.cipher import ColumnCipher
     from domain.scoring import Scorer
@@ -213,6 +216,7 @@ class PlatformTransaction:
 
     agencies = cached_property(lambda tx: AgencyStore(tx.session))
     login_attempts = cached_property(lambda tx: LoginAttemptStore(tx.session))
+    partitions = cached_property(lambda tx: PartitionStore(tx.session))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     scorecards = cached_property(lambda tx: ScorecardStore(tx.session))
     tokens = cached_property(lambda tx: TokenStore(tx.session))
@@ -232,6 +236,7 @@ class Database:
         *,
         pool_size: int = 10,
         application_name: str = "recoup",
+        cursor_factory: "type[AsyncCursor[Any]] | None" = None,
     ) -> None:
         self._cipher = cipher
         options: dict[str, Any] = {
@@ -240,7 +245,11 @@ class Database:
             # The one used last knows what is asked most: its statements are prepared and planned.
             "pool_use_lifo": True,
             "hide_parameters": True,
-            "connect_args": {"application_name": application_name, "connect_timeout": 10},
+            "connect_args": {
+                "application_name": application_name,
+                "connect_timeout": 10,
+                "cursor_factory": cursor_factory,
+            },
         }
         self._engine = create_async_engine(sqlalchemy_url(url), **options)
         # Readings have connections of their own, which need no preparation and leave nothing to undo:

@@ -6,6 +6,7 @@ Events carry ids, counts and durations; never personal data, query values or sec
 import logging
 import sys
 import traceback
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -15,11 +16,16 @@ _CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access", "stripe
 
 
 def configure_logging(
-    level: str = "INFO", *, as_json: bool | None = None, process: str | None = None
+    level: str = "INFO",
+    *,
+    as_json: bool | None = None,
+    process: str | None = None,
+    more: Sequence[structlog.typing.Processor] = (),
 ) -> None:
     """Send structlog and the standard library's loggers to stderr, one line an event.
 
-    ``as_json`` None: JSON unless stderr is a terminal. ``process`` names the process in every event.
+    ``as_json`` None: JSON unless stderr is a terminal. ``process`` names the process in every event;
+    ``more`` adds to each what else is known where it arises.
     Raises ``ValueError`` for an unknown level.
     """
     if as_json is None:
@@ -31,6 +37,7 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         *([_named(process)] if process else []),
+        *more,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()

@@ -43,6 +43,8 @@ class Settings(Stage):
     log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
     tracing: bool = Field(False, description="send traces to OTEL_EXPORTER_OTLP_ENDPOINT")
     tracing_sample: float = Field(1, ge=0, le=1, description="which part of the traces begun here is kept")
+    tracing: bool = Field(False, description="send traces to OTEL_EXPORTER_OTLP_ENDPOINT")
+    tracing_sample: float = Field(1, ge=0, le=1, description="which part of the traces begun here is kept")
 
     host: str = Field("127.0.0.1", description="address that the API listens on")
     trusted_proxies: str = Field(

@@ -12,6 +12,7 @@ from temporalio.service import RPCError, TLSConfig
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from domain.errors import Invalid, Unavailable
+from runtime.tracing import interceptors
 from runtime.payload_codec import EncryptingCodec, parse_payload_keys
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ async def _connect(settings: "Settings", tls: bool | TLSConfig, runtime: Runtime
         tls=tls,
         data_converter=data_converter(settings),
         runtime=runtime,
+        interceptors=interceptors(settings),
     )
 
 

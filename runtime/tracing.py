@@ -1,0 +1,84 @@
+"""Traces of a process, from the HTTP request through workflows to activities and SQL, if asked for.
+
+Without ``RECOUP_TRACING`` none of OpenTelemetry is loaded, and nothing is wrapped.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from psycopg import AsyncCursor
+    from starlette.types import ASGIApp
+    from structlog.typing import EventDict
+    from temporalio.client import Interceptor
+
+    from runtime.settings import Settings
+
+
+@contextmanager
+def traced(settings: "Settings", service: str) -> Iterator[None]:
+    """Send the spans of this process, as ``service``, for as long as the block runs; once per process.
+
+    Where to, the variables of OpenTelemetry say: ``OTEL_EXPORTER_OTLP_ENDPOINT`` and its like. ``Invalid``
+    when its packages are not installed.
+    """
+    if not settings.tracing:
+        yield
+        return
+    try:
+        from opentelemetry import trace  # noqa: PLC0415 - only where it is wanted
+
+        from runtime.spans.export import provider  # noqa: PLC0415
+    except ImportError as error:
+        raise Invalid(
+            f"RECOUP_TRACING needs the packages of the extra 'tracing': {error.name} is not installed;"
+            " install recoup[tracing], or set RECOUP_TRACING=false"
+        ) from error
+    made = provider(service, settings.build_id, settings.tracing_sample)
+    trace.set_tracer_provider(made)
+    try:
+        yield
+    finally:
+        made.shutdown()
+
+
+def interceptors(settings: "Settings") -> "list[Interceptor]":
+    """What a client of Temporal needs, and by it its workers."""
+    if not settings.tracing:
+        return []
+    from opentelemetry import trace  # noqa: PLC0415
+
+    from runtime.spans.workflows import WorkflowTraces  # noqa: PLC0415
+
+    return [WorkflowTraces(trace.get_tracer("recoup.temporal"))]
+
+
+def cursor_factory(settings: "Settings") -> "type[AsyncCursor[Any]] | None":
+    """The cursor of the database's connections; None for the driver's own."""
+    if not settings.tracing:
+        return None
+    from runtime.spans.statements import TracedCursor  # noqa: PLC0415
+
+    return TracedCursor
+
+
+def served(settings: "Settings", app: "ASGIApp") -> "ASGIApp":
+    """``app`` with a span around each request."""
+    if not settings.tracing:
+        return app
+    from opentelemetry import trace  # noqa: PLC0415
+
+    from runtime.spans.serving import TracedApp  # noqa: PLC0415
+
+    return TracedApp(app, trace.get_tracer("recoup.http"))
+
+
+def name_trace(_: Any, __: str, event: "EventDict") -> "EventDict":
+    """For structlog: which trace and span an event belongs to."""
+    from runtime.spans.serving import ids_of_current  # noqa: PLC0415
+
+    event.update(ids_of_current())
+    return event
