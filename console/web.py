@@ -23,12 +23,11 @@ from console.notices import done
 from console.rendering import POLICY, Pages, is_fragment
 from domain.errors import DomainError, Forbidden, Malformed, NotFound, Unauthenticated
 from services.access import Right, require
-from services.sessions import Visitor
+from services.sessions import COOKIE, Visitor
 
 if TYPE_CHECKING:
     from services.sessions import Session
 
-COOKIE = "recoup_session"
 LOGIN = "/login"
 AGENCIES = "/settings/agencies"
 CSRF_HEADER = "X-CSRF-Token"

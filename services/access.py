@@ -52,6 +52,8 @@ class Right(StrEnum):
     READ_ANALYTICS = auto()
     READ_OWN_ANALYTICS = auto()
     REFRESH_ANALYTICS = auto()
+    DECODE_PAYLOADS = auto()
+    ENCODE_PAYLOADS = auto()
 
 
 _READ_EVERYTHING = frozenset(
@@ -90,7 +92,9 @@ _RUN_AN_AGENCY = _READ_EVERYTHING | {
 
 RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
     {
-        Role.PLATFORM_ADMIN: _RUN_AN_AGENCY | {Right.MANAGE_AGENCIES},
+        # What Temporal keeps is of all agencies at once.
+        Role.PLATFORM_ADMIN: _RUN_AN_AGENCY
+        | {Right.MANAGE_AGENCIES, Right.DECODE_PAYLOADS, Right.ENCODE_PAYLOADS},
         Role.AGENCY_ADMIN: _RUN_AN_AGENCY,
         Role.COLLECTOR: frozenset(
             {

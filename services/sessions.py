@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from services.authentication import AuthenticationService
 
 AUDIENCE = "recoup-console"
+COOKIE = "recoup_session"
 RENEWED_AFTER = timedelta(minutes=1)
 """A cookie older than this is given anew with the next answer."""
 

@@ -12,12 +12,12 @@ from console.changes import changes, filled_in, typed
 from console.forms import FormCommand, checked, filled
 from console.lists import page_of
 from console.notices import done
-from console.web import COOKIE, LOGIN, LoggedIn, PagesDep, router, sees
+from console.web import LOGIN, LoggedIn, PagesDep, router, sees
 from domain.tenancy import Role
 from services.access import Right
 from services.onboarding.collectors import CollectorChange, CollectorView, NewCollector
 from services.onboarding.users import NewUser, OwnPassword, UserChange, UserView
-from services.sessions import Visitor
+from services.sessions import COOKIE, Visitor
 
 if TYPE_CHECKING:
     from api.composition import Services

@@ -10,9 +10,8 @@ import jwt
 import pytest
 
 from console.rendering import POLICY
-from console.web import COOKIE
 from domain.errors import Unauthenticated
-from services.sessions import AUDIENCE, SessionService
+from services.sessions import AUDIENCE, COOKIE, SessionService
 from tests.integration.api.conftest import PASSWORD
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
