@@ -27,7 +27,8 @@ def schedules() -> None:
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
-    """Make search attributes and every active agency's schedules what they are declared to be.
+    """Make search attributes, the installation's and every active agency's schedules what they are declared
+    to be.
 
     What is paused stays paused. Safe to repeat; run it after each deployment.
     """
@@ -58,6 +59,7 @@ async def _agencies(*, prepare: bool = False) -> AsyncIterator[tuple[ScheduleSer
 
 async def _applied() -> list[ScheduleView]:
     async with _agencies(prepare=True) as (service, principals):
+        await service.ensure_installation()
         for principal in principals:
             await service.ensure(principal.tenant.agency_id)
         return [view for principal in principals for view in await service.list(principal)]

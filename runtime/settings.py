@@ -43,8 +43,6 @@ class Settings(Stage):
     log_json: bool | None = Field(None, description="JSON lines; by default when output is no terminal")
     tracing: bool = Field(False, description="send traces to OTEL_EXPORTER_OTLP_ENDPOINT")
     tracing_sample: float = Field(1, ge=0, le=1, description="which part of the traces begun here is kept")
-    tracing: bool = Field(False, description="send traces to OTEL_EXPORTER_OTLP_ENDPOINT")
-    tracing_sample: float = Field(1, ge=0, le=1, description="which part of the traces begun here is kept")
 
     host: str = Field("127.0.0.1", description="address that the API listens on")
     trusted_proxies: str = Field(
@@ -147,6 +145,9 @@ class Settings(Stage):
     )
     poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
     poll_minutes: int = Field(15, ge=1)
+    partition_months: int = Field(
+        18, ge=6, le=120, description="months ahead for which timeline, audit and scores have partitions"
+    )
 
     @model_validator(mode="after")
     def _derive(self) -> Self:

@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from domain.errors import Unavailable
 from domain.tenancy import Tenant
 from workflows import attributes, queues
-from workflows.schedules import partner_schedule_id, schedule_ids
+from workflows.schedules import INSTALLATION, partner_schedule_id, schedule_ids
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -29,6 +29,9 @@ ACTOR = "health"
 CHECK_TIMEOUT_S = 2.0
 POLLER_FRESHNESS = timedelta(minutes=2)
 """A poll waits up to a minute, so that a worker alive may have been seen that long ago."""
+
+MONTHS_NEEDED = 1
+"""Without the next month's partitions nothing can be written once it begins. The alert comes sooner."""
 
 _POLLED = (
     (queues.LIFECYCLE, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
@@ -82,6 +85,7 @@ class HealthService:
         """Run all checks at once, each for at most ``timeout_s``."""
         checks: Mapping[str, Callable[[], Awaitable[str | None]]] = {
             "database": self._migrated,
+            "partitions": self._partitions,
             "search_attributes": self._search_attributes,
             "schedules": self._schedules,
             "workers": self._workers,
@@ -112,6 +116,13 @@ class HealthService:
             return f"is at revision {revision}, this build needs {self._revision}; run `recoup migrate`"
         return None
 
+    async def _partitions(self) -> str | None:
+        async with self._database.platform() as tx:
+            ahead = await tx.months_ahead()
+        if ahead < MONTHS_NEEDED:
+            return f"partitions are there for {ahead} months after this one; run `recoup migrate`"
+        return None
+
     async def _search_attributes(self) -> str | None:
         found = await self._temporal.operator_service.list_search_attributes(
             ListSearchAttributesRequest(namespace=self._temporal.namespace)
@@ -126,7 +137,8 @@ class HealthService:
         lacking = sum([not present.issuperset(await self._wanted(agency.id)) for agency in agencies])
         if lacking:
             return f"{lacking} active agencies lack schedules; run `recoup schedules apply`"
-        return None
+        absent = sorted({schedule.id for schedule in INSTALLATION} - present)
+        return f"missing {', '.join(absent)}; run `recoup schedules apply`" if absent else None
 
     async def _wanted(self, agency_id: UUID) -> set[str]:
         """The ids of the schedules that an active agency and its partners have."""

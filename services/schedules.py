@@ -1,4 +1,6 @@
-"""The Temporal schedules of an agency and its partners: kept as declared, looked at, triggered and paused."""
+"""The Temporal schedules of an agency, its partners and the installation: kept as declared, looked at,
+triggered and paused.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +38,7 @@ from services.fields import Form, View, readable
 from services.web_ui import WebUi
 from workflows import attributes
 from workflows.schedules import (
+    INSTALLATION,
     Daily,
     DeclaredSchedule,
     Every,
@@ -118,9 +121,14 @@ class ScheduleService:
             partners = await tx.partner_runs.partners()
         every = self._of_agency(agency)
         await asyncio.gather(
+            self.ensure_installation(),
             *(self._apply(wanted) if agency.active else self._remove(wanted.id) for wanted in every),
             *(self._fit(agency, partner) for partner in partners),
         )
+
+    async def ensure_installation(self) -> None:
+        """Bring the schedules that belong to no agency in line with their declaration; safe to repeat."""
+        await asyncio.gather(*(self._apply(wanted) for wanted in INSTALLATION))
 
     async def _fit(self, agency: "Agency", partner: "Partner") -> None:
         wanted = _of_partner(agency, partner)
@@ -135,7 +143,7 @@ class ScheduleService:
             await self._client.create_schedule(
                 wanted.id,
                 schedule,
-                search_attributes=attributes.of_agency(wanted.argument.agency_id),
+                search_attributes=attributes.of_agency(wanted.agency_id),
                 rpc_timeout=PATIENCE,
             )
         except ScheduleAlreadyRunningError:
@@ -301,9 +309,9 @@ def _schedule(wanted: DeclaredSchedule) -> Schedule:
             wanted.argument,
             id=wanted.workflow_id,
             task_queue=wanted.task_queue,
-            typed_search_attributes=attributes.of_agency(wanted.argument.agency_id),
+            typed_search_attributes=attributes.of_agency(wanted.agency_id),
             static_summary=wanted.summary,
-            priority=Priority(fairness_key=str(wanted.argument.agency_id)),
+            priority=Priority(fairness_key=str(wanted.agency_id or wanted.id)),
         ),
         spec=_when(wanted),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=wanted.catch_up),
@@ -321,7 +329,7 @@ def _running(description: ScheduleDescription) -> list[ScheduleActionExecutionSt
 def _when(wanted: DeclaredSchedule) -> ScheduleSpec:
     match wanted.timing:
         case Every() as timing:
-            offset = timing.offset(wanted.argument.agency_id)
+            offset = timing.offset(wanted.agency_id)
             return ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timing.period, offset=offset)])
         case Daily(at, time_zone):
             once = ScheduleCalendarSpec(hour=[ScheduleRange(at.hour)], minute=[ScheduleRange(at.minute)])

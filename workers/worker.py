@@ -22,6 +22,7 @@ from activities.figures import FigureActivities
 from activities.imports import ImportActivities
 from activities.inbox import InboxActivities
 from activities.notices import NoticeActivities
+from activities.partitions import PartitionActivities
 from activities.partner_matching import PartnerMatchingActivities
 from activities.partner_runs import PartnerRunActivities
 from activities.partner_sync import PartnerSyncActivities
@@ -70,6 +71,7 @@ from workflows.exports import Export
 from workflows.figures import FiguresRefresh
 from workflows.inbox import InboxEvent
 from workflows.notices import NoticeDelivery
+from workflows.partitions import PartitionMaintenance
 from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.partner_sync import PartnerSync
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
@@ -107,6 +109,7 @@ WORKFLOWS: Sequence[type] = (
     PartnerReconciliation,
     FiguresRefresh,
     Export,
+    PartitionMaintenance,
 )
 
 
@@ -177,6 +180,7 @@ def activities_of(
             *_methods(plans),
             *_methods(inbox),
             *_methods(cases),
+            *_methods(PartitionActivities(db, months=settings.partition_months)),
         ],
         queues.MONEY: [*_methods(payments), *_methods(refunds), *_methods(inbox), *_methods(plan_methods)],
         queues.BULK: [

@@ -113,6 +113,13 @@ FIGURES: ActivityPolicy = {
 }
 """Counting everything of an agency: given up after a while, for the next time it is counted anew anyway."""
 
+PARTITIONS: ActivityPolicy = {
+    "start_to_close_timeout": timedelta(minutes=1),
+    "schedule_to_close_timeout": timedelta(hours=12),
+    "retry_policy": _PATIENT,
+}
+"""Partitions made ahead, which may have to wait for a migration: given up before the next day's run."""
+
 RECONCILIATION_STEP: ActivityPolicy = {
     "start_to_close_timeout": timedelta(hours=1),
     "schedule_to_close_timeout": timedelta(minutes=50),

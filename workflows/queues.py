@@ -18,6 +18,10 @@ BULK = "bulk"
 ALL = (LIFECYCLE, MONEY, BULK)
 
 
+PARTITION_WORKFLOW_ID = "partition-maintenance"
+"""``PartitionMaintenance`` of the installation; a schedule appends a timestamp."""
+
+
 def account_workflow_id(account_id: UUID) -> str:
     """``AccountLifecycle`` of one account."""
     return f"account/{account_id}"

@@ -1,4 +1,7 @@
-"""The schedules of an agency, declared as data; ``services.schedules`` brings Temporal in line."""
+"""The schedules of an agency and of the installation, declared as data.
+
+``services.schedules`` brings Temporal in line.
+"""
 
 from dataclasses import dataclass
 from datetime import time, timedelta
@@ -7,6 +10,7 @@ from uuid import UUID
 from activities.assignment import AssignmentRequest
 from activities.figures import FiguresRequest
 from activities.messages import AgencyRef
+from activities.partitions import MaintenanceRequest
 from activities.partner_run_messages import PartnerReconciliationRequest
 from activities.reconciliation_messages import ReconciliationRequest, SweepRequest
 from activities.scoring import ScoringRequest
@@ -15,6 +19,7 @@ from workflows.admission import Admission
 from workflows.assignment import AutoAssignment
 from workflows.figures import FiguresRefresh
 from workflows.notices import NoticeDelivery
+from workflows.partitions import PartitionMaintenance
 from workflows.partner_reconciliation import PartnerReconciliation
 from workflows.payment_reconciliation import PaymentReconciliation, PaymentSweep
 from workflows.portfolio import PortfolioPoll
@@ -61,15 +66,23 @@ PARTNER_CATCH_UP = timedelta(hours=12)
 """A partner's time of day that Temporal missed is made up for while its statement is still of that day."""
 
 
+PARTITIONS_AT = time(0, 20)
+"""When partitions are made ahead each day, in UTC: most days find nothing to make."""
+
+PARTITIONS_CATCH_UP = timedelta(hours=20)
+"""A day that Temporal missed is made up for; there are months left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Every:
     """Again and again after ``period``."""
 
     period: timedelta
 
-    def offset(self, agency_id: UUID) -> timedelta:
+    def offset(self, agency_id: UUID | None) -> timedelta:
         """Where in its period a schedule fires: spread by agency, so that not all fire at once."""
-        return timedelta(seconds=agency_id.int % int(self.period.total_seconds()))
+        spread = 0 if agency_id is None else agency_id.int
+        return timedelta(seconds=spread % int(self.period.total_seconds()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,17 @@ class DeclaredSchedule:
         | SweepRequest
         | ReconciliationRequest
         | PartnerReconciliationRequest
+        | MaintenanceRequest
     )
     timing: Every | Daily
     task_queue: str
     summary: str
     catch_up: timedelta = CATCH_UP
+
+    @property
+    def agency_id(self) -> UUID | None:
+        """Whose it is; None for the installation's."""
+        return None if isinstance(self.argument, MaintenanceRequest) else self.argument.agency_id
 
 
 def poll_schedule_id(agency_id: UUID) -> str:
@@ -258,3 +277,18 @@ def declared_for_partner(agency_id: UUID, partner_id: UUID, at: time, time_zone:
         summary="reconciliation with a partner",
         catch_up=PARTNER_CATCH_UP,
     )
+
+
+INSTALLATION: tuple[DeclaredSchedule, ...] = (
+    DeclaredSchedule(
+        id="partition-maintenance",
+        workflow=PartitionMaintenance.__name__,
+        workflow_id=queues.PARTITION_WORKFLOW_ID,
+        argument=MaintenanceRequest(),
+        timing=Daily(PARTITIONS_AT, "UTC"),
+        task_queue=queues.LIFECYCLE,
+        summary="partitions for the months ahead",
+        catch_up=PARTITIONS_CATCH_UP,
+    ),
+)
+"""What belongs to no agency."""

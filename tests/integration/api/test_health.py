@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from temporalio import activity, workflow
 from temporalio.client import Client
@@ -67,7 +68,40 @@ async def test_ready_when_everything_is_there(world: Any) -> None:
     while (answer := await world.call(None, "GET", READY)).status_code != 200:
         assert time.monotonic() < deadline, answer.text
     assert answer.json()["ready"] is True
-    assert set(answer.json()["checks"]) == {"database", "search_attributes", "schedules", "workers", "demo"}
+    assert set(answer.json()["checks"]) == {
+        "database",
+        "partitions",
+        "search_attributes",
+        "schedules",
+        "workers",
+        "demo",
+    }
+
+
+WITHOUT_MONTHS_AHEAD = """
+DO $$ DECLARE part TEXT; BEGIN
+    FOR part IN
+        SELECT inhrelid::regclass FROM pg_inherits
+         WHERE inhparent = 'timeline_event'::regclass
+           AND inhrelid::regclass::text > to_char(now() AT TIME ZONE 'UTC', '"timeline_event_"YYYY_MM')
+    LOOP EXECUTE 'DROP TABLE ' || part; END LOOP;
+END $$
+"""
+
+
+async def test_partitions_that_run_out_are_noticed(
+    world: Any, temporal_client: Client, module_database: Any
+) -> None:
+    health = HealthService(world.database, temporal_client, revision="0001")
+    async with await psycopg.AsyncConnection.connect(module_database.owner_url, autocommit=True) as owner:
+        await owner.execute(WITHOUT_MONTHS_AHEAD)
+        said = (await health.ready()).checks["partitions"]
+        assert (said.ok, said.missing) == (
+            False,
+            "partitions are there for 0 months after this one; run `recoup migrate`",
+        )
+        await owner.execute("SELECT add_month_partitions(18)")
+    assert (await health.ready()).checks["partitions"].ok
 
 
 async def test_an_active_agency_without_schedules_is_noticed(world: Any, temporal_client: Client) -> None:

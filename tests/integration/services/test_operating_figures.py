@@ -17,7 +17,7 @@ from services.operating_figures import OperatingFigures
 from tests.integration.api.conftest import world
 from tests.integration.api.contacting import days_ago, debt, logged, refused
 from tests.integration.api.people import make, place
-from workflows.schedules import schedule_ids
+from workflows.schedules import INSTALLATION, schedule_ids
 
 __all__ = ["world"]
 
@@ -132,7 +132,7 @@ async def test_schedules_tell_how_late_they_are_and_whether_they_are_paused(
     world: Any, temporal_client: Client
 ) -> None:
     ids = schedule_ids(world.agencies["acme"])
-    kinds = {name.partition("/")[0] for name in ids}
+    kinds = {name.partition("/")[0] for name in ids} | {schedule.id for schedule in INSTALLATION}
     paused = ids[0].partition("/")[0]
     await temporal_client.get_schedule_handle(ids[0]).pause()
 
