@@ -34,6 +34,13 @@ def worker() -> None:
 
 
 @app.command()
+def codec() -> None:
+    """The codec endpoint of this container answers."""
+    settings = load_settings()
+    _ask(f"http://{_here(settings)}:{settings.codec_port}/health/live")
+
+
+@app.command()
 def ready(
     url: Annotated[str, typer.Option(help="Where the API is; this machine's by default.")] = "",
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -20,6 +20,9 @@ from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
 from runtime.tracing import name_trace, served, traced
 from sandbox.portfolio_tables import Distribution
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: something does not answer, trying again may help."""
@@ -84,8 +87,6 @@ async def _sandbox(*, stay: bool) -> int:
 @app.command()
 def api() -> None:
     """Serve the REST API and the console."""
-    import uvicorn
-
     from console.app import create_app
     from console.assets import AssetsMissing
 
@@ -97,11 +98,26 @@ def api() -> None:
     # What is there by now stays: looking through all of it would stop every full collection for 0.1 s.
     gc.collect()
     gc.freeze()
+    _serve(settings, application, settings.api_port, "recoup-api")
+
+
+@app.command()
+def codec() -> None:
+    """Serve the codec endpoint, with which Temporal's Web UI and command line show what is encrypted."""
+    from api.codec import create_codec_app
+
+    settings = _configured()
+    _serve(settings, create_codec_app(settings), settings.codec_port, "recoup-codec")
+
+
+def _serve(settings: Settings, application: "ASGIApp", port: int, name: str) -> None:
+    import uvicorn
+
     server = uvicorn.Server(
         uvicorn.Config(
             served(settings, application),
             host=settings.host,
-            port=settings.api_port,
+            port=port,
             forwarded_allow_ips=settings.trusted_proxies,
             log_config=None,
             access_log=False,
@@ -109,7 +125,7 @@ def api() -> None:
             timeout_graceful_shutdown=5,
         )
     )
-    with traced(settings, "recoup-api"):
+    with traced(settings, name):
         server.run()
     if not server.started:
         raise typer.Exit(1)

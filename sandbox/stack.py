@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +47,24 @@ class App:
 
 
 def product(settings: "Settings") -> tuple[App, ...]:
-    """The API and one worker for all task queues, as ``recoup api`` and ``recoup worker`` run them."""
+    """The API and one worker for all task queues, as ``recoup api`` and ``recoup worker`` run them.
+
+    With payload keys the codec endpoint too, as otherwise nobody could read the Web UI.
+    """
     recoup = (sys.executable, "-m", "cli.main")
-    return (
+    apps = (
         App("API", (*recoup, "api"), lambda: answers_http(settings.api_port, "/health/live")),
         App("worker", (*recoup, "worker")),
     )
+    if not encrypts(settings):
+        return apps
+    answers = partial(answers_http, settings.codec_port, "/health/live")
+    return (*apps, App("codec", (*recoup, "codec"), answers))
+
+
+def encrypts(settings: "Settings") -> bool:
+    """Whether there are keys for what Temporal keeps."""
+    return bool(settings.payload_keys.get_secret_value())
 
 
 async def keep_running(
@@ -105,6 +118,7 @@ class Stack:
             database=self.home / "temporal" / "temporal.db",
             ui_port=settings.temporal_ui_port,
             namespace=settings.temporal_namespace,
+            codec_endpoint=f"http://{LOOPBACK}:{settings.codec_port}/codec" if encrypts(settings) else None,
         )
         self.sftp = Child("SFTP", self._sftp_command(), self.logs / "sftp.log")
         self.stripe = Child("Stripe", self._stripe_command(), self.logs / "stripe.log")
@@ -129,6 +143,7 @@ class Stack:
             Port(settings.sftp_port, "SFTP", "RECOUP_SFTP_PORT"),
             Port(settings.stripe_port, "the Stripe stand-in", "RECOUP_STRIPE_PORT"),
             Port(settings.api_port, "the API", "RECOUP_API_PORT"),
+            *([Port(settings.codec_port, "the codec", "RECOUP_CODEC_PORT")] if encrypts(settings) else []),
         ]
 
     @property
