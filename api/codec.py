@@ -201,10 +201,10 @@ def create_codec_app(settings: "Settings") -> FastAPI:
             app.state.desk = Desk(
                 codec, settings.temporal_namespace, frozenset(origins), authentication, sessions, counted
             )
-            if settings.api_metrics_port is None:
+            if settings.codec_metrics_port is None:
                 yield
                 return
-            async with serving_beside(_metrics_app(app), settings.host, settings.api_metrics_port):
+            async with serving_beside(_metrics_app(app), settings.host, settings.codec_metrics_port):
                 yield
 
     app = FastAPI(
@@ -219,7 +219,7 @@ def create_codec_app(settings: "Settings") -> FastAPI:
     problems.install(app)
     app.include_router(_router)
     app.include_router(_health)
-    if settings.api_metrics_port is None:
+    if settings.codec_metrics_port is None:
         app.include_router(_figures)
     # The last added is the outermost.
     app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions={})

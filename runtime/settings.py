@@ -71,6 +71,9 @@ class Settings(Stage):
         le=65535,
         description="port of the API's Prometheus metrics, else they are at its /metrics",
     )
+    codec_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="the same for the codec endpoint's metrics"
+    )
     worker_health_port: int | None = Field(
         None, ge=1, le=65535, description="port of a worker's /health/live and /health/ready"
     )
