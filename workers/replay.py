@@ -7,12 +7,14 @@ would take other steps, the SDK calls that nondeterminism, and a running workflo
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from google.protobuf.json_format import ParseError
 from temporalio.api.enums.v1 import EventType, VersioningBehavior
 from temporalio.client import WorkflowHistory
+from temporalio.converter import DefaultFailureConverter
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["replayed", "pinned", "nondeterministic", "failed"]
 RUNNING = 'ExecutionStatus="Running"'
+_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)+)"')
 _DEFINITION = "__temporal_workflow_definition"
 
 
@@ -69,7 +72,14 @@ async def replay(
     ``converter`` has to be that of the clients and workers. With a ``build_id``, what is pinned to another
     version is told apart; without one every history counts.
     """
-    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=converter)
+    replayer = Replayer(
+        workflows=WORKFLOWS,
+        workflow_runner=workflow_runner(),
+        # What fails here is told in plain words, however failures are kept at the server.
+        data_converter=replace(converter, failure_converter_class=DefaultFailureConverter),
+        # One that writes nothing by itself: what differs is the answer here.
+        runtime=Runtime(telemetry=TelemetryConfig(logging=None)),
+    )
     async with replayer.workflow_replay_iterator(histories) as results:
         async for result in results:
             yield _verdict(result.history, result.replay_failure, build_id)
@@ -89,9 +99,15 @@ def _verdict(history: WorkflowHistory, failure: Exception | None, build_id: str 
         run_id=history.run_id,
         events=len(history.events),
         outcome=outcome,
-        reason=str(failure) if failure else None,
+        reason=_told(failure) if failure else None,
         pinned_to=pinned_to,
     )
+
+
+def _told(failure: Exception) -> str:
+    """The SDK's reason, out of the structure in which its core shows it."""
+    found = _MESSAGE.search(str(failure))
+    return found.group(1).replace('\\"', '"') if found else str(failure)
 
 
 def type_of(history: WorkflowHistory) -> str:
