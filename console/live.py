@@ -1,30 +1,53 @@
 """Progress that shows itself: server-sent events whose data is HTML."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.events import PING_S, RECONNECT_MS, JobT
 from services.progress import Progress, ProgressEvent, event_of
+from services.session_watch import SessionWatch
+from services.sessions import Visitor
 
 Render = Callable[[JobT], str]
 """The HTML of a job as it stands, or nothing where there is none to show."""
 
-_rendered: WeakKeyDictionary[Progress[Any], dict[UUID, tuple[int, str]]] = WeakKeyDictionary()
-"""Of each job that is followed the event that was rendered last: two hundred who look on see one page."""
+Event = TypeVar("Event")
+
+
+class _Rendered:
+    """The event of a job that was rendered last, kept by those who look on: two hundred see one page."""
+
+    def __init__(self) -> None:
+        self._event_id = -1
+        self._html = ""
+
+    def html(self, event: ProgressEvent[JobT], render: Render[JobT]) -> str:
+        """The HTML of an event, rendered for the first who asks; of the last, for each of the few who do."""
+        if event.is_last:
+            return render(event.job)
+        if self._event_id != event.id:
+            self._event_id, self._html = event.id, render(event.job)
+        return self._html
+
+
+_rendered: WeakKeyDictionary[Progress[Any], WeakValueDictionary[UUID, _Rendered]] = WeakKeyDictionary()
+"""By job; what nobody looks on at any more is forgotten."""
 
 
 def live(
     progress: Progress[JobT],
-    agency_id: UUID,
+    visitor: Visitor,
     job_id: UUID,
     *,
     render: Render[JobT],
     after: int,
+    watch: SessionWatch,
     now: JobT | None = None,
     own: Render[JobT] | None = None,
 ) -> Response:
@@ -32,37 +55,53 @@ def live(
 
     ``now``: the job as it stands. Where it has ended, and the page knows how, there is nothing to say (204,
     which tells a browser to stop asking). ``render`` gives the same to everybody of the agency, ``own`` what
-    this listener alone is told behind it.
+    this listener alone is told behind it. ``watch`` breaks it off when the visitor's session is over.
     """
     if now is not None and event_of(now).is_last and event_of(now).id <= after:
         return Response(status_code=204)
-    return EventSourceResponse(_events(progress, agency_id, job_id, render, after, own), ping=PING_S)
+    return EventSourceResponse(_events(progress, visitor, job_id, render, after, watch, own), ping=PING_S)
 
 
 async def _events(
     progress: Progress[JobT],
-    agency_id: UUID,
+    visitor: Visitor,
     job_id: UUID,
     render: Render[JobT],
     after: int,
+    watch: SessionWatch,
     own: Render[JobT] | None,
 ) -> AsyncIterator[ServerSentEvent]:
-    async for event in progress.follow(agency_id, job_id, after=after):
-        yield ServerSentEvent(
-            _shared(progress, job_id, event, render) + (own(event.job) if own else ""),
-            id=str(event.id),
-            event="ended" if event.is_last else "progress",
-            retry=RECONNECT_MS,
-        )
+    rendered = _rendered.setdefault(progress, WeakValueDictionary()).setdefault(job_id, _Rendered())
+    try:
+        async with watch.end_of(visitor) as over:
+            events = progress.follow(visitor.who.tenant.agency_id, job_id, after=after)
+            async for event in _until(over, events):
+                yield ServerSentEvent(
+                    rendered.html(event, render) + (own(event.job) if own else ""),
+                    id=str(event.id),
+                    event="ended" if event.is_last else "progress",
+                    retry=RECONNECT_MS,
+                )
+    finally:
+        # The traceback of a listener who went away may keep this frame for a while.
+        del rendered
 
 
-def _shared(progress: Progress[JobT], job_id: UUID, event: ProgressEvent[JobT], render: Render[JobT]) -> str:
-    """The HTML of an event, rendered once for all; what has ended is rendered for the few who still ask."""
-    of_jobs = _rendered.setdefault(progress, {})
-    if event.is_last:
-        of_jobs.pop(job_id, None)
-        return render(event.job)
-    known = of_jobs.get(job_id)
-    if known is None or known[0] != event.id:
-        known = of_jobs[job_id] = (event.id, render(event.job))
-    return known[1]
+async def _until(over: asyncio.Event, events: AsyncGenerator[Event]) -> AsyncIterator[Event]:
+    """``events`` as they come, up to their end or to when it is ``over``."""
+    end = asyncio.ensure_future(over.wait())
+    following: asyncio.Future[Event | None] | None = None
+    try:
+        while not end.done():
+            following = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({following, end}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done() or (event := following.result()) is None:
+                return
+            yield event
+    finally:
+        end.cancel()
+        if following is None or following.done():
+            await events.aclose()
+        else:
+            # It is inside the generator, which it closes as it goes.
+            following.cancel()

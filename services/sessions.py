@@ -18,6 +18,7 @@ import jwt
 from domain.errors import NotFound, Unauthenticated
 from domain.tenancy import Role, Tenant
 from services.access import PLATFORM_AGENCY, Principal
+from services.session_watch import SessionWatch
 from services.tokens import ALGORITHM, ISSUER, new_refresh_token, refresh_token_hash
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class SessionService:
         self._secret = secret
         self._idle = idle
         self._longest = longest
+        self.watch = SessionWatch(self.holds)
 
     async def open(self, username: str, password: str, *, ip: str | None = None) -> Session:
         """A new session from an address. Raises as ``AuthenticationService.admit``."""
@@ -138,27 +140,29 @@ class SessionService:
     async def visitor(self, cookie: str | None, *, ip: str | None = None) -> Visitor:
         """Who bears this cookie, as their user stands now (one query). ``Unauthenticated`` for a bad one."""
         session = self._read(cookie)
-        readings = self._database.readings(Tenant(session.picked or session.agency_id or PLATFORM_AGENCY))
-        visit = await readings.sessions.visit(session.id, session.user_id, session.picked)
-        if visit is None or not _honoured(session, visit):
+        visit = await self._visit(session)
+        if visit is None:
             raise Unauthenticated(_OVER)
-        who = Principal(
-            user_id=visit.user_id,
-            username=visit.username,
-            role=Role(visit.role),
-            agency_id=visit.agency_id,
-            collector_id=visit.collector_id,
-            ip=ip,
-        )
         return Visitor(
             session=session,
-            who=who,
+            who=_principal(visit, ip),
             full_name=visit.full_name,
             agency_name=visit.agency_name,
             time_zone=visit.time_zone or "UTC",
             currency=visit.currency or "USD",
             csrf_token=self.csrf_token(session),
         )
+
+    async def holds(self, visitor: Visitor) -> bool:
+        """Whether the visitor's session is good still, and they are who they were (one query)."""
+        visit = await self._visit(visitor.session)
+        return visit is not None and _principal(visit, visitor.who.ip) == visitor.who
+
+    async def _visit(self, session: Session) -> "Visit | None":
+        """The user of a session as they stand now; None where it is good no more."""
+        readings = self._database.readings(Tenant(session.picked or session.agency_id or PLATFORM_AGENCY))
+        visit = await readings.sessions.visit(session.id, session.user_id, session.picked)
+        return visit if visit is not None and _honoured(session, visit) else None
 
     async def pick(self, visitor: Visitor, reference: str) -> Session:
         """The session of a platform administrator with another agency picked. ``NotFound`` for none such."""
@@ -190,6 +194,17 @@ class SessionService:
             )
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError, OSError):
             raise Unauthenticated(_OVER) from None
+
+
+def _principal(visit: "Visit", ip: str | None) -> Principal:
+    return Principal(
+        user_id=visit.user_id,
+        username=visit.username,
+        role=Role(visit.role),
+        agency_id=visit.agency_id,
+        collector_id=visit.collector_id,
+        ip=ip,
+    )
 
 
 def _honoured(session: Session, visit: "Visit") -> bool:

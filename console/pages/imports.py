@@ -98,13 +98,13 @@ async def follow_all(
     visitor: ReadsImports, services: ServicesDep, templates: PagesDep, last_event_id: LastEventId = 0
 ) -> Response:
     """What is under way, with every change; the list is asked for anew when an import begins or ends."""
-    agency_id = visitor.who.tenant.agency_id
     return live(
         services.imports.under_way,
-        agency_id,
-        agency_id,
+        visitor,
+        visitor.who.tenant.agency_id,
         render=_under_way(services, templates, visitor),
         after=last_event_id,
+        watch=services.sessions.watch,
         own=_moved(templates),
     )
 
@@ -173,7 +173,13 @@ async def follow(
         return templates.fragment("_import_progress.html", visitor, **values)
 
     return live(
-        services.imports.events, job.agency_id, import_id, render=render, after=last_event_id, now=job
+        services.imports.events,
+        visitor,
+        import_id,
+        render=render,
+        after=last_event_id,
+        watch=services.sessions.watch,
+        now=job,
     )
 
 

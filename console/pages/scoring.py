@@ -106,5 +106,11 @@ async def follow(
         return templates.fragment("_scoring_progress.html", visitor, run=seen, live=True)
 
     return live(
-        service.events, visitor.who.tenant.agency_id, run_id, render=render, after=last_event_id, now=now
+        service.events,
+        visitor,
+        run_id,
+        render=render,
+        after=last_event_id,
+        watch=services.sessions.watch,
+        now=now,
     )

@@ -256,13 +256,20 @@ async def test_all_who_look_on_are_shown_what_was_rendered_once(
         return str(fragment(template, *arguments, **values))
 
     monkeypatch.setattr(console.app.state.pages, "fragment", counted)
-    path = f"/imports/{import_id}/live"
-    said = await asyncio.gather(
-        *(listen(console, browser, path, lambda text: "</progress>" in text) for browser in browsers)
-    )
+    path, heard = f"/imports/{import_id}/live", asyncio.Semaphore(0)
 
-    assert all("Read and checked" in text for text in said)
+    def enough(text: str) -> bool:
+        if "</progress>" in text:
+            heard.release()
+        return "event: ended" in text
+
+    listening = [asyncio.create_task(listen(console, browser, path, enough)) for browser in browsers]
+    async with asyncio.timeout(10):
+        for _ in browsers:
+            await heard.acquire()
     assert rendered == ["_import_progress.html"]
+    await change(console.world, import_id, status="completed", phase="merged")
+    assert all("Read and checked" in text for text in await asyncio.gather(*listening))
 
 
 async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_changes(
