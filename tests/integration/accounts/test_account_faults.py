@@ -30,7 +30,7 @@ from workflows.accounts import AccountLifecycle
 STANDING_WORKER = Path(__file__).with_name("standing_worker.py")
 S = AccountStatus
 TO_CONTACT = TransitionForm(new_status=S.IN_CONTACT)
-FLOOD, AT_ONCE = 10_000, 250
+FLOOD, AT_ONCE = 4_000, 250
 RETRIED_WITHIN_S = 60
 """A database step is given 30 seconds before it is tried again elsewhere."""
 

@@ -19,7 +19,7 @@ from sandbox.sftp_users import SftpUser
 from tests.command_line import CommandLine
 from tests.integration.imports.faults import GatedSftp
 from tests.integration.partners.office import Json, PartnerOffice, now, opened
-from tests.integration.partners.test_sync_killed_worker import environment, forsake, worker
+from tests.integration.partners.test_sync_killed_worker import environment, forsake
 from workers.deployment import make_current
 
 __all__ = ["environment"]
@@ -81,7 +81,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         office.send(partners[name], text)
     held, move = door.hold_read("staging", HELD_AT, after_openings=1), door.hold_rename("moving")
     async with await psycopg.AsyncConnection.connect(module_database.superuser_url) as lock:
-        async with worker(command_line, environment, tmp_path) as victim:
+        async with command_line.worker(tmp_path, environment) as victim:
             await lock.execute(
                 "INSERT INTO partner_account (partner_id, account_id, agency_id) VALUES (%s, %s, %s)",
                 [partners["matching"]["id"], accounts[0]["id"], calm.agency_id],
@@ -100,7 +100,7 @@ async def test_another_worker_finishes_what_a_killed_one_began(
         await lock.rollback()
     held.open()
     move.open()
-    async with worker(command_line, environment, tmp_path):
+    async with command_line.worker(tmp_path, environment):
         for name, office in offices.items():
             await office.ended(started[name], within_s=FINISH_S)
     expected = await results(calm, partners["calm"])
