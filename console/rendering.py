@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
@@ -45,7 +46,9 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(asset=assets.url, icon=cache(self._icon), new_key=new_key)
-        self._templates.filters.update(money=money, when=when, day=day, words=words, count=count)
+        self._templates.filters.update(
+            money=money, when=when, day=day, words=words, count=count, phone=phone, age=age
+        )
 
     def page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """The page, or where HTMX asks for an element by its id, the block of this name alone.
@@ -108,12 +111,27 @@ def is_fragment(request: Request) -> bool:
     return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
 
 
-def money(amount: Decimal | str | None, currency: str = "") -> str:
-    """``1,234.50 USD``; a dash for none."""
+def money(amount: Decimal | str | None, currency: str = "", places: int = 2) -> str:
+    """``$1,234.50``, ``1,234.50 EUR``; a dash for none."""
     if amount is None:
         return "–"
-    shown = f"{Decimal(amount):,.2f}".replace("-", "−")
-    return f"{shown} {currency}".strip()
+    exact = Decimal(amount)
+    sign, shown = "−" if exact < 0 else "", f"{abs(exact):,.{places}f}"
+    return f"{sign}${shown}" if currency == "USD" else f"{sign}{shown} {currency}".strip()
+
+
+def phone(number: str) -> str:
+    """A number in E.164 as people write it: ``+1 813-555-0132``; as it is, where it is none."""
+    try:
+        known = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(known, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def age(days: int) -> str:
+    """How long something has been there."""
+    return "today" if days < 1 else "1 day" if days == 1 else f"{days:,} days"
 
 
 @pass_context

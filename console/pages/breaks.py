@@ -34,10 +34,10 @@ BESIDE_THE_FORM = ("partner_id", "age")
 """What other pages narrow the queue to, and its form keeps."""
 
 WHAT_IT_DOES = {
-    Resolution.ACCEPT_THEIRS: "Accept theirs: our balance follows by an adjusting journal",
-    Resolution.KEEP_OURS: "Keep ours: the partner is sent word, and its answer is waited for",
-    Resolution.WRITE_OFF: "Write the difference off",
-    Resolution.EXPLAIN: "Explain: both sides are right, and nothing is posted",
+    Resolution.ACCEPT_THEIRS: "Accept theirs: our balance is adjusted to match",
+    Resolution.KEEP_OURS: "Keep ours: the partner is told, and we wait for its answer",
+    Resolution.WRITE_OFF: "Write off: we give up the difference",
+    Resolution.EXPLAIN: "Explain: both sides are right, no money is booked",
 }
 
 

@@ -83,7 +83,7 @@ async def upload_file(
     page, name = f"/imports/{job['id']}", job["file_name"]
     if job["status"] in {"completed", "processing"}:
         return done(page, f"This file was sent before, as {name}; this is its import", "warning")
-    return done(page, f"{name} is being imported")
+    return done(page, f"{name} was received; this page follows it.")
 
 
 @pages.post("/imports/poll")

@@ -12,7 +12,7 @@ function read(table) {
   const rows = [...table.tBodies[0].rows];
   const numbered = [...rows[0].cells].map((cell, at) => ("value" in cell.dataset ? at : -1)).filter((at) => at >= 0);
   return {
-    names: rows.map((row) => row.cells[0].textContent.trim()),
+    names: rows.map((row) => row.cells[0].dataset.short ?? row.cells[0].textContent.trim()),
     links: rows.map((row) => row.cells[0].querySelector("a")?.href),
     series: numbered.map((at) => ({
       name: table.tHead.rows[0].cells[at].textContent.trim(),
@@ -27,20 +27,27 @@ function draw(place, kind, { names, links, series }) {
   // As computed: a canvas knows no variables.
   const ink = style.color, faint = getComputedStyle(place.closest(".card")).borderTopColor;
   const chart = echarts.getInstanceByDom(place) ?? echarts.init(place);
-  const categories = { type: "category", data: names, axisLabel: { color: ink }, axisLine: { lineStyle: { color: faint } } };
+  const categories = { type: "category", data: names, axisTick: { show: false }, axisLabel: { color: ink }, axisLine: { lineStyle: { color: faint } } };
   const values = { type: "value", minInterval: 1, axisLabel: { color: ink, hideOverlap: true, formatter: short }, splitLine: { lineStyle: { color: faint } } };
   const lying = kind === "bar";
+  const dark = document.documentElement.dataset.bsTheme === "dark";
+  // Nothing to draw is said in words: an empty grid looks like one that did not load.
+  const nothing = series.every((one) => one.data.every((value) => !value));
   chart.setOption({
     animation: false,
-    color: ["#206bc4", "#d6336c", "#2fb344"],
+    color: dark ? ["#5c9ded", "#f06595", "#51cf66"] : ["#206bc4", "#c2255c", "#2b8a3e"],
+    title: nothing ? { text: "Nothing yet", left: "center", top: "middle", textStyle: { color: ink, fontSize: 14, fontWeight: "normal" } } : undefined,
     textStyle: { fontFamily: style.fontFamily, color: ink },
-    grid: { left: 8, right: 16, top: series.length > 1 ? 32 : 8, bottom: 8, containLabel: true },
+    grid: { left: 8, right: 24, top: series.length > 1 ? 32 : 8, bottom: 8, containLabel: true },
     legend: series.length > 1 ? { top: 0, textStyle: { color: ink } } : undefined,
     // As text on the canvas: a box of HTML would bring styles of its own, which the policy forbids.
     tooltip: { trigger: "axis", renderMode: "richText", confine: true, valueFormatter: (value) => value.toLocaleString("en-US") },
-    xAxis: lying ? values : categories,
+    xAxis: lying ? values : { ...categories, boundaryGap: false },
     yAxis: lying ? { ...categories, inverse: true } : values,
-    series: series.map((one) => ({ name: one.name, type: kind, data: one.data, symbolSize: 6, barMaxWidth: 24 })),
+    series: nothing ? [] : series.map((one, at) => ({
+      name: one.name, type: kind, data: one.data, barMaxWidth: 20, itemStyle: lying ? { borderRadius: [0, 3, 3, 0] } : {},
+      symbol: "circle", symbolSize: 5, lineStyle: { width: at ? 2 : 3 }, areaStyle: lying || at ? undefined : { opacity: 0.12 },
+    })),
   }, true);
   chart.off("click");
   if (lying) chart.on("click", ({ dataIndex }) => { if (links[dataIndex]) location.assign(links[dataIndex]); });

@@ -11,6 +11,23 @@ document.addEventListener("click", (event) => {
   if ("closes" in button.dataset) button.closest("dialog").close();
   if (button.dataset.toggles) toggle(button, find(`#${button.dataset.toggles}`));
   if ("themeToggle" in button.dataset) switchTheme();
+  if (button.dataset.fills) fill(find(`#${button.dataset.fills}`), button.dataset.value);
+});
+
+function fill(input, value) {
+  input.value = value;
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  input.focus();
+}
+
+// A row is as large as its link: a click anywhere leads there, unless it is for something else in the row.
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-row]");
+  if (!row || event.target.closest("a, button, input, select, label, summary") || String(getSelection())) return;
+  const link = find("a[href]", row);
+  if (!link) return;
+  if (event.ctrlKey || event.metaKey) open(link.href);
+  else link.click();
 });
 
 function toggle(button, panel) {

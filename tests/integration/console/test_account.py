@@ -36,7 +36,7 @@ def path(account: Mapping[str, Any], more: str = "") -> str:
 async def test_the_page_says_who_owes_what(console: Any, account: Any, who: str, ssn: str) -> None:
     page = await console.get(who, path(account))
     assert page.status == OK, page.text
-    for shown in ("Ada Lovelace", account["external_ref"], "1,250.00 USD", "Dallas TX", ssn, "May call:"):
+    for shown in ("Ada Lovelace", account["external_ref"], "$1,250.00", "Dallas, TX", ssn, "May call:"):
         assert shown in page.text
     assert "tel:+12145550100" in page.links
     assert "mailto:ada@example.com" in page.links

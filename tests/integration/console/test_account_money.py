@@ -56,7 +56,7 @@ async def test_from_assigned_to_settled_by_hand_and_by_money(console: Any) -> No
     accepted = await console.send(who, path(account), "accept-form")
     assert "The settlement is accepted" in accepted.text, accepted.text
     paid = await console.send(who, path(account), "pay-form", way="card", amount="60.00")
-    assert "60.00 USD were paid by card." in paid.text, paid.text
+    assert "$60.00 were paid by card." in paid.text, paid.text
     assert "Settled" in paid.text
 
 
@@ -66,7 +66,7 @@ async def test_a_declined_card_is_told_and_charged_nothing(console: Any) -> None
         "acme.collector", path(account), "pay-form", amount="10.00", card="pm_card_visa_chargeDeclined"
     )
     assert (page.status, page.path) == (OK, path(account))
-    assert "The payment of 10.00 USD by card failed: " in page.text
+    assert "The payment of $10.00 by card failed: " in page.text
     assert (await read(console.world, path(account)))["current_balance"] == "100.00"
 
 
@@ -76,17 +76,17 @@ async def test_a_payment_sent_twice_is_taken_once(console: Any) -> None:
     form = (await browser.get(path(account))).form("pay-form")
     for _ in range(2):
         page = await browser.send(form, amount="30.00")
-        assert "30.00 USD were paid by card." in page.text, page.text
+        assert "$30.00 were paid by card." in page.text, page.text
     assert (await read(console.world, path(account)))["current_balance"] == "70.00"
 
 
 @pytest.mark.parametrize(
     ("way", "more", "said"),
     [
-        ("check", {"reference": "No. 1204"}, "5.00 USD were paid by check."),
-        ("cash", {}, "5.00 USD were paid by cash."),
-        ("bank_transfer", {}, "The payment of 5.00 USD by bank transfer is on its way"),
-        ("link", {}, "Give the debtor this address to pay 5.00 USD on: http"),
+        ("check", {"reference": "No. 1204"}, "$5.00 were paid by check."),
+        ("cash", {}, "$5.00 were paid by cash."),
+        ("bank_transfer", {}, "The payment of $5.00 by bank transfer is on its way"),
+        ("link", {}, "Give the debtor this address to pay $5.00 on: http"),
     ],
 )
 async def test_each_way_of_paying(console: Any, way: str, more: dict[str, str], said: str) -> None:
@@ -115,7 +115,7 @@ async def test_a_plan_is_seen_to_the_cent_before_it_is_made(console: Any) -> Non
     sent = {**form.fields, "instalments": "3"}
     headers = {"HX-Request": "true", "HX-Target": "plan-preview"}
     answer = await browser.client.post(path(account, "/plans/preview"), data=sent, headers=headers)
-    assert "3 monthly instalments, 100.00 USD in all" in answer.text
+    assert "3 monthly instalments, $100.00 in all" in answer.text
     assert [part in answer.text for part in (">33.34<", ">33.33<", "<html")] == [True, True, False]
     lacking = await browser.client.post(
         path(account, "/plans/preview"), data={**sent, "instalments": "500"}, headers=headers
@@ -126,7 +126,7 @@ async def test_a_plan_is_seen_to_the_cent_before_it_is_made(console: Any) -> Non
     assert "must have been sent a copy" in refused.text
     made = await browser.send(form, instalments="3", copy_sent_on=day(0))
     assert "The plan is made: 3 instalments" in made.text, made.text
-    assert "Payment plan over 100.00 USD" in made.text
+    assert "Payment plan over $100.00" in made.text
     assert not made.has_form("plan-form")
     for listed in ("/plans?status=active&status=paused", "/plans/upcoming"):
         page = await console.get("acme.collector", listed)
@@ -144,7 +144,7 @@ async def test_two_tabs_in_conflict_say_who_did_what_and_how_it_stands(console: 
     page = await one.send(old)
     assert page.status == CONFLICT
     assert page.answer.headers["HX-Retarget"] == "#move-negotiating-form .form-problem"
-    for words in ("Illegal move", "As it is now:", "Disputed", "100.00 USD", "acme.admin"):
+    for words in ("Illegal move", "As it is now:", "Disputed", "$100.00", "acme.admin"):
         assert words in page.text, page.text
     assert "Moved from in_contact to disputed" in page.text
     assert path(account) in page.links
@@ -165,7 +165,7 @@ async def test_holds_disputes_and_promises(console: Any) -> None:
     account = await owing(console, "in_contact")
     who = "acme.collector"
     promised = await console.send(who, path(account), "promise-form", amount="40.00", due_date=day(5))
-    assert "Promise of 40.00 USD by" in promised.text, promised.text
+    assert "Promise of $40.00 by" in promised.text, promised.text
     too_much = await console.send(who, path(account), "promise-form", amount="400.00", due_date=day(5))
     assert (too_much.status, "balance is 100.00" in too_much.text) == (INVALID, True)
     held = await console.send(who, path(account), "hold-form", kind="attorney", reason="a letter of counsel")

@@ -37,13 +37,13 @@ async def test_the_cards_say_what_the_api_says(console: Any, story: Any) -> None
     shown = cards(await console.get("acme.admin", "/dashboard"))
     assert {title: figure for title, (figure, _) in shown.items()} == {
         "Open accounts": str(said["open"]["accounts"]),
-        "Open balance": f"{Decimal(said['open']['balance']):,.2f}",
-        "Collected": f"{Decimal(said['money']['collected']):,.2f}",
+        "Open balance": f"${Decimal(said['open']['balance']):,.0f}",
+        "Collected": f"${Decimal(said['money']['collected']):,.2f}",
         "Recovery rate": f"{Decimal(said['recovery_rate']) * 100:.1f} %",
         "Promises kept": f"{Decimal(said['promises']['kept_rate']) * 100:.1f} %",
         "Right-party contacts": f"{Decimal(said['contacts']['right_party_rate']) * 100:.1f} %",
-        "Open breaks": f"{Decimal(said['breaks']['value']):,.2f}",
-        "Owed back": f"{Decimal(said['owed_back']):,.2f}",
+        "Open breaks": f"${Decimal(said['breaks']['value']):,.0f}",
+        "Owed back to debtors": f"${Decimal(said['owed_back']):,.2f}",
     }
 
 
@@ -102,7 +102,7 @@ async def test_payments_are_cut_by_day_week_and_month(console: Any, story: Any, 
 
 
 async def test_the_figures_are_those_of_the_agency(console: Any, story: Any) -> None:
-    assert cards(await console.get("rival.admin", "/dashboard"))["Open balance"][0] == "70.00"
+    assert cards(await console.get("rival.admin", "/dashboard"))["Open balance"][0] == "$70"
     assert (await console.get("acme.collector", "/dashboard")).status == httpx.codes.FORBIDDEN
     looked = await console.get("acme.auditor", "/dashboard")
     assert looked.status == OK

@@ -52,7 +52,7 @@ async def test_a_file_that_is_sent_is_imported_like_one_from_an_inbox(
 
     page = await send(await console.browser("acme.admin"), content)
 
-    assert "march.csv is being imported" in page.text
+    assert "march.csv was received" in page.text
     assert "Sent by acme.admin" in page.text
     async with console.world.database.transaction(
         Tenant.system(console.world.agencies["acme"], "test")
@@ -176,7 +176,7 @@ async def test_what_was_wrong_is_shown_by_line_with_what_stood_there(console: An
         "Refused rows as CSV",
     ):
         assert piece in page.text
-    assert "left out" not in errors.text.split("Came of it")[1].split("Row refused")[0]
+    assert "left out" not in errors.text.split("Result")[1].split("Row refused")[0]
     assert "debtor_phone" not in errors.text
     assert 'R1,"Hill, Ada",-5' in whole.text
     assert "Refused rows as CSV" not in auditor.text
