@@ -18,7 +18,7 @@ from cli.consoles import plain_console
 from domain.errors import DomainError, Forbidden, Invalid
 from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
-from runtime.tracing import name_trace, served, traced
+from runtime.tracing import name_trace, traced
 from sandbox.portfolio_tables import Distribution
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _serve(settings: Settings, application: "ASGIApp", port: int, name: str) -> 
 
     server = uvicorn.Server(
         uvicorn.Config(
-            served(settings, application),
+            application,
             host=settings.host,
             port=port,
             forwarded_allow_ips=settings.trusted_proxies,
@@ -172,7 +172,7 @@ def migrate(
     """Bring the database to the present schema, as its owner (RECOUP_DATABASE_OWNER_URL)."""
     from db import migrate as migrations
 
-    owner = load_settings().database_owner_url
+    owner = _configured().database_owner_url
     if not owner:
         raise Invalid("RECOUP_DATABASE_OWNER_URL must be set: the database is migrated by its owner")
     reached = migrations.upgrade(owner, revision)

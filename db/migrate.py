@@ -1,5 +1,6 @@
 """Bring a database to a revision, as its owner."""
 
+from collections.abc import Callable
 from importlib import resources
 
 from alembic import command
@@ -9,11 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from db.migration_locks import PATIENCE, LockWatch, Patience, patiently
 from db.urls import sqlalchemy_url
 from domain.errors import Conflict
-
-LOCK_TIMEOUT = "5s"
-"""How long a migration waits for a lock before it gives up rather than queue up all traffic."""
 
 PARTITION_MONTHS = 18
 
@@ -32,11 +31,13 @@ def head() -> str:
     return revision
 
 
-def upgrade(url: str, revision: str = "head") -> str:
+def upgrade(url: str, revision: str = "head", *, patience: Patience = PATIENCE) -> str:
     """Migrate the database at ``url`` (owner role) and return the revision it then has.
 
     The application role ``recoup_app`` must exist, else ``Conflict``. Also makes the monthly
-    partitions for the time ahead. Two migrations at once queue up on an advisory lock.
+    partitions for the time ahead. Two migrations at once queue up on an advisory lock. A revision that meets
+    a lock gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which
+    leaves the schema at the last revision that is whole.
     """
     with _owner_connection(url) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = 'recoup_app'")):
@@ -44,18 +45,20 @@ def upgrade(url: str, revision: str = "head") -> str:
                 "the role recoup_app does not exist; create it first: "
                 "CREATE ROLE recoup_app LOGIN NOBYPASSRLS PASSWORD '…'"
             )
-        command.upgrade(_alone(connection), revision)
-        connection.commit()
-        connection.execute(text("SELECT make_month_partitions(:months)"), {"months": PARTITION_MONTHS})
-        connection.commit()
+
+        def go(config: Config) -> None:
+            command.upgrade(config, revision)
+            connection.commit()
+            connection.execute(text("SELECT make_month_partitions(:months)"), {"months": PARTITION_MONTHS})
+
+        _migrate(url, connection, patience, go)
         return _revision(connection) or "base"
 
 
-def downgrade(url: str, revision: str) -> None:
-    """Take the database at ``url`` back to ``revision`` ("base": empty); queues up as ``upgrade``."""
+def downgrade(url: str, revision: str, *, patience: Patience = PATIENCE) -> None:
+    """Take the database at ``url`` back to ``revision`` ("base": empty); waits and raises as ``upgrade``."""
     with _owner_connection(url) as connection:
-        command.downgrade(_alone(connection), revision)
-        connection.commit()
+        _migrate(url, connection, patience, lambda config: command.downgrade(config, revision))
 
 
 def current(url: str) -> str | None:
@@ -68,15 +71,34 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _alone(connection: Connection) -> Config:
-    """What migrates on ``connection`` once no other migration does, and waits for no lock for long."""
+def _migrate(url: str, connection: Connection, patience: Patience, go: Callable[[Config], None]) -> None:
+    """Have ``go`` migrate on ``connection`` once no other migration does, waiting for no lock for long."""
     connection.execute(text("SELECT pg_advisory_lock(hashtext('recoup.migrate'))"))
-    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    connection.execute(text(f"SET lock_timeout = {patience.lock_timeout_ms}"))
+    pid = connection.scalar(text("SELECT pg_backend_pid()"))
     connection.commit()
     config = _config()
     config.attributes["connection"] = connection
-    return config
+
+    def one_try() -> None:
+        try:
+            go(config)
+            connection.commit()
+        finally:
+            connection.rollback()
+
+    def give_up(held_by: str) -> str:
+        return (
+            f"the migration gave up after waiting {patience.tries} times for a lock, of {held_by}. The schema"
+            f" is whole, at revision {_revision(connection) or 'base'}: let that transaction end, or end it,"
+            " and migrate again"
+        )
+
+    with LockWatch(url, pid or 0, patience.lock_timeout_ms / 5_000) as watch:
+        patiently(one_try, watch, patience, give_up=give_up)
 
 
 def _owner_connection(url: str) -> Connection:
-    return create_engine(sqlalchemy_url(url), poolclass=NullPool).connect()
+    return create_engine(
+        sqlalchemy_url(url), poolclass=NullPool, connect_args={"application_name": "recoup-migrate"}
+    ).connect()

@@ -8,7 +8,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError
 
 from db import migrate
 from db.models import EXEMPT_TABLES, TENANT_TABLES, Base
@@ -81,26 +80,6 @@ async def test_two_migrations_at_once_queue_up(database: Any) -> None:
         *(asyncio.to_thread(migrate.upgrade, database.owner_url) for _ in range(2))
     )
     assert reached == [migrate.head()] * 2
-
-
-async def test_neither_way_waits_behind_somebody_s_lock(
-    database: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "200ms")
-    ways = (
-        lambda: migrate.downgrade(database.owner_url, "0003"),
-        lambda: migrate.upgrade(database.owner_url),
-    )
-    for go in ways:
-        async with await psycopg.AsyncConnection.connect(database.owner_url) as link:
-            await link.execute("LOCK TABLE account IN ACCESS SHARE MODE")
-            going = asyncio.create_task(asyncio.to_thread(go))
-            await asyncio.wait({going}, timeout=10)
-            kept_waiting = not going.done()
-        with pytest.raises(OperationalError, match="lock timeout"):
-            await going
-        assert not kept_waiting
-        await asyncio.to_thread(go)
 
 
 async def test_models_and_migrations_say_the_same(module_database: Any) -> None:
