@@ -56,7 +56,7 @@ async def _replayed(settings: Settings, wanted: Wanted) -> "list[Verdict]":
 
     if not wanted.from_server:
         files = replay.recorded_in(wanted.paths)
-        return await _watched(replay.recorded(files), temporal.DATA_CONVERTER, None, len(files))
+        return await _watched(replay.recorded(files), temporal.data_converter(settings), None, len(files))
     client = await temporal.connect(settings)
     histories = replay.newest(client, wanted.newest, wanted.types, wanted.query)
     if wanted.save:
