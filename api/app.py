@@ -50,6 +50,7 @@ from api.routers import (
 )
 from runtime.metrics import HttpMetrics
 from runtime.side_server import serving_beside
+from runtime.tracing import UNRECORDED, telemetry
 from services.reconciliation_figures import ReconciliationFigures
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry=telemetry(settings),
     )
     app.state.services = services
     app.state.metrics = HttpMetrics()
@@ -170,7 +172,7 @@ def create_app(
 
 def _metrics_app(app: FastAPI) -> FastAPI:
     """The metrics of ``app`` by themselves: on a port of their own they are nobody's outside."""
-    beside = FastAPI(openapi_url=None)
+    beside = FastAPI(openapi_url=None, telemetry=UNRECORDED)
     beside.state = app.state
     beside.include_router(health.figures)
     return beside

@@ -29,6 +29,7 @@ from runtime import metrics
 from runtime.metrics import HttpMetrics
 from runtime.side_server import serving_beside
 from runtime.temporal import payload_codec
+from runtime.tracing import UNRECORDED, telemetry
 from services.access import Principal, Right, require
 from services.passwords import Passwords
 from services.sessions import COOKIE
@@ -214,6 +215,7 @@ def create_codec_app(settings: "Settings") -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry=telemetry(settings),
     )
     app.state.metrics = http
     problems.install(app)
@@ -253,7 +255,7 @@ def _origin(address: str, *, exact: bool) -> str:
 
 
 def _metrics_app(app: FastAPI) -> FastAPI:
-    beside = FastAPI(openapi_url=None)
+    beside = FastAPI(openapi_url=None, telemetry=UNRECORDED)
     beside.state = app.state
     beside.include_router(_figures)
     return beside

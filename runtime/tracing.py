@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Any
 from domain.errors import Invalid
 
 if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
     from psycopg import AsyncCursor
-    from starlette.types import ASGIApp
     from structlog.typing import EventDict
     from temporalio.client import Interceptor
 
     from runtime.settings import Settings
+
+_UNTRACED = frozenset({"/health/live", "/health/ready", "/metrics"})
+UNRECORDED: "TelemetryConfig" = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+    "exclude": lambda scope: scope.get("path") in _UNTRACED,
+}
+"""FastAPI records nothing, whatever variables of its own say: its logs quote what validators refuse."""
 
 
 @contextmanager
@@ -29,8 +40,9 @@ def traced(settings: "Settings", service: str) -> Iterator[None]:
         yield
         return
     try:
-        from opentelemetry import trace  # noqa: PLC0415 - only where it is wanted
+        from opentelemetry import propagate, trace  # noqa: PLC0415 - only where it is wanted
 
+        from runtime.spans.callers import IdsOnly  # noqa: PLC0415
         from runtime.spans.export import provider  # noqa: PLC0415
     except ImportError as error:
         raise Invalid(
@@ -38,6 +50,7 @@ def traced(settings: "Settings", service: str) -> Iterator[None]:
             " install recoup[tracing], or set RECOUP_TRACING=false"
         ) from error
     made = provider(service, settings.build_id, settings.tracing_sample)
+    propagate.set_global_textmap(IdsOnly())
     trace.set_tracer_provider(made)
     try:
         yield
@@ -65,20 +78,14 @@ def cursor_factory(settings: "Settings") -> "type[AsyncCursor[Any]] | None":
     return TracedCursor
 
 
-def served(settings: "Settings", app: "ASGIApp") -> "ASGIApp":
-    """``app`` with a span around each request."""
-    if not settings.tracing:
-        return app
-    from opentelemetry import trace  # noqa: PLC0415
-
-    from runtime.spans.serving import TracedApp  # noqa: PLC0415
-
-    return TracedApp(app, trace.get_tracer("recoup.http"))
+def telemetry(settings: "Settings") -> "TelemetryConfig":
+    """What FastAPI is told to record by itself: a span around each request, if anything."""
+    return {**UNRECORDED, "tracing": settings.tracing}
 
 
 def name_trace(_: Any, __: str, event: "EventDict") -> "EventDict":
     """For structlog: which trace and span an event belongs to."""
-    from runtime.spans.serving import ids_of_current  # noqa: PLC0415
+    from runtime.spans.callers import ids_of_current  # noqa: PLC0415
 
     event.update(ids_of_current())
     return event

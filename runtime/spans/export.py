@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_VERSION, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
@@ -21,10 +21,11 @@ def provider(
     ``share``: which part of the traces that begin here is kept, 0 to 1; what others began is kept as they
     decided. ``exporter``: by default OTLP over HTTP, as the variables ``OTEL_EXPORTER_OTLP_…`` say.
     """
+    process = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version})
     made = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(share)),
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
-        resource=Resource({"service.name": service, SERVICE_VERSION: version}).merge(Resource.create()),
+        resource=process.merge(OTELResourceDetector().detect()),
         shutdown_on_exit=False,
     )
     made.add_span_processor(BatchSpanProcessor(Discreet(exporter or OTLPSpanExporter())))

@@ -3,10 +3,6 @@
 Names are those of OpenTelemetry's semantic conventions where it has one, and the SDK's for workflows.
 """
 
-METHOD = "http.request.method"
-ROUTE = "http.route"
-STATUS = "http.response.status_code"
-REQUEST_ID = "recoup.request_id"
 DATABASE = "db.system.name"
 STATEMENT = "db.query.text"
 SQLSTATE = "db.response.status_code"
@@ -15,10 +11,10 @@ ERROR = "error.type"
 
 TELLABLE = frozenset(
     {
-        METHOD,
-        ROUTE,
-        STATUS,
-        REQUEST_ID,
+        "http.request.method",
+        "http.response.status_code",
+        "http.route",
+        "url.scheme",
         DATABASE,
         STATEMENT,
         SQLSTATE,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
 from opentelemetry.trace import SpanKind, Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
+
+from runtime.spans.callers import IdsOnly
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -24,8 +25,7 @@ class WorkflowTraces(TracingInterceptor):
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(tracer)
-        # No baggage, see ``runtime.spans.serving``.
-        self.text_map_propagator = TraceContextTextMapPropagator()
+        self.text_map_propagator = IdsOnly()
 
     def workflow_interceptor_class(
         self,
