@@ -41,7 +41,7 @@ def test_each_service_starts_once_those_before_it_are_well() -> None:
 
 
 def test_ours_are_as_locked_up_as_in_a_cluster() -> None:
-    assert set(OURS) == {"migrate", "schedules", "worker", "rollout", "api"}
+    assert set(OURS) == {"migrate", "schedules", "worker", "rollout", "api", "codec"}
     for name in OURS:
         service = SERVICES[name]
         assert service["read_only"] is True, name
