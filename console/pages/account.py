@@ -76,6 +76,7 @@ def _possible(visitor: Visitor, overview: AccountOverview) -> dict[str, Any]:
         "close": manages and AccountStatus.CLOSED in account.legal_moves,
         "recall": manages and not closed,
         "pay": who.may(Right.TAKE_PAYMENTS) and payable and account.current_balance > 0,
+        "credit": who.may(Right.REFUND_PAYMENTS) and account.credit_balance + account.unapplied > 0,
         # Money that is here already is recorded whatever the account's state.
         "record": who.may(Right.TAKE_PAYMENTS),
         "plan": who.may(Right.TAKE_PAYMENTS)
@@ -161,3 +162,22 @@ async def collectors(
     found = await services.collectors.page(visitor.who, None, MOST_COLLECTORS)
     people = sorted((one for one in found if one.active), key=lambda one: one.full_name)
     return templates.page(request, "account_collectors.html", account=account, collectors=people)
+
+
+@pages.get("/accounts/{account_id}/debts")
+async def debts(
+    request: Request,
+    account_id: UUID,
+    visitor: Annotated[Visitor, sees(Right.REFUND_PAYMENTS)],
+    services: ServicesDep,
+    templates: PagesDep,
+) -> Response:
+    """The debts of the same person that money owed back can be put on."""
+    account = await services.accounts.get(visitor.who, account_id)
+    debtor = await services.debtors.get(visitor.who, account.debtor.id)
+    found = [
+        one
+        for one in debtor.accounts.results
+        if one.current_balance > 0 and one.currency == account.currency and one.status in WORKABLE_STATUSES
+    ]
+    return templates.page(request, "account_debts.html", account=account, debts=found)

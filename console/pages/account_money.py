@@ -1,5 +1,6 @@
 """Money of one account: a payment taken or recorded, a page to pay on, a plan looked at and made."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,19 +9,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
 from api.deps import ServicesDep
-from console.forms import FormCommand, checked, fields
+from console.forms import FormCommand, checked, fields, filled
 from console.notices import done
 from console.pages.account_commands import AccountId
 from console.rendering import money, words
 from console.web import PagesDep, as_domain_error, router, sees
 from domain.errors import Conflict, Invalid, Malformed
 from services.access import Right
-from services.payment_forms import LinkForm, PaymentForm
+from services.payment_forms import ApplyCreditForm, HandBackForm, LinkForm, PaymentForm
 from services.plan_forms import PlanForm
 from services.sessions import Visitor
 
 pages = router()
 TakesPayments = Annotated[Visitor, sees(Right.TAKE_PAYMENTS)]
+GivesBack = Annotated[Visitor, sees(Right.REFUND_PAYMENTS)]
 LINK = "link"
 ACCEPTED = 202
 
@@ -111,6 +113,29 @@ async def make_plan(
     if answer.status == ACCEPTED:
         text += " Its payment method is being kept at the provider."
     return done(f"/accounts/{account_id}", text)
+
+
+@pages.post("/accounts/{account_id}/credit-balance/apply")
+async def apply_credit(
+    request: Request, account_id: AccountId, visitor: GivesBack, command: FormCommand, services: ServicesDep
+) -> Response:
+    """Put money that is owed back on a debt of the same person."""
+    form = await filled(request, ApplyCreditForm)
+    answer = await services.credits.apply(visitor.who, command, account_id, form)
+    applied, left = (money(answer.body[name], answer.body["currency"]) for name in ("applied", "balance"))
+    return done(f"/accounts/{answer.body['to_account_id']}", f"{applied} are applied; {left} are still owed.")
+
+
+@pages.post("/accounts/{account_id}/credit-balance/refund")
+async def hand_credit_back(
+    request: Request, account_id: AccountId, visitor: GivesBack, command: FormCommand, services: ServicesDep
+) -> Response:
+    """Give money that is owed back to the debtor, by the way it came."""
+    form = await filled(request, HandBackForm)
+    answer = await services.credits.hand_back(visitor.who, command, account_id, form)
+    amount = sum((Decimal(one["amount"]) for one in answer.body["refunds"]), Decimal(0))
+    what = "is on its way back" if answer.status == ACCEPTED else "went back to the debtor"
+    return done(f"/accounts/{account_id}", f"{money(amount, answer.body['currency'])} {what}.")
 
 
 def _plan(given: dict[str, Any]) -> dict[str, Any]:

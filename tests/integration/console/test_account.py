@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.integration.api.contacting import debt, hold, logged
-from tests.integration.api.people import make, place, set_account
+from tests.integration.api.people import make, place, read, set_account
 
 OK, GONE, REFUSED = httpx.codes.OK, httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN
 
@@ -174,3 +174,52 @@ async def test_only_legal_moves_are_buttons(console: Any) -> None:
     page = await console.get("acme.collector", path(account))
     moves = {form.id for form in page.forms if form.id.startswith("move-")}
     assert moves == {"move-negotiating-form", "move-disputed-form", "move-closed-form"}
+
+
+async def test_what_the_debtor_said_of_being_contacted_is_kept_as_it_was_typed(console: Any) -> None:
+    account = await debt(console.world)
+    address = f"/accounts/{account['id']}/preferences"
+    browser = await console.browser("acme.collector")
+    form = (await browser.block(address, "preferences")).form("prefer-form")
+    given = {
+        "window-0-start": "22:00",
+        "window-0-end": "07:30",
+        "window-1-days": ["5", "6"],
+        "window-1-start": "08:00",
+        "window-1-end": "21:00",
+        "inconvenient_places": ["work"],
+        "time_zone": "America/Denver",
+    }
+    for wrong, words in (
+        ({"window-1-end": ""}, "Inconvenient"),
+        ({"window-0-start": "25:00"}, "Inconvenient"),
+        ({"time_zone": "Nowhere"}, "IANA time zone"),
+        ({"inconvenient_places": ["moon"]}, "Inconvenient places"),
+    ):
+        refused = await browser.send(form, **{**given, **wrong})
+        assert (refused.status, words in refused.text) == (httpx.codes.UNPROCESSABLE_ENTITY, True), (
+            refused.text
+        )
+        assert refused.answer.headers["HX-Retarget"] == "#prefer-form .form-problem"
+    saved = await browser.send(form, **given)
+    assert "What the debtor said counts from the next contact on." in saved.text
+    said = await read(console.world, f"/debtors/{account['debtor']['id']}/contact-preferences")
+    assert said["inconvenient"] == [
+        {"days": [], "start": "22:00", "end": "07:30"},
+        {"days": [5, 6], "start": "08:00", "end": "21:00"},
+    ]
+    assert (said["inconvenient_places"], said["time_zone"]) == (["work"], "America/Denver")
+
+    shown = await browser.block(address, "preferences")
+    for words in ("Not from 22:00 to 07:30, any day", "08:00 to 21:00, Sat, Sun", "Not at work"):
+        assert words in shown.text, shown.text
+    fields = shown.form("prefer-form").fields
+    assert (fields["window-1-start"], fields["window-2-start"]) == ("08:00", "")
+    emptied = await browser.send(shown.form("prefer-form"), **{"window-0-start": "", "window-0-end": ""})
+    assert emptied.status == httpx.codes.OK, emptied.text
+    left = await read(console.world, f"/debtors/{account['debtor']['id']}/contact-preferences")
+    assert [window["start"] for window in left["inconvenient"]] == ["08:00"]
+    auditor = await (await console.browser("acme.auditor")).block(address, "preferences")
+    assert "Not from 08:00" in auditor.text
+    assert not auditor.has_form("prefer-form")
+    assert (await console.get("rival.admin", address)).status == httpx.codes.NOT_FOUND

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from console.rendering import money
 from sandbox.stripe.server import StripeServer
 from tests.integration.api.contacting import debt
-from tests.integration.api.people import collector_of, read, set_account
+from tests.integration.api.people import collector_of, make, place, read, set_account
 from tests.integration.payments.till import at_work, opened
 
 OK, CONFLICT, INVALID = httpx.codes.OK, httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY
@@ -211,3 +212,46 @@ async def test_what_comes_next_is_on_the_page(console: Any) -> None:
     assert "Process running" in shown.text, shown.text
     assert any("/workflows/" in link for link in shown.links)
     assert "promise" in shown.text.lower()
+
+
+async def test_what_is_owed_back_is_applied_to_another_debt_or_given_back(console: Any) -> None:
+    debtor = await make(console.world)
+    account, other = [await place(console.world, debtor, amount) for amount in ("100.00", "50.00")]
+    stranger = await owing(console)
+    paid = await console.send("acme.admin", path(account), "pay-form", way="cash", amount="130.00")
+    assert f"{money('130.00', 'USD')} were paid by cash." in paid.text, paid.text
+    browser = await console.browser("acme.admin")
+    page = await browser.get(path(account))
+    assert f"{money('30.00', 'USD')} are owed back to the debtor" in page.text
+    choice = await browser.block(path(account, "/debts"), "apply-to_account_id")
+    assert f"{other['external_ref']}: {money('50.00', 'USD')} owed" in choice.text
+    assert stranger["external_ref"] not in choice.text
+    form = page.form("apply-form")
+    for target, amount, status, words in (
+        (stranger, "20.00", INVALID, "another person's"),
+        (other, "31.00", CONFLICT, "nly 30.00 USD is owed back"),
+    ):
+        refused = await browser.send(form, to_account_id=target["id"], amount=amount, reason="by letter")
+        assert (refused.status, words in refused.text) == (status, True), refused.text
+        assert refused.answer.headers["HX-Retarget"] == "#apply-form .form-problem"
+    form = (await browser.get(path(account))).form("apply-form")
+    for _ in range(2):
+        applied = await browser.send(form, to_account_id=other["id"], amount="20.00", reason="by letter")
+        assert (applied.path, applied.status) == (path(other), OK)
+    assert f"{money('20.00', 'USD')} are applied; {money('30.00', 'USD')} are still owed." in applied.text
+    nameless = await console.send("acme.admin", path(account), "hand-back-form")
+    assert (nameless.status, "check or receipt" in nameless.text) == (INVALID, True), nameless.text
+    back = await console.send("acme.admin", path(account), "hand-back-form", reference="receipt 7")
+    assert f"{money('10.00', 'USD')} went back to the debtor." in back.text, back.text
+    assert not back.has_form("apply-form")
+    assert (await read(console.world, path(other)))["current_balance"] == "30.00"
+
+
+async def test_who_may_not_give_back_money_has_no_form_for_it(console: Any) -> None:
+    account = await owing(console, amount="10.00")
+    await console.send("acme.collector", path(account), "pay-form", way="cash", amount="15.00")
+    page = await console.get("acme.collector", path(account))
+    assert f"{money('5.00', 'USD')} are owed back to the debtor" in page.text
+    assert not page.has_form("apply-form")
+    assert not page.has_form("hand-back-form")
+    assert (await console.get("acme.collector", path(account, "/debts"))).status == httpx.codes.FORBIDDEN

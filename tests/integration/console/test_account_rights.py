@@ -25,6 +25,7 @@ WORK: dict[str, dict[str, str]] = {
     f"offers/{NOBODY}/accept": {},
     "transition": {"new_status": "closed"},
     "payments": {"way": "cash", "amount": "1.00"},
+    "preferences": {"inconvenient_places": "work"},
     "plans": {"by": "instalments", "instalments": "2", "frequency": "monthly", "first_due": DAY},
     "plans/preview": {"by": "instalments", "instalments": "2", "frequency": "monthly", "first_due": DAY},
 }
@@ -33,6 +34,8 @@ MANAGE: dict[str, dict[str, str]] = {
     f"disputes/{NOBODY}/answer": {"outcome": "withdrawn"},
     "assign": {"collector_id": NOBODY},
     "close": {"reason": "no more"},
+    "credit-balance/apply": {"reason": "as they wrote"},
+    "credit-balance/refund": {},
     "recall": {"reason": "no more"},
 }
 
