@@ -93,7 +93,7 @@ async def test_others_are_served_while_it_waits_and_it_goes_on_once_the_lock_is_
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_tried_again(fault: Exception, again: bool) -> None:  # noqa: FBT001
+def test_what_is_tried_again(fault: Exception, again: bool) -> None:
     assert met_a_lock(OperationalError("ALTER TABLE", {}, fault)) is again
 
 
