@@ -54,7 +54,7 @@ def configure_logging(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _discreet,
                 renderer,
             ],
         )
@@ -72,6 +72,18 @@ def _named(process: str) -> structlog.typing.Processor:
         return event
 
     return name
+
+
+def _discreet(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Exceptions that libraries log, and what asyncio tells of tasks, without their messages."""
+    if found := event.pop("exc_info", None):
+        if not isinstance(found, BaseException):
+            found = found[1] if isinstance(found, tuple) else sys.exc_info()[1]
+        if found is not None:
+            event["exception"] = failure(found)
+    if event.get("logger") == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class TracedCursor(AsyncCursor[Any]):
             return
         text = _text(query, self)
         with _tracer.start_as_current_span(
-            _name(text),
+            statement_name(text),
             kind=SpanKind.CLIENT,
             attributes={DATABASE: "postgresql", STATEMENT: text[:LONGEST]},
             record_exception=False,
@@ -77,7 +77,7 @@ def _text(query: Any, cursor: TracedCursor) -> str:
     return query.as_string(cursor) if isinstance(query, Composable) else str(query)
 
 
-def _name(text: str) -> str:
+def statement_name(text: str) -> str:
     """What is done to which table first, ``SELECT account``: few names for many statements."""
     does, on = _DOES.search(text), _ON.search(text)
     return f"{does.group(1).upper() if does else 'SQL'} {on.group(1).lower() if on else ''}".rstrip()

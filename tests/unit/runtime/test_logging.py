@@ -81,3 +81,21 @@ def test_metrics_do_not_grow_with_what_callers_invent() -> None:
     text = metrics.render().decode()
     assert 'recoup_http_requests_total{method="OTHER",route="/x",status="200"} 3.0' in text
     assert 'recoup_http_requests_total{method="GET",route="/x",status="200"} 1.0' in text
+
+
+def test_what_libraries_log_of_exceptions_quotes_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", as_json=True)
+    try:
+        raise KeyError("jane.doe@example.com")
+    except KeyError as error:
+        caught = error
+        logging.getLogger("temporalio.activity").warning("Completing activity as failed", exc_info=True)
+        logging.getLogger("elsewhere").warning("here", exc_info=error)
+        structlog.stdlib.get_logger("ours").exception("there")
+    told = "Task exception was never retrieved\nfuture: <Task exception=KeyError('jane.doe@example.com')>"
+    logging.getLogger("asyncio").error(told, exc_info=(KeyError, caught, None))
+    lines = _lines(capsys)
+    assert "jane.doe" not in json.dumps(lines)
+    assert [line["exception"]["error"] for line in lines] == [["builtins.KeyError"]] * 4  # type: ignore[index]
+    assert lines[0]["exception"]["frames"]  # type: ignore[index]
+    assert lines[3]["event"] == "Task exception was never retrieved"
