@@ -31,8 +31,9 @@ OPERATOR = "recoup seed"
 STAFF_PASSWORD = "Demo@2026"  # noqa: S105 - the published login of a development system
 COLLECTOR_PASSWORD = "Collector@2026"  # noqa: S105 - likewise
 LOGIN_HINT = (
-    f"Demo: demo.admin or demo.manager, password {STAFF_PASSWORD}; "
-    f"sarah.mitchell, a collector, password {COLLECTOR_PASSWORD}"
+    "This is a demo: log in as;"
+    f"demo.admin or demo.manager, with {STAFF_PASSWORD};"
+    f"sarah.mitchell, a collector, with {COLLECTOR_PASSWORD}"
 )
 """Who can log in at the console, for whoever sees it first."""
 

@@ -46,7 +46,7 @@ function draw(place, kind, { names, links, series }) {
     yAxis: lying ? { ...categories, inverse: true } : values,
     series: nothing ? [] : series.map((one, at) => ({
       name: one.name, type: kind, data: one.data, barMaxWidth: 20, itemStyle: lying ? { borderRadius: [0, 3, 3, 0] } : {},
-      symbol: "circle", symbolSize: 5, lineStyle: { width: at ? 2 : 3 }, areaStyle: lying || at ? undefined : { opacity: 0.12 },
+      symbol: "circle", symbolSize: 5, showSymbol: one.data.length < 16, lineStyle: { width: at ? 2 : 3, type: at === 2 ? "dashed" : "solid" }, areaStyle: lying || at ? undefined : { opacity: 0.12 },
     })),
   }, true);
   chart.off("click");
