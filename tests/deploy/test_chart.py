@@ -171,6 +171,50 @@ def test_alerts_lead_to_the_runbooks_of_the_installation(rendered: dict[str, lis
         )
 
 
+def paths(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
+    """Where the ingress leads to: services by host and path."""
+    [ingress] = kinds(manifests, "Ingress")
+    return {
+        rule["host"]: {each["path"]: each["backend"]["service"]["name"] for each in rule["http"]["paths"]}
+        for rule in ingress["spec"]["rules"]
+    }
+
+
+def test_the_codec_endpoint_is_where_the_console_is_unless_it_has_a_host(
+    rendered: dict[str, list[Manifest]],
+) -> None:
+    with_codec = rendered["codec"]
+    both = {"/codec": "recoup-codec", "/": "recoup-api"}
+    assert paths(with_codec) == {"recoup.example.com": both}
+    [deployed] = [
+        each for each in kinds(with_codec, "Deployment") if each["metadata"]["name"] == "recoup-codec"
+    ]
+    [container] = deployed["spec"]["template"]["spec"]["containers"]
+    keys = [each for each in container["env"] if each["name"] == "RECOUP_PAYLOAD_KEYS"]
+    assert keys == [
+        {
+            "name": "RECOUP_PAYLOAD_KEYS",
+            "valueFrom": {"secretKeyRef": {"name": "recoup", "key": "payload-keys"}},
+        }
+    ]
+    policies = {each["metadata"]["name"]: each["spec"] for each in kinds(with_codec, "NetworkPolicy")}
+    [reached] = policies["recoup-http"]["podSelector"]["matchExpressions"]
+    assert reached["values"] == ["api", "codec"]
+
+    values = yaml.safe_load((CHART / "examples" / "codec.yaml").read_text())
+    host = {"host": "codec.internal.example.com", "tls": {"secretName": "codec-tls"}}
+    values["codec"] |= {"ingress": host, "origins": ["https://a.example.com", "http://localhost:8080"]}
+    [apart] = render(values)
+    assert paths(apart) == {
+        "recoup.example.com": {"/": "recoup-api"},
+        "codec.internal.example.com": {"/codec": "recoup-codec"},
+    }
+    [ingress] = kinds(apart, "Ingress")
+    assert ingress["spec"]["tls"][1] == {"hosts": [host["host"]], "secretName": "codec-tls"}
+    assert "https://a.example.com,http://localhost:8080" in str(kinds(apart, "Deployment"))
+    assert not [each for each in rendered["minimal"] if "codec" in each["metadata"]["name"]]
+
+
 def changed(path: str, value: object) -> dict[str, Any]:
     """The least values with one of them changed: ``path`` with dots."""
     values: dict[str, Any] = yaml.safe_load(yaml.safe_dump(MINIMAL))
@@ -203,6 +247,12 @@ NONSENSE = {
     "a-share-above-all": changed("rollout.percent", 101),
     "an-ingress-without-host": changed("ingress", {"enabled": True, "tls": {"secretName": "a"}}),
     "an-ingress-without-tls": changed("ingress", {"enabled": True, "host": "a.example.com"}),
+    "any-origin-for-the-codec": changed("codec", {"enabled": True, "origins": ["*"]}),
+    "a-codec-host-without-tls": changed(
+        "codec", {"enabled": True, "origins": ["https://a.test"], "ingress": {"host": "a.example.com"}}
+    ),
+    "a-codec-for-nobody": changed("codec", {"enabled": True}),
+    "a-payload-key-in-the-clear": changed("secrets.payloadKeys", "k1:QUFB"),
     "a-value-that-is-none": changed("replicaCount", 3),
     "the-version-drains-itself": changed("workers.draining", [{"tag": "0.1.0"}]),
     "a-version-twice": changed("workers.draining", [{"tag": "0.0.9"}, {"tag": "0.0.9", "replicas": 2}]),
@@ -211,7 +261,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("name", NONSENSE)
 def test_nonsense_is_refused(name: str) -> None:
-    with pytest.raises(AssertionError, match=r"schema|workers\.draining"):
+    with pytest.raises(AssertionError, match=r"schema|workers\.draining|codec\.origins"):
         render(NONSENSE[name])
 
 

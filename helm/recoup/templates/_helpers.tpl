@@ -116,6 +116,7 @@ capabilities:
 {{- end }}
 {{ include "recoup.secretVariable" (dict "name" "RECOUP_JWT_SECRET" "from" $values.secrets.jwt) }}
 {{ include "recoup.secretVariable" (dict "name" "RECOUP_COLUMN_KEYS" "from" $values.secrets.columnKeys) }}
+{{ include "recoup.secretVariable" (dict "name" "RECOUP_PAYLOAD_KEYS" "from" $values.secrets.payloadKeys) }}
 {{ include "recoup.secretVariable" (dict "name" "RECOUP_DATABASE_URL" "from" $values.secrets.databaseUrl) }}
 {{- range $name, $value := $values.settings }}
 - name: {{ $name }}
@@ -185,4 +186,13 @@ affinity:
 {{- end }}
 volumes:
   {{- include "recoup.volumes" . | nindent 2 }}
+{{- end -}}
+
+{{- define "recoup.codecPath" -}}
+- path: /codec
+  pathType: Prefix
+  backend:
+    service:
+      name: {{ include "recoup.fullname" . }}-codec
+      port: {name: http}
 {{- end -}}
