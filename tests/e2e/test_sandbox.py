@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from domain.money import CENT
+from tests.e2e import guides
 from tests.e2e.conftest import Sandbox
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -169,3 +170,18 @@ async def test_the_books_are_sound(running: Sandbox) -> None:
     code, output = await running.run("audit", "ledger")
     assert code == 0, output
     assert output.startswith("every balance equals its postings: checked ")
+
+
+@pytest.mark.parametrize(("page", "section"), [("README.md", "Try it"), ("docs/api.md", "")])
+async def test_the_examples_of_the_documents_do_as_they_say(
+    running: Sandbox, tmp_path: Path, page: str, section: str
+) -> None:
+    script = guides.examples(page, section)
+    answered, printed = await guides.carry_out(script, running, tmp_path)
+    promised = guides.said(script) or [set(range(200, 400))] * len(answered)
+    assert answered, "nothing was asked"
+    assert len(answered) == len(promised), printed
+    assert all(status in either for status, either in zip(answered, promised, strict=True)), (
+        answered,
+        printed,
+    )
