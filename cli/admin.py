@@ -5,6 +5,7 @@ operating system's user. Passwords are asked for, or read from standard input; n
 """
 
 import json
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +20,14 @@ from cli.admin_support import (
     in_agency,
     new_password,
     operator,
+    out,
     run,
     secret,
     show,
     show_all,
     views,
 )
+from runtime.settings import load_settings
 from services.access import Principal
 from services.commands import CommandKey
 from services.onboarding.agencies import AgencyView, NewAgency
@@ -32,6 +35,7 @@ from services.onboarding.collectors import CollectorView, NewCollector
 from services.onboarding.creditors import CreditorView, NewCreditor
 from services.onboarding.sources import NewSource, SourceView
 from services.onboarding.users import NewPlatformAdmin, NewUser, PasswordReset, UserView
+from services.retention import report
 from services.rotation import rotate_keys
 
 app = typer.Typer(
@@ -230,6 +234,30 @@ def rotate(as_json: AsJson = False) -> None:
         return report.model_dump()
 
     show(run(work), as_json=as_json)
+
+
+@app.command()
+def retention(as_json: AsJson = False) -> None:
+    """Which months of timeline, audit trail and score history could be archived. Changes nothing.
+
+    A month could when nothing happened on any debt in it for RECOUP_RETENTION_YEARS, three at least
+    (12 CFR 1006.100), and none of them is open, held, disputed, being paid or reconciled.
+    """
+    years = load_settings().retention_years
+
+    async def work(admin: Admin) -> Any:
+        found = await report(admin.database, operator().actor, years=years, today=datetime.now(UTC).date())
+        return found.model_dump(mode="json")
+
+    found = run(work)
+    if as_json:
+        show(found, as_json=True)
+        return
+    show_all(found["months"], ("partition", "rows", "kept", "archivable"), as_json=False)
+    out.print(
+        f"Records of a debt are needed when anything happened after {found['activity_until']}."
+        " Nothing was changed; docs/compliance.md says how a month is archived."
+    )
 
 
 @app.command()

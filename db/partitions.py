@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from db.audit import record_platform_change
+from db.retention import Partition, partitions
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,6 +31,10 @@ class PartitionStore:
                 self._session, actor, "partitions.made", "database", "partitions", new={"partitions": made}
             )
         return made
+
+    async def by_month(self) -> "Sequence[Partition]":
+        """Every partition, the oldest first."""
+        return await partitions(self._session)
 
 
 _ADD = text("SELECT add_month_partitions(:months)")

@@ -61,6 +61,7 @@ from db.promises import OfferStore, PromiseStore
 from db.readings import Readings
 from db.refunds import ChargebackStore, RefundStore
 from db.rescoring import rescore
+from db.retention import RetentionStore
 from db.rotation import RotationStore
 from db.rule_sets import RuleSetStore
 from db.score_history import ScoreHistoryStore
@@ -179,6 +180,7 @@ class Transaction:
     refunds = cached_property(lambda tx: RefundStore(tx.session, tx.tenant))
     placements = cached_property(lambda tx: PlacementStore(tx.session, tx.tenant, tx.cipher))
     plans = cached_property(lambda tx: PlanStore(tx.session, tx.tenant))
+    retention = cached_property(lambda tx: RetentionStore(tx.session, tx.tenant))
     rotation = cached_property(lambda tx: RotationStore(tx.session, tx.tenant, tx.cipher))
     rule_sets = cached_property(lambda tx: RuleSetStore(tx.session))
     score_preview = cached_property(lambda tx: ScorePreviewStore(tx.session, tx.tenant))

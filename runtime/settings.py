@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa: S105
 JWT_SECRET_BYTES = 32
 STRIPE_API = "https://api.stripe.com"
-DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="
+DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="  # pragma: allowlist secret
 # What is at a default address in production is not what was meant; the owner's is asked for where it is used.
 _GIVEN_IN_PRODUCTION = ("database_url", "temporal_address", "storage_url", "public_url")
 _NEVER_DERIVED_IN_PRODUCTION = (*_GIVEN_IN_PRODUCTION, "database_owner_url")
@@ -148,6 +148,9 @@ class Settings(Stage):
     )
     poll_settle_seconds: float = Field(3, ge=0, description="a file is whole when unchanged for this long")
     poll_minutes: int = Field(15, ge=1)
+    retention_years: int = Field(
+        3, ge=3, le=100, description="how long records are kept after the last activity on a debt"
+    )
     partition_months: int = Field(
         18, ge=6, le=120, description="months ahead for which timeline, audit and scores have partitions"
     )

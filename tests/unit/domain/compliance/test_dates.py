@@ -4,11 +4,12 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.compliance import DebtType, RuleSet, limitation, retention, validation
 from domain.compliance.places import STATE_NAMES
+from domain.errors import Invalid
 from sandbox.portfolio_tables import CREDITORS
 
 DAYS = st.dates(date(2022, 1, 1), date(2040, 12, 31))
@@ -58,6 +59,21 @@ def test_records_are_kept_for_three_years(last: str, until: str) -> None:
 @given(DAYS)
 def test_nothing_is_let_go_before_three_years_are_over(day: date) -> None:
     assert retention.keep_until(day) - day >= timedelta(3 * 365)
+
+
+@settings(deadline=None)
+@given(DAYS, st.integers(3, 10))
+@example(date(2027, 3, 1), 3)
+@example(date(2028, 2, 29), 3)
+@example(date(2028, 3, 1), 4)
+def test_the_days_whose_records_may_go_end_with_the_last_one_that_is_over(today: date, years: int) -> None:
+    newest = retention.over_since(today, years)
+    assert retention.keep_until(newest, years) < today <= retention.keep_until(newest + timedelta(1), years)
+
+
+def test_records_are_kept_for_no_less_than_the_law_wants() -> None:
+    with pytest.raises(Invalid, match=r"12 CFR 1006\.100"):
+        retention.over_since(date(2026, 11, 22), 2)
 
 
 @pytest.mark.parametrize(
