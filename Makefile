@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 test test-unit test-integration: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help assets docs dev demo test test-unit test-integration lint typecheck format migrate seed bench screenshots chaos check-deploy lock clean
+.PHONY: help assets docs dev demo test test-unit test-integration lint typecheck format fingerprints migrate seed bench screenshots chaos check-deploy lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+fingerprints: $(STAMP) ## Write down anew which steps new runs of workflows take; review the diff
+	@RECOUP_FINGERPRINTS=write $(BIN)/python -m pytest -q tests/replay/test_fingerprints.py
+
 migrate: $(STAMP) ## Bring the database of a running sandbox to the present schema
 	@$(BIN)/recoup migrate
 
@@ -92,7 +95,7 @@ docs: $(DOCS)/.installed ## Build the documents as a site that reads offline, in
 	@$(BIN)/python docs/sphinx/reference.py site/reference
 	@echo "site/index.html"
 
-check-deploy: $(STAMP) $(DEPLOY)/.installed docs ## Check image, compose file, chart, alert rules, workflows and documents
+check-deploy: $(STAMP) $(ASSETS) $(DEPLOY)/.installed docs ## Check image, compose file, chart, alert rules, workflows and documents
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: $(STAMP) ## Resolve the dependencies anew
