@@ -103,7 +103,7 @@ async def live_in(client: httpx.AsyncClient) -> LivedIn:
     partner = (await done("GET", "/partners"))["results"][0]
     said = {"status": "UNPAID", "processed_at": datetime.now(UTC).isoformat()}
     messages = [{"account_ref": one["external_ref"], "balance": "123.45", **said} for one in others]
-    messages.append({"account_ref": "nobody-knows-this", "balance": "1.00", **said})
+    messages.append({"account_ref": "NL-0009999", "balance": "1.00", **said})
     await done("POST", f"/partners/{partner['id']}/messages", messages)
     run = await done("POST", f"/partners/{partner['id']}/reconciliations", {"scope": "messages"})
 

@@ -1,0 +1,54 @@
+"""The pictures of the README, taken anew by ``make screenshots``."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.console.conftest import Console
+from tests.e2e.console.lived_in import LivedIn
+
+FOLDER = os.environ.get("RECOUP_PICTURES")
+LARGEST = 160_000
+"""Bytes of a picture: the repository keeps them for good."""
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not FOLDER, reason="RECOUP_PICTURES names no folder to put pictures into"),
+]
+
+
+class Picture(NamedTuple):
+    """``name`` is the file's, ``page`` one of ``LivedIn.paths``."""
+
+    name: str
+    page: str
+    width: int = 1200
+    height: int = 780
+    dark: bool = False
+
+
+PICTURES = (
+    Picture("dashboard-dark", "dashboard", dark=True),
+    Picture("worklist", "worklist"),
+    Picture("account", "account"),
+    Picture("breaks", "breaks"),
+    Picture("account-narrow-dark", "account", 390, 780, dark=True),
+)
+
+
+@pytest.mark.parametrize("wanted", PICTURES, ids=lambda one: one.name)
+async def test_a_picture_is_taken(console: Console, lived_in: LivedIn, wanted: Picture) -> None:
+    assert FOLDER is not None
+    size = {"width": wanted.width, "height": wanted.height, "dark": wanted.dark}
+    async with console.visit("demo.manager", **size) as page:
+        if wanted.page == "dashboard":
+            await page.goto("/dashboard")
+            await page.get_by_role("button", name="Refresh").click()
+            await page.wait_for_load_state("networkidle")
+        await page.goto(lived_in.paths[wanted.page])
+        await page.wait_for_load_state("networkidle")
+        taken = await page.screenshot(path=Path(FOLDER) / f"{wanted.name}.png")
+    assert len(taken) <= LARGEST, f"{wanted.name}: {len(taken):,} bytes"
