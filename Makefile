@@ -74,8 +74,8 @@ bench: $(STAMP) $(ASSETS) ## Measure speed against floors taken in the same run
 	@$(BIN)/recoup bench
 
 screenshots: $(STAMP) $(ASSETS) ## Pictures of every page of the console in docs/screenshots, the README's in docs/pictures
-	@RECOUP_BROWSER_REQUIRED=1 RECOUP_SCREENSHOTS=$(CURDIR)/docs/screenshots RECOUP_PICTURES=$(CURDIR)/docs/pictures \
-		$(BIN)/python -m pytest -q tests/e2e/console/test_pictures.py tests/e2e/console/test_every_page.py
+	@RECOUP_BROWSER_REQUIRED=1 RECOUP_SCREENSHOTS=$(CURDIR)/docs/screenshots \
+		$(BIN)/python -m pytest -q tests/e2e/console/pictures.py tests/e2e/console/test_every_page.py
 
 chaos: $(STAMP) $(ASSETS) ## Take payments while processes are killed, and prove that no cent is wrong
 	@$(BIN)/recoup chaos

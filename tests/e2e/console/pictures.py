@@ -1,6 +1,5 @@
-"""The pictures of the README, taken anew by ``make screenshots``."""
+"""The pictures of the README, taken anew by ``make screenshots``: no test, so that no other run has them."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,15 +8,11 @@ import pytest
 from tests.e2e.console.conftest import Console
 from tests.e2e.console.lived_in import LivedIn
 
-FOLDER = os.environ.get("RECOUP_PICTURES")
+FOLDER = Path(__file__).parents[3] / "docs" / "pictures"
 LARGEST = 160_000
 """Bytes of a picture: the repository keeps them for good."""
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not FOLDER, reason="RECOUP_PICTURES names no folder to put pictures into"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 class Picture(NamedTuple):
@@ -41,7 +36,6 @@ PICTURES = (
 
 @pytest.mark.parametrize("wanted", PICTURES, ids=lambda one: one.name)
 async def test_a_picture_is_taken(console: Console, lived_in: LivedIn, wanted: Picture) -> None:
-    assert FOLDER is not None
     size = {"width": wanted.width, "height": wanted.height, "dark": wanted.dark}
     async with console.visit("demo.manager", **size) as page:
         if wanted.page == "dashboard":
@@ -50,5 +44,5 @@ async def test_a_picture_is_taken(console: Console, lived_in: LivedIn, wanted: P
             await page.wait_for_load_state("networkidle")
         await page.goto(lived_in.paths[wanted.page])
         await page.wait_for_load_state("networkidle")
-        taken = await page.screenshot(path=Path(FOLDER) / f"{wanted.name}.png")
+        taken = await page.screenshot(path=FOLDER / f"{wanted.name}.png")
     assert len(taken) <= LARGEST, f"{wanted.name}: {len(taken):,} bytes"
