@@ -23,6 +23,7 @@ from temporalio.service import RPCError
 from sandbox.processes import until
 from workflows import queues
 from workflows.schedules import (
+    INSTALLATION,
     SCORING_CATCH_UP,
     declared,
     poll_schedule_id,
@@ -205,6 +206,25 @@ async def test_who_may_do_what(world: Any, agency: UUID) -> None:
     }
 
     assert statuses == {"acme.auditor": (200, 403), "acme.collector": (403, 403)}
+
+
+async def test_the_installation_has_its_own_which_stay_as_they_were_left(
+    world: Any, temporal_client: Client
+) -> None:
+    [wanted] = INSTALLATION
+    handle = temporal_client.get_schedule_handle(wanted.id)
+    await handle.pause(note="while we look")
+    for _ in range(2):
+        await world.services.schedules.ensure_installation()
+    found = await described(temporal_client, wanted.id)
+    assert (found.state.paused, found.state.note) == (True, "while we look")
+    assert isinstance(found.action, ScheduleActionStartWorkflow)
+    assert found.action.workflow == "PartitionMaintenance"
+    await handle.unpause()
+    # It is nobody's own: an agency neither sees nor starts it.
+    assert wanted.id not in await shown(world)
+    answer = await world.call("acme.admin", "POST", f"/schedules/{wanted.id}/trigger")
+    assert answer.status_code == 404
 
 
 async def test_a_deactivated_agency_has_none(world: Any, temporal_client: Client) -> None:

@@ -97,6 +97,10 @@ async def test_a_production_system_is_set_up_without_sql(
     assert source["profile"]["delimiter"] == ";"
     assert "s3cret" not in json.dumps(source)
     assert (await recoup.json("rotate-keys")) == {"seen": 1, "rotated": 0}
+    kept = await recoup.json("retention")
+    assert (kept["years"], kept["months"]) == (3, [])
+    said, _ = await recoup("retention")
+    assert f"after {kept['activity_until']}. Nothing was changed" in " ".join(said.split())
     changed = await recoup.json("set-password", "--username", "c.one", stdin="another password\n")
     assert changed["username"] == "c.one"
     assert (await recoup.json("unlock", "c.one")) == changed
