@@ -96,7 +96,7 @@ docs: $(DOCS)/.installed ## Build the documents as a site that reads offline, in
 	@$(BIN)/python docs/sphinx/reference.py site/reference
 	@echo "site/index.html"
 
-check-deploy: $(STAMP) $(ASSETS) $(DEPLOY)/.installed docs ## Check image, compose file, chart, alert rules, workflows and documents
+check-deploy: $(STAMP) $(ASSETS) $(DEPLOY)/.installed $(DOCS)/.installed ## Check image, compose file, chart, alert rules, workflows and documents
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: $(STAMP) ## Resolve the dependencies anew

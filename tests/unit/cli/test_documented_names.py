@@ -27,7 +27,7 @@ COMMAND = re.compile(
 )
 SETTING = re.compile(r"RECOUP_[A-Z_]*[A-Z]")
 TARGET = re.compile(r"^\s*make ([a-z][a-z-]*)", re.MULTILINE)
-OPERATION = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/[a-z][^\s`?\"]*)")
+OPERATION = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/[a-z][^\s`?\"]*)(?:\?([^\s`\"]*))?")
 PROBLEM = re.compile(r"^\s+type(?:: [^=]+)? = \"([a-z-]+)\"", re.MULTILINE)
 OF_TESTS_AND_COMPOSE = {"RECOUP_CHROMIUM", "RECOUP_IMAGE", "RECOUP_OWNER_PASSWORD", "RECOUP_APP_PASSWORD"}
 
@@ -61,12 +61,14 @@ def recoup() -> Any:
 
 
 @cache
-def operations() -> set[tuple[str, str]]:
-    """Methods and paths of the API, whatever their parameters are called."""
+def operations() -> dict[tuple[str, str], set[str]]:
+    """Query parameters by methods and paths of the API, whatever the ids in these are called."""
     return {
-        (method.upper(), re.sub(r"\{\w+\}", "{}", path.removeprefix("/api/v1")))
+        (method.upper(), re.sub(r"\{\w+\}", "{}", path.removeprefix("/api/v1"))): {
+            one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"
+        }
         for path, methods in create_app(Settings()).openapi()["paths"].items()
-        for method in methods
+        for method, operation in methods.items()
     }
 
 
@@ -100,13 +102,16 @@ def test_every_setting_and_target_that_is_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "stripe-stand-in.md"], ids=name)
 def test_every_operation_that_is_named_exists(page: Path) -> None:
-    named = {
-        (method, re.sub(r"\{\w+\}|\bID\b|\bAGENCY\b", "{}", path.removeprefix("/api/v1")).rstrip("/.,:;)"))
-        for piece in code(page)
-        for method, path in OPERATION.findall(piece)
-        if not {"…", "*"} & set(path)
-    }
-    assert named - operations() == set()
+    wrong = []
+    for method, path, query in (named for piece in code(page) for named in OPERATION.findall(piece)):
+        if {"…", "*"} & set(path):
+            continue
+        plain = re.sub(r"\{\w+\}|\bID\b|\bAGENCY\b", "{}", path.removeprefix("/api/v1")).rstrip("/.,:;)")
+        known = operations().get((method, plain))
+        asked = {name.removesuffix("=…") for name in re.findall(r"(?:^|&)([^=&]+)", query)}
+        if known is None or asked - known:
+            wrong.append((method, path, query))
+    assert wrong == []
 
 
 def test_every_setting_is_told_of_in_operations() -> None:
