@@ -23,7 +23,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Replayer, Worker
 from temporalio.workflow import ActivityConfig
 
-from runtime.payload_codec import ENCODING, KEY_ID
+from runtime.payload_codec import ENCODING, KEY_ID, PayloadUnreadable
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS, Settings
 from runtime.temporal import DATA_CONVERTER, data_converter
 from sandbox.ports import free_port
@@ -275,6 +275,35 @@ async def test_a_history_of_encrypted_payloads_replays(
         replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=converter)
         result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
         assert (result.replay_failure is None) is replays
+
+
+async def test_a_workflow_whose_key_is_missing_waits_for_it(
+    temporal_server: TemporalServer, temporal_namespace: str
+) -> None:
+    new, old = KEYS.split(",")
+
+    async def client_of(keys: str) -> Client:
+        settings = Settings(_env_file=None, payload_keys=keys, temporal_namespace=temporal_namespace)
+        return await Client.connect(
+            temporal_server.address, namespace=temporal_namespace, data_converter=data_converter(settings)
+        )
+
+    before, name = await client_of(old), "codec-test-key"
+    handle = await before.start_workflow(Telling.run, "", id=name, task_queue=name)
+    await handle.signal(Telling.hear, PLANTED)
+
+    async def worked_at_in_vain() -> bool:
+        pending = (await handle.describe()).raw_description.pending_workflow_task
+        return pending.attempt > 1
+
+    async with Worker(await client_of(new), task_queue=name, workflows=[Telling], activities=[refuse]):
+        await until(worked_at_in_vain, within_s=PATIENCE_S, what="a workflow task to fail")
+    both = await client_of(f"{new},{old}")
+    async with Worker(both, task_queue=name, workflows=[Telling], activities=[refuse]):
+        with pytest.raises(WorkflowFailureError):
+            await both.get_workflow_handle(name).result()
+        with pytest.raises(PayloadUnreadable, match="needs the key “new”"):
+            await handle.result()
 
 
 @pytest.mark.parametrize("which", ["told", "failed"])
