@@ -52,18 +52,8 @@ class _Page(asyncio.Protocol):
 
 async def listen(port: int, count: int, paths: Sequence[str], cookie: str) -> dict[str, float]:
     """Open so many pages, the paths in turn, until standard input ends; what they have heard."""
-    loop, lags = asyncio.get_running_loop(), list[float]()
-    pages = []
-    for path in islice(cycle(paths), count):
-        request = (
-            f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\nCookie: {cookie}\r\n\r\n"
-        )
-        _, page = await loop.create_connection(
-            lambda request=request: _Page(request.encode(), lags),  # type: ignore[misc]
-            LOOPBACK,
-            port,
-        )
-        pages.append(page)
+    lags: list[float] = []
+    pages = [await _opened(port, path, cookie, lags) for path in islice(cycle(paths), count)]
     await asyncio.gather(*(page.heard for page in pages))
     _say(OPEN)
     before, began = sum(page.bytes for page in pages), time.monotonic()
