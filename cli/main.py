@@ -18,7 +18,7 @@ from cli.consoles import plain_console
 from domain.errors import DomainError, Forbidden, Invalid
 from runtime.logging import configure_logging
 from runtime.settings import Settings, in_production, load_settings
-from runtime.tracing import name_trace, traced
+from runtime.tracing import log_processors, traced
 from sandbox.portfolio_tables import Distribution
 
 if TYPE_CHECKING:
@@ -172,10 +172,11 @@ def migrate(
     """Bring the database to the present schema, as its owner (RECOUP_DATABASE_OWNER_URL)."""
     from db import migrate as migrations
 
-    owner = _configured().database_owner_url
+    settings = _configured()
+    owner = settings.database_owner_url
     if not owner:
         raise Invalid("RECOUP_DATABASE_OWNER_URL must be set: the database is migrated by its owner")
-    reached = migrations.upgrade(owner, revision)
+    reached = migrations.upgrade(owner, revision, months=settings.partition_months)
     plain_console().print(f"the database is at revision {reached}")
 
 
@@ -473,8 +474,7 @@ def _refuse_production(what: str) -> None:
 
 def _configured() -> Settings:
     settings = load_settings()
-    more = [name_trace] if settings.tracing else []
-    configure_logging(settings.log_level, as_json=settings.log_json, more=more)
+    configure_logging(settings.log_level, as_json=settings.log_json, more=log_processors(settings))
     return settings
 
 

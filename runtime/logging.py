@@ -12,7 +12,9 @@ from typing import Any
 
 import structlog
 
-_CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access", "stripe")
+_CHATTY = ("alembic", "asyncssh", "httpx", "httpcore", "uvicorn.access", "stripe", "urllib3")
+_QUOTING = ("temporalio",)
+"""Loggers that show whole payloads when they are to debug."""
 
 
 def configure_logging(
@@ -62,8 +64,11 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(max(logging.INFO, root.level))
 
 
 def _named(process: str) -> structlog.typing.Processor:

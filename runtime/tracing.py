@@ -12,7 +12,7 @@ from domain.errors import Invalid
 if TYPE_CHECKING:
     from fastapi.telemetry import TelemetryConfig
     from psycopg import AsyncCursor
-    from structlog.typing import EventDict
+    from structlog.typing import EventDict, Processor
     from temporalio.client import Interceptor
 
     from runtime.settings import Settings
@@ -83,9 +83,15 @@ def telemetry(settings: "Settings") -> "TelemetryConfig":
     return {**UNRECORDED, "tracing": settings.tracing}
 
 
-def name_trace(_: Any, __: str, event: "EventDict") -> "EventDict":
-    """For structlog: which trace and span an event belongs to."""
+def log_processors(settings: "Settings") -> "list[Processor]":
+    """What names the trace and span in events of structlog."""
+    if not settings.tracing:
+        return []
+    # At once: an event may arise in a workflow's sandbox, where nothing more is to be loaded.
     from runtime.spans.callers import ids_of_current  # noqa: PLC0415
 
-    event.update(ids_of_current())
-    return event
+    def name_trace(_: Any, __: str, event: "EventDict") -> "EventDict":
+        event.update(ids_of_current())
+        return event
+
+    return [name_trace]

@@ -125,10 +125,12 @@ def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_trace_is_named_in_logs_only_where_there_is_one(spans: TracerProvider) -> None:
-    assert tracing.name_trace(None, "", {"event": "x"}) == {"event": "x"}
+    assert tracing.log_processors(Settings(_env_file=None)) == []
+    [name] = tracing.log_processors(Settings(_env_file=None, tracing=True))
+    assert name(None, "", {"event": "x"}) == {"event": "x"}
     with spans.get_tracer("test").start_as_current_span("here") as span:
         here = span.get_span_context()
-        named = tracing.name_trace(None, "", {"event": "x"})
+        named = name(None, "", {"event": "x"})
     assert named == {"event": "x", "trace_id": f"{here.trace_id:032x}", "span_id": f"{here.span_id:016x}"}
 
 
