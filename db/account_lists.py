@@ -49,7 +49,8 @@ class AccountOrder(StrEnum):
 class AccountFilter:
     """What a list of accounts is narrowed to; bounds are inclusive, empty sequences mean any.
 
-    ``search`` is a substring of reference, name, email or phone, in any case.
+    ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
+    phone, in any case.
     """
 
     statuses: Sequence[str] = ()
@@ -65,6 +66,7 @@ class AccountFilter:
     priorities: Sequence[int] = ()
     risk_levels: Sequence[str] = ()
     search: str | None = None
+    nobody: bool = False
 
     @property
     def needs_score(self) -> bool:
@@ -85,6 +87,8 @@ def conditions(wanted: AccountFilter) -> list[ColumnElement[bool]]:
         found.append(Account.status.in_(wanted.statuses))
     if wanted.collector_id is not None:
         found.append(Account.assigned_to == wanted.collector_id)
+    if wanted.nobody:
+        found.append(Account.assigned_to.is_(None))
     if wanted.creditor_id is not None:
         found.append(Account.creditor_id == wanted.creditor_id)
     if wanted.debtor_id is not None:

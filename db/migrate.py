@@ -9,12 +9,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
+from tenacity import Retrying, retry_if_result, wait_fixed
 
 from db.migration_locks import PATIENCE, LockWatch, Patience, patiently
 from db.urls import sqlalchemy_url
 from domain.errors import Conflict
 
 PARTITION_MONTHS = 18
+"""As far ahead as there are partitions, unless the caller says otherwise."""
+TURN_POLL_S = 0.2
 
 
 def _config() -> Config:
@@ -31,13 +34,15 @@ def head() -> str:
     return revision
 
 
-def upgrade(url: str, revision: str = "head", *, patience: Patience = PATIENCE) -> str:
+def upgrade(
+    url: str, revision: str = "head", *, months: int = PARTITION_MONTHS, patience: Patience = PATIENCE
+) -> str:
     """Migrate the database at ``url`` (owner role) and return the revision it then has.
 
-    The application role ``recoup_app`` must exist, else ``Conflict``. Also makes the monthly
-    partitions for the time ahead. Two migrations at once queue up on an advisory lock. A revision that meets
-    a lock gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which
-    leaves the schema at the last revision that is whole.
+    The application role ``recoup_app`` must exist, else ``Conflict``. Also makes the monthly partitions for
+    as many ``months`` ahead. Two migrations at once queue up on an advisory lock. A revision that meets a lock
+    gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which leaves the
+    schema at the last revision that is whole.
     """
     with _owner_connection(url) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = 'recoup_app'")):
@@ -49,7 +54,7 @@ def upgrade(url: str, revision: str = "head", *, patience: Patience = PATIENCE) 
         def go(config: Config) -> None:
             command.upgrade(config, revision)
             connection.commit()
-            connection.execute(text("SELECT make_month_partitions(:months)"), {"months": PARTITION_MONTHS})
+            connection.execute(text("SELECT make_month_partitions(:months)"), {"months": months})
 
         _migrate(url, connection, patience, go)
         return _revision(connection) or "base"
@@ -73,7 +78,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _migrate(url: str, connection: Connection, patience: Patience, go: Callable[[Config], None]) -> None:
     """Have ``go`` migrate on ``connection`` once no other migration does, waiting for no lock for long."""
-    connection.execute(text("SELECT pg_advisory_lock(hashtext('recoup.migrate'))"))
+    _take_turn(connection)
     connection.execute(text(f"SET lock_timeout = {patience.lock_timeout_ms}"))
     pid = connection.scalar(text("SELECT pg_backend_pid()"))
     connection.commit()
@@ -96,6 +101,17 @@ def _migrate(url: str, connection: Connection, patience: Patience, go: Callable[
 
     with LockWatch(url, pid or 0, patience.lock_timeout_ms / 5_000) as watch:
         patiently(one_try, watch, patience, give_up=give_up)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until no other migration goes on; in no transaction, for who builds an index waits for all."""
+
+    def taken() -> bool:
+        found = connection.scalar(text("SELECT pg_try_advisory_lock(hashtext('recoup.migrate'))"))
+        connection.commit()
+        return bool(found)
+
+    Retrying(retry=retry_if_result(lambda found: not found), wait=wait_fixed(TURN_POLL_S))(taken)
 
 
 def _owner_connection(url: str) -> Connection:

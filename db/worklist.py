@@ -51,6 +51,28 @@ SEARCH_PROBE = 5_000
 """Matches of a search that are looked up at once; a pattern that matches more is tested row by row."""
 
 
+class Narrowing(NamedTuple):
+    """What scores are narrowed to, as text: ``common`` to all, and any of the levels that are ``chosen``.
+
+    Each level is walked by itself, in the order that its index has: among all, the accounts of a level that
+    is seldom, or stands low, would be looked for one by one.
+    """
+
+    common: str
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def each(self) -> list[str]:
+        """Conditions of which one account fits one at most, and all that are wanted fit one."""
+        return [f"{self.common} AND level = '{level}'" for level in self.chosen] or [self.common]
+
+    @property
+    def whole(self) -> str:
+        """All of it in one condition."""
+        levels = ", ".join(f"'{level}'" for level in self.chosen)
+        return f"{self.common} AND level IN ({levels})" if levels else self.common
+
+
 class QueuedAccount(NamedTuple):
     """An account to be worked. ``rank`` and ``account_id`` are its place, ``json`` is how it is shown."""
 
@@ -98,9 +120,9 @@ class WorklistStore:
         """
         narrowed = replace(whose.narrowed, search=None)
         owner, values = _narrowed(self._readings.tenant.agency_id, whose._replace(narrowed=narrowed), None)
-        statement = _counted(owner, at_most)
+        statement = _counted(owner.whole, at_most)
         if search := whose.narrowed.search:
-            statement = _counted_of_found(owner, at_most)
+            statement = _counted_of_found(owner.whole, at_most)
             values |= {"pattern": like_pattern(search), "at_most": SEARCH_COUNTED + 1}
         [(count, found)] = await self._readings.rows(statement, values)
         return count, found > SEARCH_COUNTED
@@ -142,7 +164,9 @@ def page_query(
     return _next(owner, limit, backward=position.backward), values
 
 
-def _narrowed(agency_id: UUID, whose: Whose, found_ids: Sequence[UUID] | None) -> tuple[str, dict[str, Any]]:
+def _narrowed(
+    agency_id: UUID, whose: Whose, found_ids: Sequence[UUID] | None
+) -> tuple[Narrowing, dict[str, Any]]:
     """The condition on scores, and its values.
 
     Statuses, levels and the creditor are part of the text: the planner must know how rare they are.
@@ -154,8 +178,6 @@ def _narrowed(agency_id: UUID, whose: Whose, found_ids: Sequence[UUID] | None) -
     elif whose.collector_id is not None:
         parts.append("collector_id = %(collector)s")
         values["collector"] = whose.collector_id
-    if wanted.risk_levels:
-        parts.append(f"level IN ({_quoted(wanted.risk_levels)})")
     parts += _of_accounts(wanted)
     if found_ids is not None:
         parts.append("account_score.account_id = ANY (%(found)s)")
@@ -163,7 +185,9 @@ def _narrowed(agency_id: UUID, whose: Whose, found_ids: Sequence[UUID] | None) -
     elif wanted.search:
         parts.append(_MATCHES)
         values["pattern"] = like_pattern(wanted.search)
-    return " AND ".join(parts) or "true", values
+    chosen = {level.value for level in wanted.risk_levels}
+    levels = () if chosen == {level.value for level in RiskLevel} else tuple(sorted(chosen))
+    return Narrowing(" AND ".join(parts) or "true", levels), values
 
 
 def _of_accounts(wanted: WorklistFilter) -> list[str]:
@@ -183,7 +207,7 @@ def _of_accounts(wanted: WorklistFilter) -> list[str]:
     return [f"EXISTS (SELECT FROM account f WHERE {of_score} AND {conditions})"]
 
 
-def _quoted(names: Sequence[AccountStatus] | Sequence[RiskLevel]) -> str:
+def _quoted(names: Sequence[AccountStatus]) -> str:
     return ", ".join(f"'{name.value}'" for name in sorted(set(names)))
 
 
@@ -218,31 +242,39 @@ def _count(condition: str, at_most: int) -> str:
 
 
 @lru_cache
-def _first(owner: str, limit: int) -> bytes:
-    # The limit is part of the text: the planner must know that it is small, also when it makes a plan
-    # for all values at once.
-    return _shown(f"{_SCORES} AND {owner} ORDER BY rank DESC, account_id LIMIT {limit:d}")
+def _first(owner: Narrowing, limit: int) -> bytes:
+    return _shown(_walk(owner, "", "rank DESC, account_id", limit))
 
 
 @lru_cache
-def _next(owner: str, limit: int, *, backward: bool) -> bytes:
+def _next(owner: Narrowing, limit: int, *, backward: bool) -> bytes:
     """Accounts of the same rank are a range of the index, those of the ranks beyond it another.
 
     A comparison of rows would be one range, but needs both columns to run in the same direction. The
     inner limit is for the planner, which cannot guess the outer one.
     """
-    beyond, ties, others = (
-        ("<", "account_id DESC", "rank > %(rank)s ORDER BY rank, account_id DESC")
+    beyond, ties, others, order = (
+        ("<", "account_id DESC", "rank > %(rank)s", "rank, account_id DESC")
         if backward
-        else (">", "account_id", "rank < %(rank)s ORDER BY rank DESC, account_id")
+        else (">", "account_id", "rank < %(rank)s", "rank DESC, account_id")
     )
+    same_rank = f"rank = %(rank)s AND account_id {beyond} %(account)s"
     return _shown(f"""
-        WITH ties AS MATERIALIZED (
-            {_SCORES} AND {owner} AND rank = %(rank)s AND account_id {beyond} %(account)s
-             ORDER BY {ties} LIMIT {limit:d})
+        WITH ties AS MATERIALIZED ({_walk(owner, same_rank, ties, limit)})
         SELECT * FROM ties UNION ALL (
-            SELECT * FROM ({_SCORES} AND {owner} AND {others} LIMIT {limit:d}) others
-             LIMIT {limit:d} - (SELECT count(*) FROM ties))""")
+            SELECT * FROM ({_walk(owner, others, order, limit)}) others
+             ORDER BY {order} LIMIT {limit:d} - (SELECT count(*) FROM ties))""")
+
+
+def _walk(owner: Narrowing, where: str, order: str, limit: int) -> str:
+    """The first scores in an order, of those that fit ``owner`` and ``where``."""
+    # The limit is part of the text: the planner must know that it is small, also when it makes a plan
+    # for all values at once.
+    further = f" AND {where}" if where else ""
+    walks = [f"{_SCORES} AND {one}{further} ORDER BY {order} LIMIT {limit:d}" for one in owner.each]
+    if len(walks) == 1:
+        return walks[0]
+    return f"SELECT * FROM (({') UNION ALL ('.join(walks)})) walked ORDER BY {order} LIMIT {limit:d}"
 
 
 _REASON = """

@@ -130,7 +130,7 @@ def visible_accounts(who: Principal, wanted: AccountFilter) -> AccountFilter | N
     """What is left of ``wanted`` for this principal to see; None where that is nothing."""
     if who.role is not Role.COLLECTOR:
         return wanted
-    if who.collector_id is None or wanted.collector_id not in {None, who.collector_id}:
+    if who.collector_id is None or wanted.nobody or wanted.collector_id not in {None, who.collector_id}:
         return None
     return replace(wanted, collector_id=who.collector_id)
 

@@ -2,11 +2,19 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from api.pagination import PageQuery
 from api.parameters import asked
@@ -52,6 +60,18 @@ Search = Annotated[
 ]
 Rank = Annotated[int, Field(ge=-_BIGINT, lt=_BIGINT)]
 
+
+def _collector(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """One error for both, where a union would have one for each."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("must be the id of a collector, or “none”") from None
+
+
+Assigned = Annotated[UUID | Literal["none"], WrapValidator(_collector)]
+"""The collector to whom accounts are assigned, or ``none``: nobody."""
+
 _KEYS: dict[str, tuple[Any, ...]] = {
     "created_at": (UUID,),
     "balance": (Rank, UUID),
@@ -67,7 +87,9 @@ class AccountQuery:
     def __init__(
         self,
         status: Annotated[list[AccountStatus] | None, Query(description="may be repeated")] = None,
-        collector: Annotated[UUID | None, Query(description="the collector it is assigned to")] = None,
+        collector: Annotated[
+            Assigned | None, Query(description="the collector it is assigned to, or “none”: to nobody")
+        ] = None,
         creditor: UUID | None = None,
         debtor: UUID | None = None,
         min_balance: Annotated[Amount | None, Query()] = None,
@@ -92,7 +114,8 @@ class AccountQuery:
         self.order = ordering
         self.wanted = AccountFilter(
             statuses=status or (),
-            collector_id=collector,
+            collector_id=None if collector == "none" else collector,
+            nobody=collector == "none",
             creditor_id=creditor,
             debtor_id=debtor,
             min_balance=min_balance,

@@ -1,12 +1,12 @@
 """What the worklist can be asked for."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
 
 from api.parameters import asked
-from api.schemas.accounts import Level, Search
+from api.schemas.accounts import Assigned, Level, Search
 from db.worklist import Whose, WorklistFilter
 from domain.accounts import AccountStatus
 
@@ -17,7 +17,7 @@ class WorklistQuery:
     def __init__(
         self,
         collector: Annotated[
-            UUID | Literal["none"] | None,
+            Assigned | None,
             Query(description="a collector's id, or “none”: assigned to nobody"),
         ] = None,
         status: Annotated[list[AccountStatus] | None, Query(description="may be repeated")] = None,

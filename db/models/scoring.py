@@ -27,7 +27,7 @@ class AccountScore(Base):
     """The current score of an account, narrow and apart from the account row.
 
     It repeats what the worklist filters by (agency, collector, queued), kept up with the account,
-    so that one index serves the worklist. ``rank`` is the priority score in cents. ``scored_at`` is
+    so that an index serves the worklist. ``rank`` is the priority score in cents. ``scored_at`` is
     since when it has been this score. The versions are those of the rows it was made from: a score of
     older rows never replaces one of newer rows.
     """
@@ -48,6 +48,14 @@ class AccountScore(Base):
             text("rank DESC"),
             "account_id",
             postgresql_where=text("queued AND collector_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_account_score_level",
+            "agency_id",
+            "level",
+            text("rank DESC"),
+            "account_id",
+            postgresql_where=text("queued"),
         ),
         Index("ix_account_score_rank", "agency_id", text("rank DESC"), text("account_id DESC")),
         same_agency("account_id", "account"),

@@ -1,13 +1,13 @@
 """Monthly partitions that the application may have made ahead, without keeping readers and writers waiting.
 
 Revision ID: 0013
-Revises: 0011
+Revises: 0012
 """
 
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

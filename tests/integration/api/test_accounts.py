@@ -257,6 +257,10 @@ async def test_a_collector_sees_only_what_is_assigned_to_them(world: Any) -> Non
     assert [account["id"] for account in await results(world, "acme.collector")] == [theirs["id"]]
     assert await results(world, "acme.collector", collector=str(uuid4())) == []
     assert [a["id"] for a in await results(world, "acme.admin", collector=collector)] == [theirs["id"]]
+    assert await results(world, "acme.collector", collector="none") == []
+    nobodys = await results(world, "acme.admin", collector="none")
+    assert another["id"] in {account["id"] for account in nobodys}
+    assert {account["assigned_to"] for account in nobodys} == {None}
     assert (await world.call("acme.collector", "GET", f"/accounts/{theirs['id']}")).status_code == 200
     for path in ("", "/timeline", "/workflow"):
         answer = await world.call("acme.collector", "GET", f"/accounts/{another['id']}{path}")

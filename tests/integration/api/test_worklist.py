@@ -15,7 +15,8 @@ import pytest
 from benchmarks.scored_accounts import fill
 from db.keyset import Position
 from db.scorecard_files import builtin_scorecards
-from db.worklist import Whose, page_query, rows_of
+from db.worklist import Whose, WorklistFilter, page_query, rows_of
+from domain.scoring import RiskLevel
 from domain.tenancy import Tenant
 
 PLACE = """
@@ -33,7 +34,7 @@ WITH d AS (
 INSERT INTO account_score (account_id, agency_id, collector_id, queued, rank, total, level, priority,
                            high_priority, points, scorecard_id, scored_at, inputs_hash, account_version,
                            debtor_version)
-SELECT id, %(agency)s, %(collector)s, %(queued)s, balance_cents * %(total)s, %(total)s, 'CRITICAL', 3,
+SELECT id, %(agency)s, %(collector)s, %(queued)s, balance_cents * %(total)s, %(total)s, %(level)s, 3,
        balance_cents * %(total)s > 50000000, '{1}', %(card)s, now(), '', 1, 1 FROM a
 RETURNING account_id, rank
 """
@@ -53,7 +54,8 @@ SELECT agency_id, id, 1, currency, 'monthly', current_date, current_date, curren
 
 MIDDLE = """
 SELECT rank, account_id FROM account_score WHERE queued AND collector_id IS NOT DISTINCT FROM
-       COALESCE(%(collector)s, collector_id) ORDER BY rank DESC, account_id OFFSET 150 LIMIT 1
+       COALESCE(%(collector)s, collector_id) AND level = COALESCE(%(level)s, level)
+ ORDER BY rank DESC, account_id OFFSET 150 LIMIT 1
 """
 
 
@@ -67,6 +69,7 @@ class Portfolio:
     collector: UUID
     other_collector: UUID
     rows: dict[UUID, tuple[int, UUID | None, bool]] = field(default_factory=dict)
+    levels: dict[str, str] = field(default_factory=dict)
 
     async def place(self, **given: Any) -> UUID:
         """Place an account by what is given, the rest as it falls."""
@@ -78,6 +81,7 @@ class Portfolio:
             "queued": True,
             "collector": None,
             "card": self.card,
+            "level": "CRITICAL",
             "income": None,
             "late": None,
             **given,
@@ -87,6 +91,7 @@ class Portfolio:
         assert row is not None
         if values["agency"] == self.world.agencies["acme"]:
             self.rows[row[0]] = (row[1], values["collector"], values["queued"])
+        self.levels[str(row[0])] = values["level"]
         return row[0]
 
     async def breaks_off(self, account_id: UUID) -> None:
@@ -150,8 +155,9 @@ async def portfolio(world: Any, module_database: Any) -> Portfolio:
         world, module_database.owner_url, card, await collector_of(world, "acme.collector"), second.id
     )
     draw = random.Random(7)  # noqa: S311 (test data)
-    for _ in range(60):
+    for number in range(60):
         await made.place(
+            level=("LOW", "HIGH", "CRITICAL")[number % 3],
             balance=Decimal(draw.randint(1, 4)) * 100,
             total=draw.choice((300, 300, 450)),
             queued=draw.random() < 0.8,
@@ -181,6 +187,23 @@ async def test_walking_back_gives_the_same_pages(portfolio: Portfolio, size: int
     back = await portfolio.walk("acme.admin", "previous", last)
 
     assert ids(list(reversed(back))) == ids(pages[:-1])
+
+
+@pytest.mark.parametrize(
+    "levels", [["LOW"], ["HIGH", "LOW"], ["MEDIUM"], ["LOW", "MEDIUM", "HIGH", "CRITICAL"]]
+)
+async def test_levels_are_walked_together_in_one_order(portfolio: Portfolio, levels: list[str]) -> None:
+    query = urlencode({"risk_level": levels, "page_size": 3}, doseq=True)
+    pages = await portfolio.walk("acme.admin", start=f"/worklist?{query}")
+
+    expected = [one for one in portfolio.expected() if portfolio.levels[one] in levels]
+    assert ids(pages) == expected
+    assert bool(expected) is (levels != ["MEDIUM"])
+    if pages[-1]["previous"]:
+        back = await portfolio.walk(
+            "acme.admin", "previous", pages[-1]["previous"].removeprefix("http://test/api/v1")
+        )
+        assert ids(list(reversed(back))) == ids(pages[:-1])
 
 
 async def test_accounts_that_come_meanwhile_neither_repeat_nor_hide_others(portfolio: Portfolio) -> None:
@@ -283,6 +306,8 @@ async def many(portfolio: Portfolio, module_database: Any) -> UUID:
         ("all", "ix_account_score_worklist"),
         ("collector", "ix_account_score_collector"),
         ("nobody", "ix_account_score_worklist"),
+        ("LOW", "ix_account_score_level"),
+        ("CRITICAL", "ix_account_score_level"),
     ],
 )
 async def test_pages_are_read_from_an_index_under_row_level_security(
@@ -291,8 +316,11 @@ async def test_pages_are_read_from_an_index_under_row_level_security(
     async with await psycopg.AsyncConnection.connect(module_database.app_url) as connection:
         await connection.execute("SELECT set_config('recoup.agency', %s, true)", [str(many)])
         [[collector]] = await (await connection.execute("SELECT id FROM collector LIMIT 1")).fetchall()
-        wanted = {"all": Whose(), "collector": Whose(collector), "nobody": Whose(nobody=True)}[whose]
-        middle = await connection.execute(MIDDLE, {"collector": collector if whose == "collector" else None})
+        wanted = {"all": Whose(), "collector": Whose(collector), "nobody": Whose(nobody=True)}.get(whose)
+        level = None if wanted else RiskLevel(whose)
+        wanted = wanted or Whose(narrowed=WorklistFilter(risk_levels=(RiskLevel(whose),)))
+        among = {"collector": collector if whose == "collector" else None, "level": level}
+        middle = await connection.execute(MIDDLE, among)
         key = await middle.fetchone()
         position = None if key is None or place == "first" else Position(key, place == "previous")
         statement, values = page_query(many, wanted, position, 51)

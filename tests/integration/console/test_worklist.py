@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.tenancy import Tenant
+from tests.integration.api.contacting import debt
 from tests.integration.api.people import collector_of, make, place, set_account
 
 OK = httpx.codes.OK
@@ -136,3 +137,16 @@ async def test_a_filter_that_makes_no_sense_is_named(console: Any, path: str) ->
     page = await console.get("acme.admin", f"{path}?status=lost")
     assert page.status == httpx.codes.UNPROCESSABLE_ENTITY
     assert "Status" in page.text
+
+
+async def test_accounts_that_are_nobodys_are_found_by_the_filter(console: Any) -> None:
+    account = await place(console.world, await make(console.world), "10.00")
+    assigned = await debt(console.world)
+    page = await console.get("acme.admin", f"/accounts?collector=none&search={account['external_ref']}")
+    assert f"/accounts/{account['id']}" in page.links
+    [form] = [form for form in page.forms if form.action == "/accounts"]
+    assert (form.fields["collector"], form.options["collector"][:2]) == ("none", ["", "none"])
+    none = await console.get("acme.admin", f"/accounts?collector=none&search={assigned['external_ref']}")
+    assert "No account fits" in none.text
+    refused = await console.get("acme.admin", "/accounts?collector=me")
+    assert "must be the id of a collector, or “none”" in refused.text

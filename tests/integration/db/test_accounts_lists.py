@@ -200,6 +200,7 @@ def matching(wanted: dict[str, Any]) -> Callable[[AccountView], bool]:
         "due_before": lambda v, x: v.account.due_date is not None and v.account.due_date <= x,
         "priorities": lambda v, x: v.score is not None and v.score.priority in x,
         "risk_levels": lambda v, x: v.score is not None and v.score.level in x,
+        "nobody": lambda v, _: v.collector is None,
     }
     return lambda view: all(tests[name](view, value) for name, value in wanted.items())
 
@@ -212,6 +213,7 @@ FILTERS: list[dict[str, Any]] = [
     {"due_before": date(2026, 1, 1)},
     {"priorities": [0, 3]},
     {"risk_levels": ["HIGH"], "statuses": ["new", "disputed"]},
+    {"nobody": True},
 ]
 
 
@@ -343,3 +345,18 @@ async def test_row_level_security_leaves_the_index_of_the_order_usable(
     if deep:
         assert "Index Cond" in line[1].split("->")[0], plan
         assert "ROW(" in line[1] or "id <" in line[1] or "id >" in line[1], plan
+
+
+async def test_what_is_nobodys_has_an_index_of_its_own(shop: Shop) -> None:
+    """After the day's assignment it is next to nothing among all accounts."""
+    wanted = AccountFilter(nobody=True)
+    query = page_query(
+        AccountOrder.NEWEST, wanted, [], keyed=True, position=None, backward=False, limit=51
+    ).compile(compile_kwargs={"literal_binds": True})
+    async with shop.database.transaction(Tenant.system(shop.north, "test")) as tx:
+        for setting in ("enable_seqscan", "enable_sort", "enable_bitmapscan"):
+            await tx.session.execute(text(f"SET LOCAL {setting} = off"))
+        plan = "\n".join((await tx.session.scalars(text(f"EXPLAIN (COSTS OFF) {query}"))).all())
+    assert "ix_account_nobody" in plan
+    assert "Sort" not in plan
+    assert "Filter: (assigned_to" not in plan
