@@ -12,7 +12,7 @@ import yaml
 from cli.main import GROUPS
 from cli.main import app as recoup
 from runtime.settings import Settings
-from tests.deploy.conftest import CHART, EXAMPLES, ROOT, render, run, tool
+from tests.deploy.tools import CHART, EXAMPLES, ROOT, render, run, tool
 
 MINIMAL: dict[str, Any] = yaml.safe_load((CHART / "examples" / "minimal.yaml").read_text())
 Manifest = dict[str, Any]
@@ -117,6 +117,14 @@ def test_processes_and_their_settings_exist(rendered: dict[str, list[Manifest]],
         assert {name for name in names if name.startswith("RECOUP_")} <= known
 
 
+def test_only_the_proxies_that_are_named_are_believed(rendered: dict[str, list[Manifest]]) -> None:
+    believed = {"minimal": "127.0.0.1", "temporal-cloud": "10.20.0.0/16"}
+    for example, proxies in believed.items():
+        for workload in workloads(rendered[example]):
+            [container] = workload["spec"]["template"]["spec"]["containers"]
+            assert {"name": "RECOUP_TRUSTED_PROXIES", "value": proxies} in container["env"]
+
+
 def test_only_the_migrating_job_is_the_owner(rendered: dict[str, list[Manifest]]) -> None:
     for manifests in rendered.values():
         owners = [
@@ -218,6 +226,8 @@ def test_the_codec_endpoint_is_where_the_console_is_unless_it_has_a_host(
 def changed(path: str, value: object) -> dict[str, Any]:
     """The least values with one of them changed: ``path`` with dots."""
     values: dict[str, Any] = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    # So that an ingress is refused for what is wrong with it.
+    values["trustedProxies"] = ["10.0.0.0/8"]
     *folders, name = path.split(".")
     inner = values
     for folder in folders:
@@ -226,6 +236,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
     return values
 
 
+INGRESS = {"enabled": True, "host": "a.example.com", "tls": {"secretName": "a"}}
 NONSENSE = {
     "no-tag": changed("image.tag", ""),
     "a-tag-that-moves": changed("image.tag", "latest"),
@@ -247,6 +258,10 @@ NONSENSE = {
     "a-share-above-all": changed("rollout.percent", 101),
     "an-ingress-without-host": changed("ingress", {"enabled": True, "tls": {"secretName": "a"}}),
     "an-ingress-without-tls": changed("ingress", {"enabled": True, "host": "a.example.com"}),
+    "an-ingress-whom-nobody-believes": {**changed("ingress", INGRESS), "trustedProxies": []},
+    "everybody-a-proxy": changed("trustedProxies", ["*"]),
+    "every-network-a-proxy": changed("trustedProxies", ["0.0.0.0/0"]),
+    "a-proxy-by-name": changed("trustedProxies", ["ingress.svc"]),
     "any-origin-for-the-codec": changed("codec", {"enabled": True, "origins": ["*"]}),
     "a-codec-host-without-tls": changed(
         "codec", {"enabled": True, "origins": ["https://a.test"], "ingress": {"host": "a.example.com"}}
@@ -263,6 +278,11 @@ NONSENSE = {
 def test_nonsense_is_refused(name: str) -> None:
     with pytest.raises(AssertionError, match=r"schema|workers\.draining|codec\.origins"):
         render(NONSENSE[name])
+
+
+def test_an_ingress_that_is_whole_is_not_refused() -> None:
+    [manifests] = render(changed("ingress", INGRESS))
+    assert len(kinds(manifests, "Ingress")) == 1
 
 
 def test_a_package_has_what_it_needs(tmp_path: Path) -> None:

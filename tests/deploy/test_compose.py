@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from runtime.settings import Settings
-from tests.deploy.conftest import ROOT, run, tool
+from tests.deploy.tools import ROOT, run, tool
 
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = yaml.safe_load(FILE.read_text())
@@ -34,7 +34,7 @@ def test_every_image_is_of_one_version() -> None:
 def test_each_service_starts_once_those_before_it_are_well() -> None:
     for name, service in SERVICES.items():
         for before, how in service.get("depends_on", {}).items():
-            once = SERVICES[before].get("restart") == "no"
+            once = SERVICES[before]["restart"].startswith("on-failure")
             wanted = "service_completed_successfully" if once else "service_healthy"
             assert how["condition"] == wanted, (name, before)
             assert once or "test" in SERVICES[before]["healthcheck"], before

@@ -17,7 +17,7 @@ import yaml
 from monitoring import dashboards
 from sandbox.ports import free_ports
 from sandbox.processes import Child, Command, until
-from tests.deploy.conftest import ROOT, run, tool
+from tests.deploy.tools import ROOT, run, tool
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "demo.admin", "Demo@2026"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deploy.conftest import ROOT, run, tool
+from tests.deploy.tools import ROOT, run, tool
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 

@@ -81,6 +81,8 @@ capabilities:
   value: {{ $values.database.poolSize | quote }}
 - name: RECOUP_PUBLIC_URL
   value: {{ $values.publicUrl | quote }}
+- name: RECOUP_TRUSTED_PROXIES
+  value: {{ default (list "127.0.0.1") $values.trustedProxies | join "," | quote }}
 - name: RECOUP_STORAGE_URL
   value: {{ $values.storage.url | quote }}
 - name: RECOUP_TEMPORAL_ADDRESS
