@@ -37,7 +37,7 @@ def apply(as_json: AsJson = False) -> None:
 
 @app.command(name="list")
 def show(as_json: AsJson = False) -> None:
-    """The schedules of every active agency: next runs, whether paused and why."""
+    """The schedules of the installation and of every active agency: next runs, whether paused and why."""
     _show(asyncio.run(_listed()), as_json=as_json)
 
 
@@ -62,12 +62,17 @@ async def _applied() -> list[ScheduleView]:
         await service.ensure_installation()
         for principal in principals:
             await service.ensure(principal.tenant.agency_id)
-        return [view for principal in principals for view in await service.list(principal)]
+        return await _every(service, principals)
 
 
 async def _listed() -> list[ScheduleView]:
     async with _agencies() as (service, principals):
-        return [view for principal in principals for view in await service.list(principal)]
+        return await _every(service, principals)
+
+
+async def _every(service: ScheduleService, principals: list[Principal]) -> list[ScheduleView]:
+    of_agencies = [view for principal in principals for view in await service.list(principal)]
+    return [*await service.of_installation(), *of_agencies]
 
 
 def _show(views: list[ScheduleView], *, as_json: bool) -> None:

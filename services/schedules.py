@@ -174,6 +174,11 @@ class ScheduleService:
             if description is not None
         ]
 
+    async def of_installation(self) -> "Sequence[ScheduleView]":
+        """The schedules that belong to no agency, those of them that are there: for the operator."""
+        found = [(wanted, await self._describe(wanted.id)) for wanted in INSTALLATION]
+        return [self._view(wanted, there, None) for wanted, there in found if there is not None]
+
     async def trigger(self, who: Principal, command: CommandKey, schedule_id: str) -> "Answer":
         """Start a run now (202). ``Conflict`` while one is going: Temporal would drop it silently."""
 

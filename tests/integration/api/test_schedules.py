@@ -220,6 +220,8 @@ async def test_the_installation_has_its_own_which_stay_as_they_were_left(
     assert (found.state.paused, found.state.note) == (True, "while we look")
     assert isinstance(found.action, ScheduleActionStartWorkflow)
     assert found.action.workflow == "PartitionMaintenance"
+    [shown_to_the_operator] = await world.services.schedules.of_installation()
+    assert (shown_to_the_operator.spec, shown_to_the_operator.paused) == ("every day at 00:20 UTC", True)
     await handle.unpause()
     # It is nobody's own: an agency neither sees nor starts it.
     assert wanted.id not in await shown(world)
