@@ -7,11 +7,11 @@ operating system's user. Passwords are asked for, or read from standard input; n
 import json
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from cli.admin_support import (
     LIST_LIMIT,
@@ -27,6 +27,7 @@ from cli.admin_support import (
     show_all,
     views,
 )
+from cli.stages import Stages
 from runtime.settings import load_settings
 from services.access import Principal
 from services.commands import CommandKey
@@ -224,12 +225,9 @@ def rotate(as_json: AsJson = False) -> None:
     """Encrypt all columns anew under the first of RECOUP_COLUMN_KEYS; afterwards the others can go."""
 
     async def work(admin: Admin) -> Any:
-        with Progress(console=err, transient=True) as bar:
-            task = bar.add_task("encrypted values", total=None)
+        with Stages(err) as stages:
             report = await rotate_keys(
-                admin.database,
-                operator().actor,
-                lambda seen, total: bar.update(task, completed=seen, total=total),
+                admin.database, operator().actor, partial(stages.update, "encrypted values")
             )
         return report.model_dump()
 

@@ -73,19 +73,23 @@ class RotationStore(Store):
     async def rotate(self, column: EncryptedColumn, after: Sequence[Any] | None, limit: int) -> Batch:
         """Encrypt anew what is not under the first key among the next ``limit`` values after a key.
 
-        The rows stay locked until the transaction ends. ``ColumnUnreadable`` when one does not open.
+        Only rows that are changed are locked, until the transaction ends; a value that somebody else has
+        changed since it was read stays theirs. ``ColumnUnreadable`` when one does not open.
         """
         bound = place(column.place, self._agency_id)
         rows = await self._next(column, after, limit)
         stale = [row for row in rows if self._cipher.needs_rotation(bytes(row[0]))]
         renewed = [
-            (self._cipher.encrypt(self._cipher.decrypt(bytes(blob), bound), bound), *key)
+            (self._cipher.encrypt(self._cipher.decrypt(bytes(blob), bound), bound), *key, blob)
             for blob, *key in stale
         ]
+        rotated = 0
         if renewed:
             driver = await self._driver()
-            await driver.cursor().executemany(_update(column), renewed)
-        return Batch(len(rows), len(renewed), tuple(rows[-1][1:]) if rows else None)
+            cursor = driver.cursor()
+            await cursor.executemany(_update(column), renewed)
+            rotated = cursor.rowcount
+        return Batch(len(rows), rotated, tuple(rows[-1][1:]) if rows else None)
 
     async def _next(
         self, column: EncryptedColumn, after: Sequence[Any] | None, limit: int
@@ -100,7 +104,7 @@ class RotationStore(Store):
         )
         query = sql.SQL(
             "SELECT {column}, {key} FROM {table} WHERE agency_id = %s AND {column} IS NOT NULL {beyond}"
-            " ORDER BY {key} LIMIT %s FOR NO KEY UPDATE"
+            " ORDER BY {key} LIMIT %s"
         ).format(
             column=sql.Identifier(column.column), key=key, table=sql.Identifier(column.table), beyond=beyond
         )
@@ -112,7 +116,7 @@ class RotationStore(Store):
 
 
 def _update(column: EncryptedColumn) -> sql.Composed:
-    return sql.SQL("UPDATE {table} SET {column} = %s WHERE {match}").format(
+    return sql.SQL("UPDATE {table} SET {column} = %s WHERE {match} AND {column} = %s").format(
         table=sql.Identifier(column.table),
         column=sql.Identifier(column.column),
         match=sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in column.key),

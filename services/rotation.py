@@ -1,17 +1,21 @@
 """Rotate the column keys: everything encrypted, of every agency, under the first key."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from db.rotation import ENCRYPTED_COLUMNS, EncryptedColumn
+from domain.errors import Unavailable
 from domain.tenancy import Actor, Tenant
 
 if TYPE_CHECKING:
+    from db.rotation import Batch
     from db.session import Database
 
 BATCH_ROWS = 1000
+TRIES = 5
 
 Progress = Callable[[int, int], None]
 """Told of values looked at so far, and of how many there are."""
@@ -29,7 +33,8 @@ class RotationReport(BaseModel):
 async def rotate_keys(database: "Database", actor: Actor, progress: Progress) -> RotationReport:
     """Encrypt every value anew that is not under the first key, in batches of one transaction each.
 
-    Safe to stop and to repeat: what is done stays done. ``ColumnUnreadable`` names a missing key.
+    Safe to stop and to repeat: what is done stays done. Work goes on meanwhile; a batch that met with a
+    lock that was held for long, or a deadlock, is tried again. ``ColumnUnreadable`` names a missing key.
     Values written meanwhile by processes that still use the old first key need another run.
     """
     async with database.platform() as platform:
@@ -57,16 +62,29 @@ async def _rotate_column(
     seen = rotated = 0
     after = None
     while True:
-        async with database.transaction(tenant) as tx:
-            batch = await tx.rotation.rotate(column, after, BATCH_ROWS)
-            if batch.rotated:
-                name = f"{column.table}.{column.column}"
-                await tx.audit.record(
-                    "keys.rotated", "agency", tenant.agency_id, new={"column": name, "values": batch.rotated}
-                )
+        batch = await _rotate_batch(database, tenant, column, after)
         seen += batch.seen
         rotated += batch.rotated
         progress(seen)
         if batch.seen < BATCH_ROWS:
             return seen, rotated
         after = batch.last
+
+
+@retry(
+    retry=retry_if_exception_type(Unavailable),
+    stop=stop_after_attempt(TRIES),
+    wait=wait_random_exponential(multiplier=0.2, max=5),
+    reraise=True,
+)
+async def _rotate_batch(
+    database: "Database", tenant: Tenant, column: EncryptedColumn, after: tuple[Any, ...] | None
+) -> "Batch":
+    async with database.transaction(tenant) as tx:
+        batch = await tx.rotation.rotate(column, after, BATCH_ROWS)
+        if batch.rotated:
+            name = f"{column.table}.{column.column}"
+            await tx.audit.record(
+                "keys.rotated", "agency", tenant.agency_id, new={"column": name, "values": batch.rotated}
+            )
+    return batch
