@@ -36,6 +36,19 @@ async def test_the_cookie_is_for_the_server_alone(console: Any) -> None:
     assert "secure" in over_tls.headers["set-cookie"].lower()
 
 
+async def test_the_login_says_what_the_installation_has_to_say(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await console.new_browser(None)
+    assert "login-hint" not in (await browser.get("/login")).html
+    monkeypatch.setattr(console.app.state, "login_hint", "Ask <Ada>;or Bea")
+    page = await browser.get("/login")
+    assert "<li>Ask &lt;Ada&gt;</li><li>or Bea</li>" in page.html
+    refused = await browser.client.post("/login", data={"username": "acme.nobody", "password": "wrong"})
+    assert refused.status_code == httpx.codes.UNAUTHORIZED
+    assert "<li>or Bea</li>" in refused.text
+
+
 async def test_every_page_forbids_what_is_not_ours(console: Any) -> None:
     for who, path in ((None, "/login"), ("acme.admin", "/worklist"), ("acme.admin", "/nowhere")):
         page = await console.get(who, path)
