@@ -33,7 +33,9 @@ async def partners(
     """Partners of the agency, newest first."""
     rows = await services.partners.page(visitor.who, paging.position(UUID), paging.limit)
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=PartnerView.of)
-    return templates.page(request, "partners.html", list=shown)
+    return templates.page(
+        request, "partners.html", list=shown, may_manage=visitor.who.may(Right.MANAGE_SETTINGS)
+    )
 
 
 @pages.get("/reconciliation/partners/{partner_id}")
@@ -58,6 +60,7 @@ async def partner(
         runs=await services.partner_reconciliations.page(
             who, None, LATEST, partner_id=partner_id, statuses=()
         ),
+        may_manage=who.may(Right.MANAGE_SETTINGS),
         may_run=who.may(Right.RUN_RECONCILIATIONS) and found.active,
         keys={name: uuid4().hex for name in ("sync", "run")},
     )
