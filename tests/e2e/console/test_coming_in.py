@@ -1,5 +1,7 @@
 """Coming in and going out: by role, by keyboard, and when a session is over."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -90,3 +92,15 @@ async def test_back_and_forward_lead_through_the_pages(console: Console) -> None
         await page.go_forward()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Accounts")
         assert await page.evaluate("localStorage.getItem('htmx-history-cache')") is None
+
+
+async def test_who_comes_first_finds_something_to_do(console: Console) -> None:
+    async with console.visit("sarah.mitchell") as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Worklist")
+        await expect(page.locator("[data-row]").first).to_be_visible()
+        # A click anywhere in a row leads where its link does.
+        await page.locator("[data-row] td").nth(1).click()
+        await expect(page).to_have_url(re.compile("/accounts/[0-9a-f-]{36}$"))
+    async with console.visit("demo.manager") as page:
+        await page.goto("/reconciliation/runs")
+        await expect(page.get_by_role("cell", name="recoup seed")).to_be_visible()

@@ -11,7 +11,7 @@ from console.rendering import age, money, phone
     ("amount", "currency", "places", "shown"),
     [
         (Decimal("22781.81"), "USD", 2, "$22,781.81"),
-        (Decimal("-5"), "USD", 2, "−$5.00"),
+        (Decimal(-5), "USD", 2, "−$5.00"),
         ("40008733.14", "USD", 0, "$40,008,733"),
         (Decimal("1234.5"), "EUR", 2, "1,234.50 EUR"),
         (Decimal("-0.01"), "", 2, "−0.01"),
