@@ -243,6 +243,7 @@ NONSENSE = {
     "a-tag-that-is-no-version": changed("image.tag", "a b"),
     "half-a-digest": changed("image.digest", "sha256:123"),
     "no-address": changed("temporal.address", ""),
+    "traces-to-nowhere": changed("tracing.enabled", True),
     "an-address-without-port": changed("temporal.address", "temporal"),
     "a-key-in-the-clear": changed("temporal.apiKey", {"name": "a", "key": "b"}),
     "a-secret-as-a-value": changed("secrets.jwt", "hunter2"),

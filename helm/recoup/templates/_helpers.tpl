@@ -77,6 +77,14 @@ capabilities:
   value: {{ $values.log.level }}
 - name: RECOUP_LOG_JSON
   value: "true"
+{{- if $values.tracing.enabled }}
+- name: RECOUP_TRACING
+  value: "true"
+- name: RECOUP_TRACING_SAMPLE
+  value: {{ $values.tracing.sample | quote }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $values.tracing.endpoint | quote }}
+{{- end }}
 - name: RECOUP_DATABASE_POOL_SIZE
   value: {{ $values.database.poolSize | quote }}
 - name: RECOUP_PUBLIC_URL
