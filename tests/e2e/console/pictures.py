@@ -20,8 +20,8 @@ class Picture(NamedTuple):
 
     name: str
     page: str
-    width: int = 1200
-    height: int = 780
+    width: int = 1320
+    height: int = 760
     dark: bool = False
 
 
@@ -30,7 +30,7 @@ PICTURES = (
     Picture("worklist", "worklist"),
     Picture("account", "account"),
     Picture("breaks", "breaks"),
-    Picture("account-narrow-dark", "account", 390, 780, dark=True),
+    Picture("account-narrow-dark", "account", 390, 760, dark=True),
 )
 
 
