@@ -84,6 +84,7 @@ class Run:
     answers: dict[str, Sequence[Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     unanswered: set[str] = field(default_factory=set)
+    stuck: asyncio.Event = field(default_factory=asyncio.Event)
     workflow_id: str = ""
 
     @property
@@ -153,6 +154,7 @@ class Run:
         self.asked.append(step)
         if step not in self.answers:
             self.unanswered.add(step)
+            self.stuck.set()
             raise ApplicationError(f"the scenario has no answer of {step}", non_retryable=True)
         answers = self.answers[step]
         given = answers[min(self.asked.count(step), len(answers)) - 1]
@@ -213,20 +215,26 @@ class Stage:
         Fails where the workflow asks for a step that the scenario has no answer of, or goes on for ever.
         """
         run = self._run = Run(scenario, self._environment, await self._environment.get_current_time())
-        handle: Handle | None = None
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                handle = await scenario.story(run)
-        except TimeoutError as error:
-            raise AssertionError(
-                f"{scenario.name} came to no end; it asked for {run.asked}, the last of which may need"
-                " another answer in its scenario"
-            ) from error
-        assert not run.unanswered, f"give answers to {sorted(run.unanswered)} in the scenario {scenario.name}"
+        handle = await self._told(run)
         commands = commands_of(await handle.fetch_history())
         if (await handle.describe()).status == WorkflowExecutionStatus.RUNNING:
             await handle.terminate()
         return [f"# {scenario.workflow.__name__}: {scenario.about}", "", *commands]
+
+    async def _told(self, run: Run) -> Handle:
+        """The story to its end, or until it is plain that it comes to none."""
+        story = asyncio.ensure_future(run.scenario.story(run))
+        stuck = asyncio.ensure_future(run.stuck.wait())
+        await asyncio.wait({story, stuck}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        ended = story.done()
+        for waiting in (story, stuck):
+            waiting.cancel()
+        await asyncio.gather(story, stuck, return_exceptions=True)
+        assert not run.unanswered, (
+            f"the scenario {run.scenario.name} has no answer of {sorted(run.unanswered)}"
+        )
+        assert ended, f"{run.scenario.name} came to no end; it asked for {run.asked}"
+        return story.result()
 
     @activity.defn(dynamic=True)
     async def _step(self, _: Sequence[RawValue]) -> Any:

@@ -32,12 +32,12 @@ async def stage(time_skipping: WorkflowEnvironment) -> AsyncIterator[Stage]:
 
 @pytest.mark.parametrize("scenario", [pytest.param(one, id=name) for name, one in sorted(SCENARIOS.items())])
 async def test_new_runs_take_the_steps_that_were_agreed_on(stage: Stage, scenario: Scenario) -> None:
-    lines = await stage.play(scenario)
+    steps = "\n".join(await stage.play(scenario)) + "\n"
     file = FOLDER / f"{scenario.name}.txt"
     if WRITE:
-        file.write_text("\n".join(lines) + "\n")
+        file.write_text(steps)
     assert file.exists(), f"{scenario.name} has no fingerprint yet: make fingerprints"
-    assert lines == file.read_text().splitlines(), (
+    assert steps == file.read_text(), (
         "new runs take other steps; if that is meant, see CONTRIBUTING.md on changing a workflow"
     )
 
