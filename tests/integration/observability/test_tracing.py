@@ -2,9 +2,10 @@
 
 import secrets
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from temporalio.client import Client
+from temporalio.worker import Replayer
 
 from runtime.side_server import serving_beside
 from sandbox.ports import free_port
@@ -14,6 +15,9 @@ from tests.command_line import CommandLine
 from tests.integration.api.conftest import World
 from tests.integration.observability.collector import Collector, Received
 from tests.integration.observability.stack import Stack, environment, running
+from workers.sandbox import workflow_runner
+from workers.worker import WORKFLOWS
+from workflows.queues import account_workflow_id
 
 
 def new_trace() -> tuple[str, str]:
@@ -110,6 +114,13 @@ async def test_a_command_to_an_account_that_runs_is_in_the_trace_of_its_own_requ
     [begun] = [link.trace_id.hex() for link in handled.span.links]
     assert begun != second
     await spans_of(stack, refused, asked)
+    history = await stack.temporal.get_workflow_handle(account_workflow_id(UUID(account))).fetch_history()
+    untraced = Replayer(
+        workflows=WORKFLOWS,
+        workflow_runner=workflow_runner(),
+        data_converter=stack.temporal.data_converter,
+    )
+    await untraced.replay_workflow(history)
 
 
 async def test_who_begins_a_trace_says_whether_it_is_kept_and_probes_are_none(stack: Stack) -> None:
