@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 from tenacity import Retrying, retry_if_result, wait_fixed
 
-from db.migration_locks import PATIENCE, LockWatch, Patience, patiently
+from db.migration_locks import PATIENCE, LockWatch, Patience, give_way, patiently
 from db.urls import sqlalchemy_url
 from domain.errors import Conflict
 
@@ -40,9 +40,9 @@ def upgrade(
     """Migrate the database at ``url`` (owner role) and return the revision it then has.
 
     The application role ``recoup_app`` must exist, else ``Conflict``. Also makes the monthly partitions for
-    as many ``months`` ahead. Two migrations at once queue up on an advisory lock. A revision that meets a lock
-    gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which leaves the
-    schema at the last revision that is whole.
+    as many ``months`` ahead. Two migrations at once queue up on an advisory lock. A revision that meets a
+    lock gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which
+    leaves the schema at the last revision that is whole.
     """
     with _owner_connection(url) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = 'recoup_app'")):
@@ -79,7 +79,7 @@ def _revision(connection: Connection) -> str | None:
 def _migrate(url: str, connection: Connection, patience: Patience, go: Callable[[Config], None]) -> None:
     """Have ``go`` migrate on ``connection`` once no other migration does, waiting for no lock for long."""
     _take_turn(connection)
-    connection.execute(text(f"SET lock_timeout = {patience.lock_timeout_ms}"))
+    give_way(connection, patience)
     pid = connection.scalar(text("SELECT pg_backend_pid()"))
     connection.commit()
     config = _config()

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 import structlog
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from tenacity import (
     RetryCallState,
@@ -37,12 +38,29 @@ class Patience:
 
 PATIENCE = Patience()
 
+_LOOKS_UNTIL_TOLD = 30
+"""After so many looks at the same wait, and so many more, it is told of: half a minute by default."""
+
 
 def met_a_lock(error: BaseException) -> bool:
     """Whether a statement gave up its wait for a lock, or was one of two that waited for each other."""
     return isinstance(error, OperationalError) and isinstance(
         error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected
     )
+
+
+def give_way(connection: Connection, patience: Patience) -> None:
+    """Let no statement of ``connection`` wait for a lock for long, but those that keep nobody waiting.
+
+    What is built ``CONCURRENTLY`` waits for every transaction that was there before; broken off, it would
+    leave half an index behind and begin anew.
+    """
+
+    def before_statement(_connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        timeout_ms = 0 if " CONCURRENTLY " in statement else patience.lock_timeout_ms
+        cursor.execute(f"SET lock_timeout = {timeout_ms}")
+
+    event.listen(connection, "before_cursor_execute", before_statement)
 
 
 class LockWatch:
@@ -78,8 +96,12 @@ class LockWatch:
         return self._seen or self._ask(_HOLDERS) or "somebody who was gone before they could be named"
 
     def _watch(self) -> None:
+        looks = 0
         while not self._done.wait(self._every_s):
-            self._seen = self._ask(_BLOCKERS) or self._seen
+            held_by = self._ask(_BLOCKERS)
+            self._seen, looks = held_by or self._seen, looks + 1 if held_by else 0
+            if looks and looks % _LOOKS_UNTIL_TOLD == 0:
+                _log.warning("migration still waits for a lock", held_by=held_by)
 
     def _ask(self, query: bytes) -> str | None:
         try:

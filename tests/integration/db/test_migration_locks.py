@@ -97,6 +97,26 @@ def test_what_is_tried_again(fault: Exception, again: bool) -> None:
     assert met_a_lock(OperationalError("ALTER TABLE", {}, fault)) is again
 
 
+async def test_an_index_that_keeps_nobody_waiting_waits_as_long_as_it_takes(database: Any) -> None:
+    """Broken off it would begin anew, and never be done where some transaction is always longer."""
+    await asyncio.to_thread(migrate.downgrade, database.owner_url, "0011")
+    with capture_logs() as said:
+        async with holding(database, "UPDATE account SET status = status"):
+            once = Patience(lock_timeout_ms=100, tries=1)
+            going = asyncio.create_task(
+                asyncio.to_thread(lambda: migrate.upgrade(database.owner_url, "0012", patience=once))
+            )
+
+            async def has_waited_for_long() -> bool:
+                return bool(said) or going.done()
+
+            await until(has_waited_for_long, within_s=20, what="the index to wait for the report")
+            assert not going.done()
+        assert await going == "0012"
+    assert {line["event"] for line in said} == {"migration still waits for a lock"}
+    assert "long-report as recoup_app" in said[0]["held_by"]
+
+
 async def tables(database: Any) -> list[tuple[Any, ...]]:
     return await query(
         database.owner_url,

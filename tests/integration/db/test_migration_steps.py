@@ -152,7 +152,7 @@ def test_nobody_waits_for_a_large_table_to_be_looked_through_or_written_anew(
 
 @pytest.mark.parametrize("revision", ONLINE)
 def test_the_release_before_works_on_the_newer_schema(walked: dict[str, Step], revision: str) -> None:
-    """Expand, migrate, contract: what takes something away says in ``contracts`` since when nobody uses it."""
+    """Expand, migrate, contract: what takes a thing away says in ``contracts`` since when nobody uses it."""
     assert walked[revision].broken == [] or _contracts(revision)
 
 
