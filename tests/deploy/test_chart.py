@@ -149,7 +149,7 @@ def test_versions_run_side_by_side_until_they_are_drained(rendered: dict[str, li
     assert {"name": "RECOUP_BUILD_ID", "value": "1.3.2"} in old["env"]
     jobs = {each["metadata"]["name"]: each for each in kinds(manifests, "Job")}
     [check] = jobs["recoup-rollout-check"]["spec"]["template"]["spec"]["containers"]
-    assert check["args"] == ["rollout", "check", "--served", "1.5.0,1.4.0,1.3.2"]
+    assert check["args"] == ["rollout", "check", "--served", "1.5.0,1.4.0,1.3.2", "--replay", "20"]
     [ramp] = jobs["recoup-rollout"]["spec"]["template"]["spec"]["containers"]
     assert ramp["args"] == ["rollout", "ramp", "--percent", "10", "--patience", "300"]
 
