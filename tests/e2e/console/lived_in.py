@@ -49,6 +49,8 @@ class LivedIn:
             "reconciliation-stripe": "/reconciliation/stripe",
             "partners": "/reconciliation/partners",
             "partner": f"/reconciliation/partners/{self.partner}",
+            "partner-new": "/reconciliation/partners/new",
+            "partner-edit": f"/reconciliation/partners/{self.partner}/edit",
             "partner-statement": f"/reconciliation/statements/{self.statement}",
             "partner-sync": f"/reconciliation/syncs/{self.sync}",
             "scoring": "/scoring",
