@@ -5,6 +5,7 @@ Without ``RECOUP_TRACING`` none of OpenTelemetry is loaded, and nothing is wrapp
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import Invalid
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from temporalio.client import Interceptor
 
     from runtime.settings import Settings
+
+LAST_SPANS_S = 3.0
+"""How long the end of a process waits for its last spans to be sent."""
 
 _UNTRACED = frozenset({"/health/live", "/health/ready", "/metrics"})
 UNRECORDED: "TelemetryConfig" = {
@@ -55,7 +59,10 @@ def traced(settings: "Settings", service: str) -> Iterator[None]:
     try:
         yield
     finally:
-        made.shutdown()
+        # With no collector there the SDK tries again and again, which no end of a process waits for.
+        last = Thread(target=made.shutdown, name="last spans", daemon=True)
+        last.start()
+        last.join(LAST_SPANS_S)
 
 
 def interceptors(settings: "Settings") -> "list[Interceptor]":

@@ -90,6 +90,7 @@ async def test_no_metric_names_people(planted: Stack) -> None:
 
 async def test_no_span_tells_of_people(planted: Stack) -> None:
     assert leaks(("the span", MessageToJson(one.span)) for one in planted.collector.spans) == []
+    assert "COPY" in {one.name.partition(" ")[0] for one in planted.collector.spans}
     failed = {one.name for one in planted.collector.spans if one.failed}
     assert {"POST /api/v1/debtors", "INSERT debtor"} <= failed
 

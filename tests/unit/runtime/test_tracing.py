@@ -1,5 +1,6 @@
 """Traces: nothing of it unless asked for, and in spans nothing but what may be told, values least of all."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -17,20 +18,33 @@ from runtime.settings import Settings
 from runtime.spans.callers import IdsOnly
 from runtime.spans.export import provider
 from runtime.spans.statements import statement_name
+from sandbox.ports import free_port
 
 OFF = """
 import sys
-from cli import main
-from api import composition, app
-from runtime import tracing, temporal
+from runtime import logging, temporal, tracing
 from runtime.settings import Settings
 settings = Settings(_env_file=None)
 with tracing.traced(settings, "recoup-test"):
     assert tracing.interceptors(settings) == []
     assert tracing.cursor_factory(settings) is None
+    assert tracing.log_processors(settings) == []
     assert not tracing.telemetry(settings)["tracing"]
 loaded = [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
 assert not loaded, loaded
+"""
+
+AWAY = """
+import os, time
+from opentelemetry import trace
+from runtime import tracing
+from runtime.settings import Settings
+tracing.LAST_SPANS_S = 0.2
+with tracing.traced(Settings(_env_file=None, tracing=True), "recoup-test"):
+    trace.get_tracer("test").start_span("lost").end()
+    began = time.monotonic()
+print(time.monotonic() - began, flush=True)
+os._exit(0)
 """
 
 
@@ -115,6 +129,14 @@ def test_of_callers_only_ids_are_taken() -> None:
 )
 def test_a_statement_is_named_by_what_it_does_to_which_table(text: str, name: str) -> None:
     assert statement_name(text) == name
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_collector_that_is_away() -> None:
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY], check=True, env=environment, capture_output=True, text=True
+    )
+    assert float(done.stdout) < 5
 
 
 def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
