@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -61,10 +62,25 @@ def promote(build_id: BuildId = "", patience: Patience = 300) -> None:
 @app.command()
 def check(
     served: Annotated[str, typer.Option(help="Build ids that will have workers, comma separated.")],
+    newest: Annotated[
+        int, typer.Option("--replay", help="Also replay so many running workflows of each type.", min=0)
+    ] = 0,
 ) -> None:
-    """Fail when a version has work left that none of ``served`` would do."""
+    """Fail when a version has work left that none of ``served`` would do; with --replay, when this one would
+    not go on with what runs."""
     names = {name.strip() for name in served.split(",") if name.strip()}
     _with_client(lambda client, _: rollout.require_served(client, names))
+    if newest:
+        _with_client(lambda client, own: _require_replayed(client, own, newest))
+
+
+async def _require_replayed(client: "Client", build_id: str, newest: int) -> None:
+    from workers import replay
+
+    # The SDK tells of each failure with its traces; here one line names them.
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
+    running = replay.newest(client, newest, query=replay.RUNNING)
+    await replay.require_replayed(replay.replay(running, client.data_converter, build_id))
 
 
 def _with_client(work: "Callable[[Client, str], Awaitable[Answer]]") -> Answer:

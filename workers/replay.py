@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from domain.errors import Invalid, Unavailable
+from domain.errors import Conflict, Invalid, Unavailable
 from workers.sandbox import workflow_runner
 from workers.worker import WORKFLOWS
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from temporalio.converter import DataConverter
 
 Outcome = Literal["replayed", "pinned", "nondeterministic", "failed"]
+MOST_NAMED = 5
 RUNNING = 'ExecutionStatus="Running"'
 _MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)+)"')
 _DEFINITION = "__temporal_workflow_definition"
@@ -83,6 +84,18 @@ async def replay(
     async with replayer.workflow_replay_iterator(histories) as results:
         async for result in results:
             yield _verdict(result.history, result.replay_failure, build_id)
+
+
+async def require_replayed(verdicts: AsyncIterator[Verdict]) -> None:
+    """Raise ``Conflict`` naming the workflows that this version could not go on with, and why."""
+    breaking = [verdict async for verdict in verdicts if verdict.breaks]
+    if breaking:
+        named = "; ".join(
+            f"{each.workflow_type} {each.workflow_id} run {each.run_id}: {each.reason}"
+            for each in breaking[:MOST_NAMED]
+        )
+        more = f"; and {len(breaking) - MOST_NAMED} more" if len(breaking) > MOST_NAMED else ""
+        raise Conflict(f"this version would not go on with workflows that run: {named}{more}")
 
 
 def _verdict(history: WorkflowHistory, failure: Exception | None, build_id: str | None) -> Verdict:

@@ -181,7 +181,14 @@ async def test_the_newest_histories_of_a_namespace(
     same = {**settings, "RECOUP_BUILD_ID": EARLIER}
     code, out, _ = await command_line.run("replay", "--from-server", *only, **same)
     assert (code, pinned.id in out) == (1, True)
+    check = ["rollout", "check", "--served", f"{EARLIER},{OWN}"]
+    code, _, err = await command_line.run(*check, "--replay", "5", **settings)
+    assert (code, "Export export/2 run" in err, pinned.id in err) == (1, True, False)
+    code, _, _ = await command_line.run(*check, **settings)
+    assert code == 0
     await entity.terminate()
+    code, _, err = await command_line.run(*check, "--replay", "5", **settings)
+    assert (code, err) == (0, "")
     code, _, _ = await command_line.run(
         "replay", "--from-server", "--query", 'ExecutionStatus="Running"', **settings
     )
