@@ -32,6 +32,11 @@ def said(script: str) -> list[set[int]]:
     return [{int(status) for status in either.split("|")} for line in lines for either in line]
 
 
+def refusals(printed: str) -> list[str]:
+    """What problems among the answers say."""
+    return re.findall(r'"detail":"([^"]*)"', printed)
+
+
 async def carry_out(script: str, sandbox: Sandbox, folder: Path) -> tuple[list[int], str]:
     """How each request was answered, and all that was printed; the shell must end well."""
     here = script.replace("http://127.0.0.1:8000", sandbox.api.removesuffix("/api/v1"))
