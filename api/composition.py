@@ -247,11 +247,12 @@ def authentication_of(
     settings: "Settings", database: Database, passwords: Passwords, guard: LoginGuard
 ) -> AuthenticationService:
     """Who may come in, by the settings' secret and lifetimes."""
+    secret = settings.jwt_secret.get_secret_value()
     return AuthenticationService(
         database,
         passwords,
         guard,
-        AccessTokens(settings.jwt_secret.get_secret_value(), timedelta(minutes=settings.access_token_minutes)),
+        AccessTokens(secret, timedelta(minutes=settings.access_token_minutes)),
         timedelta(days=settings.refresh_token_days),
     )
 
