@@ -12,8 +12,8 @@ from temporalio.service import RPCError, TLSConfig
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from domain.errors import Invalid, Unavailable
-from runtime.tracing import interceptors
 from runtime.payload_codec import EncryptingCodec, parse_payload_keys
+from runtime.tracing import interceptors
 
 if TYPE_CHECKING:
     from pathlib import Path
