@@ -9,7 +9,6 @@ from api.deps import ServicesDep, client_ip
 from console.navigation import first_page
 from console.rendering import Pages
 from console.web import (
-    COOKIE,
     LOGIN,
     LONGEST_WAY_BACK,
     LoggedIn,
@@ -19,6 +18,7 @@ from console.web import (
     router,
 )
 from domain.errors import DomainError, NotFound, TooManyRequests, Unauthenticated
+from services.sessions import COOKIE
 
 pages = router()
 MAX_LENGTH = 200
