@@ -64,7 +64,8 @@ class TemporalServer:
         self._dynamic_config = dict(_DYNAMIC_CONFIG)
         if long_history is not None:
             self._dynamic_config["limit.historyCount.suggestContinueAsNew"] = str(long_history)
-            self._dynamic_config["history.maximumSignalsPerExecution"] = str(int(_SIGNALS_A_RUN * long_history))
+            signals = int(_SIGNALS_A_RUN * long_history)
+            self._dynamic_config["history.maximumSignalsPerExecution"] = str(signals)
         self._child: Child | None = None
 
     @property
