@@ -12,7 +12,7 @@ from domain.assignment import room_of, spread
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from db.session import Database, Transaction
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ACTOR = "auto-assignment"
 CHUNK = 5_000
 """Accounts in one transaction."""
+TOLD_AT_ONCE = 500
 
 _RUN_IDS = UUID("5c9b2a3e-7d84-5b1f-9d0f-3f7a4f9d8e21")
 
@@ -68,11 +69,20 @@ class AssignmentSummary(Message):
 
 
 class AssignmentActivities:
-    """The steps of ``AutoAssignment``. ``scorecards`` are those that agencies can name."""
+    """The steps of ``AutoAssignment``. ``scorecards`` are those that agencies can name.
 
-    def __init__(self, db: "Database", scorecards: "Mapping[str, Scorer]") -> None:
+    ``tell`` tells the lifecycles of some accounts of an agency what was noted for them; it never raises.
+    """
+
+    def __init__(
+        self,
+        db: "Database",
+        scorecards: "Mapping[str, Scorer]",
+        tell: "Callable[[UUID, Sequence[UUID]], Awaitable[None]]",
+    ) -> None:
         self._db = db
         self._scorecards = scorecards
+        self._tell = tell
 
     @activity.defn(name="assignment.begin")
     async def begin(self, request: AssignmentRequest) -> AssignmentRef:
@@ -92,29 +102,13 @@ class AssignmentActivities:
         How far the run is stands in its row: a step that is repeated after its answer was lost goes on
         with the next accounts.
         """
-        async with heartbeating(), self._transaction(ref) as tx:
-            run = await tx.assignment_runs.take(ref.run_id)
-            workloads = await tx.assignment.workloads(lock=True)
-            room = room_of(workloads)
-            limit = min(CHUNK, room)
-            after = None if run.after_id is None else (run.after_rank or 0, run.after_id)
-            waiting = await tx.assignment.waiting(limit, after=after) if limit else []
-            if not waiting:
-                return AssignedChunk(assigned=0, more=False)
-            versions = await tx.assignment.lock([one.account.account_id for one in waiting])
-            plan = spread((w.account for w in waiting if w.account.account_id in versions), workloads)
-            done = set(await tx.assignment.assign(plan.assignments, versions, ref.run_id))
-            await tx.rescore(self._scorecards, sorted(done))
-            await tx.lifecycles.notify(sorted(done))
-            worth = {one.account.account_id: one.account.value_cents for one in waiting}
-            accounts, cents = Counter[UUID](), Counter[UUID]()
-            for given in plan.assignments:
-                if given.account_id in done:
-                    accounts[given.collector_id] += 1
-                    cents[given.collector_id] += worth[given.account_id]
-            shares = {collector: (count, cents[collector]) for collector, count in accounts.items()}
-            await tx.assignment_runs.advance(run, shares, waiting[-1].place)
-            return AssignedChunk(assigned=len(done), more=len(waiting) == limit and room > len(done))
+        async with heartbeating():
+            async with self._transaction(ref) as tx:
+                done, more = await self._assign(tx, ref.run_id)
+            # Those at work stand on the status of before, by which they would judge a command.
+            for start in range(0, len(done), TOLD_AT_ONCE):
+                await self._tell(ref.agency_id, done[start : start + TOLD_AT_ONCE])
+            return AssignedChunk(assigned=len(done), more=more)
 
     @activity.defn(name="assignment.finish")
     async def finish(self, ref: AssignmentRef) -> AssignmentSummary:
@@ -135,6 +129,31 @@ class AssignmentActivities:
         """End a run that cannot go on."""
         async with self._transaction(failed) as tx:
             await tx.assignment_runs.fail(failed.run_id, failed.reason)
+
+    async def _assign(self, tx: "Transaction", run_id: UUID) -> tuple[list[UUID], bool]:
+        """Assign the next accounts: which, and whether there may be more."""
+        run = await tx.assignment_runs.take(run_id)
+        workloads = await tx.assignment.workloads(lock=True)
+        room = room_of(workloads)
+        limit = min(CHUNK, room)
+        after = None if run.after_id is None else (run.after_rank or 0, run.after_id)
+        waiting = await tx.assignment.waiting(limit, after=after) if limit else []
+        if not waiting:
+            return [], False
+        versions = await tx.assignment.lock([one.account.account_id for one in waiting])
+        plan = spread((w.account for w in waiting if w.account.account_id in versions), workloads)
+        done = sorted(await tx.assignment.assign(plan.assignments, versions, run_id))
+        await tx.rescore(self._scorecards, done)
+        await tx.lifecycles.notify(done)
+        worth = {one.account.account_id: one.account.value_cents for one in waiting}
+        accounts, cents = Counter[UUID](), Counter[UUID]()
+        for given in plan.assignments:
+            if given.account_id in done:
+                accounts[given.collector_id] += 1
+                cents[given.collector_id] += worth[given.account_id]
+        shares = {collector: (count, cents[collector]) for collector, count in accounts.items()}
+        await tx.assignment_runs.advance(run, shares, waiting[-1].place)
+        return done, len(waiting) == limit and room > len(done)
 
     def _transaction(
         self, ref: AssignmentRef | FailedAssignment

@@ -141,14 +141,14 @@ def activities_of(
     polling = PollActivities(db, sources, settle_s=settings.poll_settle_seconds)
     scorecards = load_scorers(settings.scorecards)
     scoring = ScoringActivities(db, scorecards)
-    assignment = AssignmentActivities(db, scorecards)
+    signaller = Signaller(db, client)
+    assignment = AssignmentActivities(db, scorecards, signaller.tell)
     rule_sets = load_rule_sets(settings.rules)
     accounts = AccountActivities(db, scorecards, rule_sets)
     commands = AccountCommands(db, scorecards, rule_sets)
     admission = AdmissionActivities(
         db, lifecycle_starter(client), capacity=settings.lifecycle_capacity, rate=settings.admission_rate
     )
-    signaller = Signaller(db, client)
     notices = NoticeActivities(db, scorecards, signaller.signal)
     books = PaymentBooks(db, scorecards, signaller.tell_soon)
     return_url = f"{settings.public_url.rstrip('/')}{THANKS_PATH}"

@@ -1,8 +1,6 @@
 """Automatic assignment over REST: asked for, previewed, followed, refused; real servers and workers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -10,11 +8,10 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from gateways.storage import ObjectStorage
 from sandbox.processes import until
 from tests.integration.api import people
+from tests.integration.api.commanding import tell, working
 from workers.deployment import make_current
-from workers.worker import serving
 from workflows import queues
 from workflows.schedules import assignment_schedule_id
 
@@ -33,14 +30,6 @@ async def stocked(world: Any, temporal_client: Client) -> list[dict[str, Any]]:
     accounts = [await people.place(world, debtor, f"{100 + 10 * n}.00") for n in range(ACCOUNTS)]
     await limit(world, 7)
     return accounts
-
-
-@asynccontextmanager
-async def working(world: Any, client: Client) -> AsyncIterator[None]:
-    """A worker as `recoup worker` builds it, that admits no accounts."""
-    settings = world.settings.model_copy(update={"lifecycle_capacity": 0})
-    async with serving(settings, world.database, client, ObjectStorage(settings.storage_url)):
-        yield
 
 
 async def limit(world: Any, maximum: int) -> None:
@@ -175,3 +164,23 @@ async def test_what_cannot_be_asked_is_refused(world: Any, query: str, field: st
     answer = await start(world, query)
 
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+async def test_a_lifecycle_at_work_judges_commands_by_its_assignment_at_once(
+    world: Any, temporal_client: Client
+) -> None:
+    """Its notice is not left to the schedule, which nobody makes here."""
+    await limit(world, 100)
+    async with working(world, temporal_client):
+        for before in (await people.read(world, "/assignments"))["results"]:
+            await ended(world, before)
+        account = await people.place(world, await people.make(world), "90000.00")
+        noted = await tell(world, account, "holds", {"kind": "opt_out_sms", "reason": "asked"})
+        run = await ended(world, (await start(world)).json())
+        shown = await people.read(world, f"/accounts/{account['id']}")
+        moved = await tell(world, account, "transition", {"new_status": "in_contact"})
+
+    assert noted.status_code == 201, noted.text
+    assert run["assigned"] > 0
+    assert shown["status"] == "assigned"
+    assert moved.status_code == 200, moved.text

@@ -1,7 +1,7 @@
 """An agency with scored accounts that nobody works, and collectors of several capacities."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,11 +29,17 @@ class Office:
     db: Database
     superuser_url: str
     agency_id: UUID
+    told: list[UUID] = field(default_factory=list)
 
     @property
     def steps(self) -> AssignmentActivities:
         """The steps of a run, as a worker has them."""
-        return AssignmentActivities(self.db, builtin_scorecards())
+        return AssignmentActivities(self.db, builtin_scorecards(), self.tell)
+
+    async def tell(self, agency_id: UUID, account_ids: Sequence[UUID]) -> None:
+        """Instead of telling them: keep which."""
+        assert agency_id == self.agency_id
+        self.told += account_ids
 
     @property
     def tenant(self) -> Tenant:

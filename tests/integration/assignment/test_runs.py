@@ -103,6 +103,7 @@ async def test_what_a_run_writes(office: Office) -> None:
         assert after[account]["version"] == before[account]["version"] + 1
         assert after[account]["updated_at"] > before[account]["updated_at"]
     assert (after[new]["status"], after[moved]["status"]) == ("assigned", "in_contact")
+    assert sorted(office.told) == sorted([new, moved])
     events = await office.rows(
         "account_id, kind, old, new, actor, details", "timeline_event", "ORDER BY kind"
     )
