@@ -30,7 +30,7 @@ from domain.compliance import disputes
 from domain.compliance.disputes import EarlierDispute
 from domain.deadlines import MOST_DAYS_AHEAD, MOST_DAYS_BACK, MOST_HOLD_DAYS_AHEAD
 from domain.errors import Conflict, Invalid, NotFound
-from domain.holds import HoldKind
+from domain.stays import check_not_stayed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -373,21 +373,10 @@ class AccountCommands:
 
 
 async def _not_stayed(change: AccountChange, what: str) -> None:
-    """``Conflict`` while the law stays every act to collect, whatever status was set by hand.
-
-    A bankruptcy (11 U.S.C. 362(a)(6)), and a dispute of the validation period (12 CFR 1006.38(d)(2)).
-    """
-    if HoldKind.BANKRUPTCY in {hold.kind for hold in await change.tx.holds.in_force(change.account)}:
-        raise Conflict(
-            f"{what} is not possible while the person is bankrupt (11 U.S.C. 362(a)(6))",
-            hold=HoldKind.BANKRUPTCY.value,
-        )
+    """``Conflict`` while the law stays every act to collect (``domain.stays``)."""
     dispute = await change.tx.disputes.open_on(change.account.id)
-    if dispute is not None and dispute.in_period:
-        raise Conflict(
-            f"{what} is not possible until the dispute is answered (12 CFR 1006.38(d)(2))",
-            dispute_id=str(dispute.id),
-        )
+    holds = [hold.kind for hold in await change.tx.holds.in_force(change.account)]
+    check_not_stayed(holds, dispute.id if dispute is not None and dispute.in_period else None, what)
 
 
 async def _ahead(change: AccountChange, day: date, field: str, *, at_most: int) -> None:

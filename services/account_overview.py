@@ -78,6 +78,11 @@ class AccountOverview:
         return next((dispute for dispute in self.disputes if dispute.status == "open"), None)
 
     @property
+    def unanswered(self) -> UUID | None:
+        """The open dispute that stays collecting until it is answered, for it came in its period."""
+        return self.open_dispute.id if self.open_dispute and self.open_dispute.in_period else None
+
+    @property
     def open_plan(self) -> PlanDetail | None:
         """The plan that goes on, or is paused."""
         return next((plan for plan in self.plans if plan.status in {"active", "paused"}), None)

@@ -1,7 +1,7 @@
 """One account: who owes what, what the law lets one do now, what happened and what comes next."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -15,12 +15,11 @@ from api.schemas.accounts import Rank
 from console.lists import page_of
 from console.payment_methods import sandbox_methods
 from console.web import PagesDep, as_domain_error, router, sees
-from domain.accounts import OPEN_STATUSES, WORKABLE_STATUSES, AccountStatus
+from domain.accounts import WORKABLE_STATUSES
 from domain.errors import Unavailable
-from domain.holds import OF_THE_PERSON, HoldKind
-from domain.payments import FORBIDS_PAYMENTS
+from domain.holds import OF_THE_PERSON
 from services.access import Right
-from services.account_overview import AccountOverview
+from services.account_possible import possible
 from services.account_views import timeline_entry
 from services.contact_views import ContactView
 from services.sessions import Visitor
@@ -43,48 +42,13 @@ async def account(
         "account.html",
         account=overview.account,
         overview=overview,
-        may=_possible(visitor, overview),
+        may=possible(visitor.who, overview),
         new_key=lambda: uuid4().hex,
         today=today,
         first_due=today + FIRST_DUE_IN,
         personal_holds=OF_THE_PERSON,
         methods=sandbox_methods(request),
     )
-
-
-def _possible(visitor: Visitor, overview: AccountOverview) -> dict[str, Any]:
-    """What this person may do to this account as it stands: what it takes no button is shown for."""
-    account, who = overview.account, visitor.who
-    works, manages = who.may(Right.WORK_ACCOUNTS), who.may(Right.MANAGE_ACCOUNTS)
-    workable, is_open = account.status in WORKABLE_STATUSES, account.status in OPEN_STATUSES
-    closed = account.status is AccountStatus.CLOSED
-    held = {hold.kind for hold in overview.holds if hold.released_at is None}
-    unasked = bool(overview.open_dispute and overview.open_dispute.in_period)
-    payable = workable and not held & FORBIDS_PAYMENTS and not unasked
-    return {
-        "note": works,
-        "contact": who.may(Right.CONTACT_DEBTORS),
-        "moves": account.legal_moves if works else (),
-        "promise": works and workable and HoldKind.BANKRUPTCY not in held and not unasked,
-        "offer": works and workable and HoldKind.BANKRUPTCY not in held and not unasked,
-        "accept": works and workable,
-        "hold": works and not closed,
-        "release": manages,
-        "dispute": works and is_open and overview.open_dispute is None,
-        "answer": manages and not closed,
-        "assign": manages and is_open,
-        "close": manages and AccountStatus.CLOSED in account.legal_moves,
-        "recall": manages and not closed,
-        "pay": who.may(Right.TAKE_PAYMENTS) and payable and account.current_balance > 0,
-        "credit": who.may(Right.REFUND_PAYMENTS) and account.credit_balance + account.unapplied > 0,
-        # Money that is here already is recorded whatever the account's state.
-        "record": who.may(Right.TAKE_PAYMENTS),
-        "plan": who.may(Right.TAKE_PAYMENTS)
-        and payable
-        and account.status in {AccountStatus.NEGOTIATING, AccountStatus.PAYMENT_PLAN}
-        and overview.open_plan is None
-        and account.current_balance > 0,
-    }
 
 
 @pages.get("/accounts/{account_id}/timeline")
