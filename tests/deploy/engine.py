@@ -138,13 +138,14 @@ def _stand_in_base(engine: Engine) -> str:
     ]
     # As slim as the official one.
     unread = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/var/lib/apt/lists/*")
-    left_out = [f'--dpkgopt=path-exclude="{path}"' for path in unread]
-    mmdebstrap = shutil.which("mmdebstrap")
-    if mmdebstrap is None:
+    left_out = [f"--dpkgopt=path-exclude={path}" for path in unread]
+    path = os.environ["PATH"]
+    if shutil.which("mmdebstrap") is None:
         debian_packages(engine.folder / "mmdebstrap", "mmdebstrap")
-        mmdebstrap = str(engine.folder / "mmdebstrap/usr/bin/mmdebstrap")
+        # With its helpers, which it looks for there.
+        path = f"{engine.folder / 'mmdebstrap/usr/bin'}:{path}"
     words = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", *left_out, *copies]
-    run(mmdebstrap, *words, "bookworm", archive, timeout_s=400)
+    run("mmdebstrap", *words, "bookworm", archive, timeout_s=400, PATH=path)
     names = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT")
     variables = f"ENV {' '.join(f'{name}={_CERTIFICATES}' for name in names)}"
     engine.docker("import", "--change", variables, archive, BASE)

@@ -41,9 +41,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A page of a browser that has no network."""
+    """A page of a browser without a network; this module's only, as Playwright bears no other loop."""
     path = os.environ.get("RECOUP_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         missing("there is no Chromium; name one in RECOUP_CHROMIUM")

@@ -49,7 +49,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         assert f"[{name}]({name}.md) | {rule['labels']['severity']} |" in index
         runbook = (RUNBOOKS / f"{name}.md").read_text()
         assert f"`{name}`, {rule['labels']['severity']}." in runbook
-        assert re.findall("^## (.*)$", runbook, re.MULTILINE) == ["What it means", "Look", "Mend"]
+        assert re.findall("^## (.*)$", runbook, re.MULTILINE) == ["What it means", "Impact", "Look", "Mend"]
 
 
 def _operations() -> dict[tuple[str, str], set[str]]:
