@@ -105,7 +105,7 @@ async def follow_all(
         render=_under_way(services, templates, visitor),
         after=last_event_id,
         watch=services.sessions.watch,
-        own=_moved(templates),
+        own=_moved(templates, heard_before=last_event_id > 0),
     )
 
 
@@ -117,14 +117,17 @@ def _under_way(services: "Services", templates: "Pages", visitor: Visitor) -> "C
     return render
 
 
-def _moved(templates: "Pages") -> "Callable[[UnderWay], str]":
-    """Has a page ask for its list anew when an import has begun or ended since it was told last."""
+def _moved(templates: "Pages", *, heard_before: bool) -> "Callable[[UnderWay], str]":
+    """Has a page ask for its list anew when an import has begun or ended since it was told last.
+
+    ``heard_before``: by a stream that broke off, so that nobody knows what the page has missed.
+    """
     seen: dict[UUID, str] | None = None
 
     def render(now: "UnderWay") -> str:
         nonlocal seen
         statuses = {job.id: job.status for job in now.newest}
-        moved, seen = seen is not None and statuses != seen, statuses
+        moved, seen = heard_before if seen is None else statuses != seen, statuses
         return templates.fragment("_imports_moved.html") if moved else ""
 
     return render

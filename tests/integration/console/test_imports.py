@@ -301,6 +301,15 @@ async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_
     assert not console.world.services.imports.under_way._watches
 
 
+async def test_a_page_that_had_lost_its_stream_asks_for_the_list_anew(console: Any) -> None:
+    browser = await console.browser("rival.admin")
+    await opened(console.world, "rival", status="processing", phase="merging")
+    first = await listen(console, browser, "/imports/live", lambda heard: "merged into" in heard)
+    assert 'hx-target="#results"' not in first
+    again = await listen(console, browser, "/imports/live", lambda heard: "merged into" in heard, after="1")
+    assert 'hx-target="#results"' in again
+
+
 async def test_inboxes_are_looked_into_once_however_often_the_form_is_sent(
     console: Any, temporal_client: Client
 ) -> None:
