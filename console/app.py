@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from api.composition import Services
     from runtime.settings import Settings
 
-_PAGES = (
+PAGES = (
     login,
     worklist,
     accounts,
@@ -62,6 +62,7 @@ _PAGES = (
     agencies,
     sources,
 )
+"""Every module that has pages."""
 
 
 def create_app(settings: "Settings", *, services: "Services | None" = None) -> FastAPI:
@@ -73,7 +74,7 @@ def create_app(settings: "Settings", *, services: "Services | None" = None) -> F
     app.state.secure_cookies = settings.is_production
     app.state.is_production = settings.is_production
     app.state.login_hint = settings.login_hint
-    for module in _PAGES:
+    for module in PAGES:
         app.include_router(module.pages)
     app.add_exception_handler(HTTPException, page_of_no_route(app))
     app.add_middleware(serving)

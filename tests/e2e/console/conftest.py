@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from sandbox.seed import COLLECTOR_PASSWORD, STAFF_PASSWORD
 from tests.e2e.conftest import Sandbox
@@ -25,6 +25,7 @@ QUIET = (
 """Chromium asks nobody for anything but our pages."""
 
 PATIENCE_MS = 15_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass

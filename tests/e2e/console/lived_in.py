@@ -10,6 +10,7 @@ import httpx
 from sandbox.processes import until
 
 DONE = {"completed", "failed"}
+PORTFOLIO = "external_ref,debtor_name,original_amount\nMORE-1,Mona More,120.00\nMORE-2,Less Likely,-5.00\n"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,12 @@ class LivedIn:
     statement: str
     sync: str
     import_id: str
+    line: str
     scoring_run: str
+    user: str
+    collector: str
+    creditor: str
+    source: str
 
     @property
     def paths(self) -> dict[str, str]:
@@ -37,6 +43,7 @@ class LivedIn:
             "account": f"/accounts/{self.account}",
             "imports": "/imports",
             "import": f"/imports/{self.import_id}",
+            "import-line": f"/imports/{self.import_id}/lines/{self.line}",
             "payments": "/payments",
             "payment": f"/payments/{self.payment}",
             "plans": "/plans",
@@ -60,10 +67,14 @@ class LivedIn:
             "exports": "/exports",
             "agency": "/settings/agency",
             "users": "/settings/users",
+            "user": f"/settings/users/{self.user}",
             "collectors": "/settings/collectors",
+            "collector": f"/settings/collectors/{self.collector}",
             "creditors": "/settings/creditors",
+            "creditor": f"/settings/creditors/{self.creditor}",
             "sources": "/settings/sources",
             "source-new": "/settings/sources/new",
+            "source": f"/settings/sources/{self.source}",
             "stripe": "/settings/stripe",
             "assignments": "/settings/assignments",
             "password": "/settings/password",
@@ -109,10 +120,15 @@ async def live_in(client: httpx.AsyncClient) -> LivedIn:
     await done("POST", f"/partners/{partner['id']}/messages", messages)
     run = await done("POST", f"/partners/{partner['id']}/reconciliations", {"scope": "messages"})
 
-    async def is_done() -> bool:
-        return (await done("GET", f"/reconciliations/{run['id']}"))["status"] in DONE
+    sent = await client.post("/imports", files={"file": ("more-accounts.csv", PORTFOLIO)})
+    imported = sent.raise_for_status().json()["id"]
 
-    await until(is_done, within_s=60, what="the reconciliation to end")
+    async def is_done() -> bool:
+        jobs = [await done("GET", path) for path in (f"/reconciliations/{run['id']}", f"/imports/{imported}")]
+        return all(job["status"] in DONE for job in jobs)
+
+    await until(is_done, within_s=60, what="the reconciliation and the import to end")
+    [refused] = (await done("GET", f"/imports/{imported}/errors"))["results"]
     newest = {name: (await done("GET", path))["results"][0]["id"] for name, path in _lists(partner).items()}
     return LivedIn(
         account=first["id"],
@@ -120,6 +136,9 @@ async def live_in(client: httpx.AsyncClient) -> LivedIn:
         plan=plan["id"],
         run=run["id"],
         partner=partner["id"],
+        import_id=imported,
+        line=str(refused["line"]),
+        collector=collectors[0]["id"],
         **newest,
     )
 
@@ -129,6 +148,8 @@ def _lists(partner: Any) -> dict[str, str]:
         "broken": "/breaks?state=open&min_value=1000",
         "statement": f"/partners/{partner['id']}/statements",
         "sync": f"/partners/{partner['id']}/syncs",
-        "import_id": "/imports",
         "scoring_run": "/scoring/runs",
+        "user": "/users",
+        "creditor": "/creditors",
+        "source": "/sftp-sources",
     }
