@@ -124,6 +124,25 @@ async def test_one_proposes_and_another_approves(console: Console, lived_in: Liv
         await expect(checker.get_by_role("heading", name="Resolved")).to_be_visible()
 
 
+async def test_figures_are_drawn_and_can_be_read_as_tables(console: Console, lived_in: LivedIn) -> None:
+    async with console.visit("demo.manager") as page:
+        await page.goto("/dashboard?period=week")
+        charts = page.locator("[data-chart]")
+        drawn = await charts.count()
+        await expect(page.locator("[data-chart] canvas")).to_have_count(drawn)
+        tables = await charts.evaluate_all(
+            "all => all.map((one) => document.getElementById(one.dataset.table).rows.length)"
+        )
+        assert len(tables) == 4
+        assert min(tables) > 1, tables
+        # In the other theme they are drawn anew, and a word of what they show is a click away.
+        await page.get_by_role("button", name="Dark or light").click()
+        await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+        await expect(page.locator("[data-chart] canvas")).to_have_count(drawn)
+        await page.get_by_text("As a table").first.click()
+        await expect(page.get_by_role("table", name=re.compile("Payments by week"))).to_be_visible()
+
+
 async def test_a_schedule_is_paused_resumed_and_run(console: Console) -> None:
     async with console.visit("demo.manager") as page:
         await page.goto("/schedules")

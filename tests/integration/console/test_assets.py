@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from console.assets import DIST, MANIFEST, PREFIX, SPRITE
+from console.build import HERE
 
 OK = httpx.codes.OK
 FOR_GOOD = 365 * 24 * 3600
@@ -54,6 +55,9 @@ async def test_the_name_of_an_asset_is_of_its_content(client: httpx.AsyncClient)
         stem, _, suffix = name.rpartition(".")
         assert re.fullmatch(rf"{re.escape(stem)}\.[0-9a-f]{{12}}\.{suffix}", built), built
         assert (await client.get(f"{PREFIX}/{name}")).status_code == httpx.codes.NOT_FOUND
+    for source in (HERE / "static").iterdir():
+        built = (DIST / NAMED[source.name]).read_bytes()
+        assert built == source.read_bytes(), f"{source.name} was changed since; run `make assets`"
     for path in (MANIFEST, "../web.py", "%2e%2e/web.py", "..%2fweb.py"):
         answer = await client.get(f"{PREFIX}/{path}")
         assert "import" not in answer.text, path
