@@ -157,7 +157,8 @@ async def newest(
         narrowed = f"{condition} AND ({query})" if query else condition
         try:
             async for found in client.list_workflows(narrowed, limit=count):
-                if history := await _fetched(client.get_workflow_handle(found.id, run_id=found.run_id)):
+                history = await _fetched(client.get_workflow_handle(found.id, run_id=found.run_id))
+                if history is not None and _has_begun(history):
                     yield history
         except RPCError as error:
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
@@ -198,18 +199,37 @@ async def recorded(files: "Iterable[Path]") -> AsyncIterator[WorkflowHistory]:
         try:
             text = file.read_text()
             started = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
-            yield WorkflowHistory.from_json(started.get("workflowId", file.stem), text)
+            history = WorkflowHistory.from_json(started.get("workflowId", file.stem), text)
         except (OSError, UnicodeDecodeError) as error:
             raise Invalid(f"{file} cannot be read") from error
-        except (ValueError, LookupError, TypeError, ParseError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ParseError) as error:
             raise Invalid(f"{file}: this is not the history of a workflow") from error
+        if not _has_begun(history) or not _is_whole(history):
+            raise Invalid(f"{file}: this is not a whole history; it lacks its beginning, or events within it")
+        yield history
+
+
+def _has_begun(history: WorkflowHistory) -> bool:
+    """Whether a worker was ever asked for a step; the SDK's replayer waits for ever where none was."""
+    return any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED for event in history.events)
+
+
+def _is_whole(history: WorkflowHistory) -> bool:
+    return all(event.event_id == number for number, event in enumerate(history.events, start=1))
 
 
 def save(history: WorkflowHistory, folder: "Path") -> "Path":
-    """Write a history into a folder, under a name made of its type and its run; one that is there stays."""
+    """Write a history into a folder, under a name made of its type and its run; one that is there stays.
+
+    Raises ``Invalid`` for a folder that cannot be written.
+    """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type_of(history)).lower()
-    file = folder / f"{words}-{history.run_id}.json"
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(history.to_json_dict(), indent=1) + "\n")
+    # Whoever writes to the namespace names workflows, and may do so as a path.
+    file = folder / f"{re.sub(r'[^a-z0-9-]', '_', words)}-{history.run_id}.json"
+    try:
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(history.to_json_dict(), indent=1) + "\n")
+    except OSError as error:
+        raise Invalid(f"{folder}: histories cannot be saved there: {error.strerror}") from error
     return file

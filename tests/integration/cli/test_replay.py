@@ -80,6 +80,15 @@ async def counted(client: Client) -> WorkflowHandle[Any, Any]:
     return handle
 
 
+def _cut(first: int, end: int, without: int | None = None) -> str:
+    """A recorded history of which only these events are left."""
+    history = json.loads((HISTORIES / "export-kept.json").read_text())
+    history["events"] = [
+        event for number, event in enumerate(history["events"][first:end], first) if number != without
+    ]
+    return json.dumps(history)
+
+
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -128,6 +137,15 @@ async def test_other_steps_are_told_with_workflow_run_and_reason(
         pytest.param(None, ["here"], "there is no recorded history", id="absent"),
         pytest.param("{}", ["h.json"], "not the history of a workflow", id="not a history"),
         pytest.param("nonsense", ["h.json"], "not the history of a workflow", id="not JSON"),
+        pytest.param("[" * 100_000, ["h.json"], "not the history of a workflow", id="nested without end"),
+        pytest.param(
+            '{"events": [{"workflowExecutionStartedEventAttributes": []}]}',
+            ["h.json"],
+            "not the history of a workflow",
+            id="a list for an object",
+        ),
+        pytest.param(_cut(0, 1), ["h.json"], "not a whole history", id="begun by nobody"),
+        pytest.param(_cut(0, 3, without=1), ["h.json"], "not a whole history", id="a gap"),
         pytest.param(None, ["."], "there is no recorded history", id="an empty folder"),
         pytest.param(None, [], "--from-server", id="nothing named"),
         pytest.param("{}", ["h.json", "--save", "x"], "--from-server", id="saving what is recorded"),
