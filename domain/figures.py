@@ -26,6 +26,14 @@ class AgingBucket(StrEnum):
 LAST_DAY = {AgingBucket.TO_30: 30, AgingBucket.TO_60: 60, AgingBucket.TO_90: 90}
 """The last day past due of each bucket that has one."""
 
+FROM_DAY = {
+    AgingBucket.TO_30: 0,
+    AgingBucket.TO_60: LAST_DAY[AgingBucket.TO_30] + 1,
+    AgingBucket.TO_90: LAST_DAY[AgingBucket.TO_60] + 1,
+    AgingBucket.OVER_90: LAST_DAY[AgingBucket.TO_90] + 1,
+}
+"""The first day past due of each bucket that has one."""
+
 
 class Period(StrEnum):
     """What a trend is cut into. Weeks begin on Mondays (ISO 8601)."""

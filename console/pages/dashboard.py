@@ -13,7 +13,7 @@ from console.forms import FormCommand
 from console.notices import done
 from console.web import PagesDep, router, sees
 from domain.accounts import OPEN_STATUSES
-from domain.figures import LAST_DAY, AgingBucket, Period
+from domain.figures import FROM_DAY, LAST_DAY, AgingBucket, Period
 from domain.payments import TAKEN
 from services.access import Right
 from services.analytics import FiguresNotReady
@@ -79,7 +79,7 @@ def _due(bucket: AgingBucket, today: date) -> str:
         return ""
     if bucket is AgingBucket.NOT_DUE:
         return f"due_after={today + timedelta(days=1)}"
-    if bucket is AgingBucket.OVER_90:
-        return f"due_before={today - timedelta(days=LAST_DAY[AgingBucket.TO_90] + 1)}"
-    first = {AgingBucket.TO_30: 0, AgingBucket.TO_60: 31, AgingBucket.TO_90: 61}[bucket]
-    return f"due_after={today - timedelta(days=LAST_DAY[bucket])}&due_before={today - timedelta(days=first)}"
+    latest = f"due_before={today - timedelta(days=FROM_DAY[bucket])}"
+    if bucket not in LAST_DAY:
+        return latest
+    return f"due_after={today - timedelta(days=LAST_DAY[bucket])}&{latest}"
