@@ -30,9 +30,15 @@ async def test_a_list_is_exported_as_it_is_narrowed(
     assert newest["file_name"] in answer.text
 
 
-async def test_a_list_with_rows_has_a_button_for_it(console: Any) -> None:
-    page = await console.get("acme.collector", "/worklist")
-    assert page.has_form("export-form") == ("data-row" in page.html)
+async def test_a_list_with_rows_has_a_button_for_it_as_it_is_narrowed(console: Any) -> None:
+    account = await place(console.world, await make(console.world), "10.00")
+    browser = await console.browser("acme.admin")
+    for query in (f"search={account['external_ref']}", f"search={account['external_ref']}&status=new"):
+        page = await browser.get(f"/accounts?{query}")
+        form = page.form("export-form")
+        assert (form.fields["list"], form.fields["query"]) == ("accounts", query)
+    nothing = await browser.get("/accounts?search=nobody-of-this-name")
+    assert not nothing.has_form("export-form")
 
 
 @pytest.mark.parametrize(

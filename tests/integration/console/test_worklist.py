@@ -114,6 +114,16 @@ async def test_collectors_pick_no_other_collector(console: Any, shelf: Any) -> N
 
 
 @pytest.mark.parametrize("path", LISTS)
+async def test_long_lists_say_that_there_are_more(
+    console: Any, shelf: Any, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await console.browser("acme.admin")
+    for module in ("services.accounts", "services.worklist", "services.counting"):
+        monkeypatch.setattr(f"{module}.COUNTED_TO", 1)
+    assert (await browser.block(f"{path}/count", "total")).text == "1+ accounts"
+
+
+@pytest.mark.parametrize("path", LISTS)
 async def test_pages_lead_on_and_back(console: Any, shelf: Any, path: str) -> None:
     browser = await console.browser("acme.admin")
     first = await browser.get(f"{path}?page_size=1")
