@@ -27,6 +27,8 @@ _UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 """Categories of characters that leave no mark on paper; what Unicode assigns later may."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ZONES_OF_NOWHERE = frozenset({"localtime", "posixrules", "Factory"})
+"""Files beside the time zones': what they say is each machine's own, or nothing."""
 
 
 class Form(BaseModel):
@@ -135,11 +137,17 @@ def _storable(value: str) -> str:
 
 
 def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("must be an IANA time zone such as America/New_York") from None
+    if value in _ZONES_OF_NOWHERE or not _is_zone(value):
+        raise ValueError("must be an IANA time zone such as America/New_York")
     return value
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _password(value: SecretStr) -> SecretStr:

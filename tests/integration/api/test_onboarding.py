@@ -58,6 +58,7 @@ async def test_an_agency_comes_with_a_default_creditor_and_schedules(world: Any)
         ({"name": "nul\x00"}, "name"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"time_zone": "../../etc/passwd"}, "time_zone"),
+        ({"time_zone": "localtime"}, "time_zone"),
         ({"scorecard": "homemade"}, "scorecard"),
         ({"lifecycle_capacity": -1}, "lifecycle_capacity"),
         ({"lifecycle_capacity": 10**30}, "lifecycle_capacity"),
