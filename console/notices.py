@@ -33,6 +33,6 @@ def read_notice(cookies: Mapping[str, str]) -> Notice | None:
     """What there is to say; None for nothing, or for what is none of ours."""
     try:
         kind, text = json.loads(unquote(cookies[NOTICE_COOKIE]))
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return Notice("warning" if kind == "warning" else "success", str(text))

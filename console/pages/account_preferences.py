@@ -29,6 +29,7 @@ ZONES = (
 )
 """Those of the United States, to choose from; any other can be typed."""
 
+_DAY = re.compile(r"[0-9]{1,3}")
 _OF_A_WINDOW = re.compile(r"window-([0-9]{1,3})-(days|start|end)")
 
 
@@ -81,4 +82,4 @@ def _said(given: Any) -> Mapping[str, Any]:
 
 
 def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+    return int(text) if _DAY.fullmatch(text) else text

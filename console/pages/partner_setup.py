@@ -136,5 +136,6 @@ async def _typed(request: Request, form: type[NewPartner] | type[PartnerChange])
 def _profile(text: object) -> object:
     try:
         return json.loads(str(text) or "{}")
-    except ValueError as error:
-        raise Malformed(f"the layout of statements is no JSON: {error}", field="statement_profile") from None
+    except (ValueError, RecursionError) as error:
+        why = error if isinstance(error, json.JSONDecodeError) else "nested too deep, or a number too long"
+        raise Malformed(f"the layout of statements is no JSON: {why}", field="statement_profile") from None

@@ -195,6 +195,9 @@ async def test_what_the_debtor_said_of_being_contacted_is_kept_as_it_was_typed(c
         ({"window-0-start": "25:00"}, "Inconvenient"),
         ({"time_zone": "Nowhere"}, "IANA time zone"),
         ({"inconvenient_places": ["moon"]}, "Inconvenient places"),
+        ({"window-1-days": ["9" * 5000]}, "Inconvenient"),
+        ({"window-1-days": ["٣"]}, "Inconvenient"),
+        ({"time_zone": "Factory"}, "IANA time zone"),
     ):
         refused = await browser.send(form, **{**given, **wrong})
         assert (refused.status, words in refused.text) == (httpx.codes.UNPROCESSABLE_ENTITY, True), (

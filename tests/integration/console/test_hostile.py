@@ -180,6 +180,10 @@ def test_what_was_done_fits_a_cookie_and_comes_whole_where_it_can(sign: str) -> 
         assert said.text == address or (said.text[:100] == text[:100] and said.text.endswith("…"))
 
 
+def test_a_cookie_that_is_nested_without_end_says_nothing() -> None:
+    assert read_notice({NOTICE_COOKIE: "[" * 30_000}) is None
+
+
 @pytest.mark.parametrize(
     "path",
     [

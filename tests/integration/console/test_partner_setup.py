@@ -109,6 +109,8 @@ async def test_a_partner_is_changed_emptied_and_deactivated(console: Any) -> Non
         ({"kind": "bank", "risk_levels": ["LOW"]}, "a bank works no accounts"),
         ({"statement_profile": "{"}, "is no JSON"),
         ({"statement_profile": "[]"}, "Statement profile: "),
+        ({"statement_profile": "[" * 200_000}, "nested too deep"),
+        ({"statement_profile": f'{{"max_record_bytes": {"9" * 5000}}}'}, "a number too long"),
     ],
 )
 async def test_a_field_that_is_wrong_is_named_beside_the_form(
