@@ -244,14 +244,23 @@ def allowed_origins(settings: "Settings") -> list[str]:
 
 
 def _origin(address: str, *, exact: bool) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        # Asking for the port is what checks it.
+        names_a_server = bool(parts.hostname) and parts.port != 0 and parts.username is None
+    except ValueError:
+        raise _no_origin(address) from None
     origin = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in {"http", "https"} or not parts.netloc or (exact and origin != address):
-        raise Invalid(
-            f"RECOUP_CODEC_ORIGINS: “{address}” is no origin; write it as https://temporal.example.com",
-            field="codec_origins",
-        )
+    if parts.scheme not in {"http", "https"} or not names_a_server or (exact and origin != address):
+        raise _no_origin(address)
     return origin
+
+
+def _no_origin(address: str) -> Invalid:
+    return Invalid(
+        f"RECOUP_CODEC_ORIGINS: “{address}” is no origin; write it as https://temporal.example.com",
+        field="codec_origins",
+    )
 
 
 def _metrics_app(app: FastAPI) -> FastAPI:

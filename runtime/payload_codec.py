@@ -30,7 +30,7 @@ class PayloadUnreadable(DomainError):
 
     type = "payload-unreadable"
     title = "Encrypted payload cannot be read"
-    status = 500
+    status = 422
 
 
 def parse_payload_keys(spec: str) -> dict[str, bytes]:

@@ -383,7 +383,7 @@ async def test_a_payload_that_does_not_open_is_told_and_not_shown(codec: Endpoin
     strange = Payload(metadata={"encoding": ENCODING, KEY_ID: b"lost"}, data=bytes(40))
     body = json_format.MessageToJson(Payloads(payloads=[strange])).encode()
     answer = await codec.ask("decode", body)
-    assert answer.status_code == 500
+    assert answer.status_code == 422
     assert "needs the key “lost”; add it to RECOUP_PAYLOAD_KEYS" in answer.json()["detail"]
 
 
@@ -476,8 +476,16 @@ async def test_temporals_own_command_shows_it_to_a_token(
             {"RECOUP_PAYLOAD_KEYS": DEVELOPMENT_COLUMN_KEYS, "RECOUP_CODEC_ORIGINS": "https://a.test/ui"},
             "“https://a.test/ui” is no origin",
         ),
+        (
+            {"RECOUP_PAYLOAD_KEYS": DEVELOPMENT_COLUMN_KEYS, "RECOUP_CODEC_ORIGINS": "https://[::1"},
+            "“https://[::1” is no origin",
+        ),
+        (
+            {"RECOUP_PAYLOAD_KEYS": DEVELOPMENT_COLUMN_KEYS, "RECOUP_CODEC_ORIGINS": "https://a.test:99999"},
+            "“https://a.test:99999” is no origin",
+        ),
     ],
-    ids=["no-keys", "a-short-key", "any-origin", "a-path"],
+    ids=["no-keys", "a-short-key", "any-origin", "a-path", "half-an-address", "no-port"],
 )
 async def test_it_does_not_start_so(
     command_line: CommandLine, settings: dict[str, str], says: str, tmp_path: Path
