@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
@@ -43,7 +43,6 @@ async def account(
         account=overview.account,
         overview=overview,
         may=possible(visitor.who, overview),
-        new_key=lambda: uuid4().hex,
         today=today,
         first_due=today + FIRST_DUE_IN,
         personal_holds=OF_THE_PERSON,
