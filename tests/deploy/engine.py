@@ -107,6 +107,10 @@ async def _started(folder: Path) -> AsyncIterator[Engine]:
         yield own
     finally:
         await daemon.stop(grace_s=30)
+        # The daemon leaves it mounted, and its folder could not go.
+        kept = folder / "exec/netns/default"
+        if kept.exists():
+            run("umount", kept)
 
 
 def built(engine: Engine) -> Image:
