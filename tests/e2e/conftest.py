@@ -128,6 +128,10 @@ async def _until_ready(process: asyncio.subprocess.Process) -> str:
 
 async def interrupt(process: asyncio.subprocess.Process) -> tuple[int, list[psutil.Process]]:
     """Ctrl-C: the exit code, and the processes that were left behind."""
+    if not psutil.pid_exists(process.pid):
+        # It ended by itself: what it said last is what whoever asks wants to know.
+        await process.communicate()
+        return process.returncode or 0, []
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     await process.communicate()
