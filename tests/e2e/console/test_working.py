@@ -5,8 +5,9 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
+from sandbox.processes import until
 from sandbox.seed import STAFF_PASSWORD
 from tests.e2e.conftest import Sandbox
 from tests.e2e.console.conftest import Console
@@ -28,6 +29,9 @@ WATCH_THE_BAR = """() => {
         if (bar && window.barSaid.at(-1) !== bar.value) window.barSaid.push(bar.value);
     }).observe(document.body, {childList: true, subtree: true});
 }"""
+
+
+ADDRESSES = "all => all.map((one) => one.href)"
 
 
 async def _open(page: Page, button: str, dialog: str) -> None:
@@ -152,8 +156,15 @@ async def test_a_schedule_is_paused_resumed_and_run(console: Console) -> None:
         await expect(poll).to_contain_text("Paused by demo.manager")
         await poll.get_by_role("button", name="Resume").click()
         await expect(poll.get_by_role("button", name="Pause")).to_be_visible()
+        runs = poll.locator("ol a")
+        before = set(await runs.evaluate_all(ADDRESSES))
         await poll.get_by_role("button", name="Run now").click()
-        await expect(page.locator("#problem")).not_to_be_empty()
+        await expect(page.locator("#problem")).to_contain_text("Started: poll of the portfolio inboxes")
+
+        async def is_among_the_last_runs() -> bool:
+            return bool(set(await runs.evaluate_all(ADDRESSES)) - before)
+
+        await until(is_among_the_last_runs, within_s=30, what="the run to be shown")
 
 
 async def test_who_types_only_finds_opens_and_notes_an_account(console: Console) -> None:
@@ -166,14 +177,23 @@ async def test_who_types_only_finds_opens_and_notes_an_account(console: Console)
         await page.keyboard.press("k")
         await page.keyboard.press("Enter")
         await expect(page).to_have_url(re.compile("/accounts/[0-9a-f-]{36}$"))
-        await page.get_by_role("button", name="Note", exact=True).focus()
+        await _tab_to(page, page.get_by_role("button", name="Note", exact=True))
         await page.keyboard.press("Enter")
-        await page.get_by_role("textbox", name="Note").focus()
+        await _tab_to(page, page.get_by_role("textbox", name="Note"))
         await page.keyboard.type("Typed, not clicked.")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         await expect(page.locator("#history")).to_contain_text("Typed, not clicked.")
+
+
+async def _tab_to(page: Page, wanted: Locator) -> None:
+    """Go on by the keyboard until ``wanted`` has the focus."""
+    for _ in range(60):
+        if await wanted.evaluate("one => one === document.activeElement"):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError("the keyboard does not lead there")
 
 
 async def test_a_session_that_was_ended_leads_to_the_login_and_back(console: Console) -> None:
