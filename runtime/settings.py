@@ -4,15 +4,19 @@ Nothing below the composition roots imports this module: collaborators get what 
 constructor.
 """
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-never-for-production"  # noqa: S105
 JWT_SECRET_BYTES = 32
+_DATABASE_URL = re.compile(
+    r"(postgresql|postgres)(\+\w+)?://(.*@)?(\[[^\]]*\]|[^/?@:]*)(:[0-9]{0,5})?([/?].*)?", re.DOTALL
+)
 STRIPE_API = "https://api.stripe.com"
 DEVELOPMENT_COLUMN_KEYS = "dev:ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMhISE="  # pragma: allowlist secret
 # What is at a default address in production is not what was meant; the owner's is asked for where it is used.
@@ -171,6 +175,14 @@ class Settings(Stage):
             if not getattr(self, name) and name not in given_only:
                 object.__setattr__(self, name, value)
         return self
+
+    @field_validator("database_url", "database_owner_url")
+    @classmethod
+    def _is_of_a_database(cls, url: str) -> str:
+        # Never quoted: it may hold a password.
+        if url and not _DATABASE_URL.fullmatch(url):
+            raise ValueError("must look like postgresql://user@host:5432/recoup")
+        return url
 
     @model_validator(mode="after")
     def _no_development_secrets_in_production(self) -> Self:

@@ -96,6 +96,31 @@ def test_temporal_is_not_reached_by_halves(given: dict[str, Any], named: str) ->
         Settings(_env_file=None, **given)
 
 
+@pytest.mark.parametrize(
+    "url", ["junk", "mysql://u@db/recoup", "postgresql://u:s3cret@db:port/recoup", "postgresql:/db"]
+)
+def test_what_is_no_address_of_a_database_is_named_and_not_shown(url: str) -> None:
+    for name in ("database_url", "database_owner_url"):
+        given: dict[str, Any] = {name: url}
+        with pytest.raises(ValidationError) as refused:
+            Settings(_env_file=None, **given)
+        [fault] = refused.value.errors()
+        assert (fault["loc"], "must look like postgresql://" in fault["msg"]) == ((name,), True)
+        assert "s3cret" not in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@[::1]:5432/recoup",
+        "postgresql+psycopg://u:p@ss:w/rd@db/recoup?sslmode=require",
+        "postgres:///recoup?host=/run/postgresql",
+    ],
+)
+def test_addresses_of_databases_are_taken_as_they_are(url: str) -> None:
+    assert Settings(_env_file=None, database_url=url).database_url == url
+
+
 def test_certificates_are_read_from_their_files(tmp_path: Path) -> None:
     certificate, key, absent = tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "ca.crt"
     certificate.write_bytes(b"certificate")
