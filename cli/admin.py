@@ -47,6 +47,20 @@ Agency = Annotated[str, typer.Option("--agency", help="id or slug of the agency"
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
+def _text(file: Path, option: str) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise typer.BadParameter(f"{file} cannot be read as text", param_hint=option) from None
+
+
+def _json(file: Path, option: str) -> Any:
+    try:
+        return json.loads(_text(file, option))
+    except (ValueError, RecursionError):
+        raise typer.BadParameter(f"{file} is no JSON", param_hint=option) from None
+
+
 class AgencyRole(StrEnum):
     """The roles inside an agency."""
 
@@ -181,10 +195,14 @@ def create_sftp_source(
         "host": host,
         "port": port,
         "username": username,
-        "host_key": host_key.read_text(),
+        "host_key": _text(host_key, "--host-key"),
         "inbox": inbox,
-        "profile": json.loads(profile.read_text()) if profile else {},
-        **({"private_key": private_key.read_text()} if private_key else {"password": secret("Password")}),
+        "profile": _json(profile, "--profile") if profile else {},
+        **(
+            {"private_key": _text(private_key, "--private-key")}
+            if private_key
+            else {"password": secret("Password")}
+        ),
     }
 
     async def work(admin: Admin, who: Principal) -> Any:

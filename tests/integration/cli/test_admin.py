@@ -149,6 +149,27 @@ async def test_refusals_say_what_to_mend(
     assert "hush" not in err
 
 
+@pytest.mark.parametrize(
+    ("host_key", "more", "said"),
+    [
+        (b"\xff\xfe\x00", [], "h cannot be read as text"),
+        (b"", ["--profile", "h"], "h is no JSON"),
+        (b"", ["--private-key", "absent"], "absent cannot be read as text"),
+        (b"", ["--private-key", "."], ". cannot be read as text"),
+    ],
+    ids=["no-text", "no-profile", "no-key", "a-folder"],
+)
+async def test_files_that_are_none_are_named(
+    command_line: CommandLine, tmp_path: Path, host_key: bytes, more: list[str], said: str
+) -> None:
+    (tmp_path / "h").write_bytes(host_key)
+    where = ["--agency", "acme", "--name", "First Bank", "--host", "sftp.example.com", "--username", "acme"]
+    code, _, err = await command_line.run(
+        "admin", "create-sftp-source", *where, "--host-key", "h", *more, cwd=tmp_path
+    )
+    assert (code, said in err, "Traceback" in err) == (2, True, False), err
+
+
 async def test_a_database_that_is_away_is_worth_another_try(command_line: CommandLine) -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     code, out, err = await command_line.run("admin", "list-agencies", RECOUP_DATABASE_URL=nowhere)
