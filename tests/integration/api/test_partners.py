@@ -73,6 +73,7 @@ async def test_a_partner_is_made_shown_changed_and_its_secret_never_told(world: 
         ({**HTTPS, "delivery_url": "https://[::1/in"}, "delivery_url"),
         ({**HTTPS, "delivery_url": "https://partner.example:port/in"}, "delivery_url"),
         ({**HTTPS, "delivery_url": "https://169.254.169.254/in"}, "delivery_url"),
+        ({**HTTPS, "delivery_url": "https://[::ffff:169.254.169.254]/in"}, "delivery_url"),
         ({**HTTPS, "delivery_url": "https://[::]/in"}, "delivery_url"),
         ({**HTTPS, "signing_secret": "short"}, "signing_secret"),
         ({**HTTPS, "signing_secret": "whsec_c2hvcnQ="}, "signing_secret"),
