@@ -109,7 +109,7 @@ async def _started(folder: Path) -> AsyncIterator[Engine]:
         await daemon.stop(grace_s=30)
         # The daemon leaves it mounted, and its folder could not go.
         kept = folder / "exec/netns/default"
-        if kept.exists():
+        if kept.is_mount():
             run("umount", kept)
 
 
