@@ -97,6 +97,16 @@ async def put_rules(
 async def _form(services: "Services", visitor: Visitor, present: PartnerView | None) -> dict[str, Any]:
     creditors = await services.creditors.page(visitor.who, None, MAX_PAGE_SIZE)
     sources = await services.sources.page(visitor.who, None, MAX_PAGE_SIZE)
+    named_creditors = {row.id: row.name for row in creditors}
+    named_sources = {row.id: row.name for row in sources}
+    if present:
+        # What is chosen already is on the form however much there is: what is not ticked is taken away.
+        for chosen in present.creditor_ids:
+            if chosen not in named_creditors:
+                named_creditors[chosen] = (await services.creditors.get(visitor.who, chosen)).name
+        if present.source_id and present.source_id not in named_sources:
+            source = await services.sources.get(visitor.who, present.source_id)
+            named_sources[source.id] = source.name
     made = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     return {
         "partner": present,
@@ -104,8 +114,8 @@ async def _form(services: "Services", visitor: Visitor, present: PartnerView | N
         "values": present or NewPartner(name="new"),
         "profile": json.dumps(present.statement_profile, indent=2, ensure_ascii=False) if present else "",
         "rules": await _rules(services, visitor, present),
-        "creditors": [(str(row.id), row.name) for row in creditors],
-        "sources": [(row.id, row.name) for row in sources],
+        "creditors": [(str(creditor), name) for creditor, name in named_creditors.items()],
+        "sources": [*named_sources.items()],
         "levels": LEVELS,
         "made_secret": f"{SECRET_PREFIX}{made}",
         "key": uuid4().hex,

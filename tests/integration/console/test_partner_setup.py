@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from console.pages import partner_setup
 from tests.integration.api.people import read
 
 OK, INVALID = httpx.codes.OK, httpx.codes.UNPROCESSABLE_ENTITY
@@ -54,6 +55,25 @@ async def test_what_was_typed_is_what_the_partner_has(console: Any) -> None:
     again = (await browser.get(f"{page.path}/edit")).form("partner")
     assert again.fields["signing_secret"] == ""
     assert again.fields["reconcile_at"] == "06:30"
+
+
+async def test_who_is_chosen_stays_chosen_beyond_those_that_are_listed(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"Beyond {uuid4().hex[:8]}"
+    answer = await console.world.call("acme.admin", "POST", "/creditors", {"name": name})
+    creditor = answer.json()["id"]
+    page, _ = await made(console, creditor_ids=[creditor])
+    monkeypatch.setattr(partner_setup, "MAX_PAGE_SIZE", 1)
+
+    edit = f"{page.path}/edit"
+    browser = await console.browser("acme.admin")
+    shown = await browser.get(edit)
+    await browser.send(shown.form("partner"), min_balance="5.00")
+
+    assert name in shown.text
+    has = await read(console.world, f"/partners/{page.path.removeprefix(f'{PARTNERS}/')}")
+    assert (has["creditor_ids"], has["min_balance"]) == ([creditor], "5.00")
 
 
 async def test_a_partner_is_changed_emptied_and_deactivated(console: Any) -> None:
