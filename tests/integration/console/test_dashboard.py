@@ -54,9 +54,10 @@ async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: A
         "Open accounts": said["open"]["accounts"],
         "Open balance": said["open"]["accounts"],
         "Collected": said["money"]["payments"],
+        "Recovery rate": said["money"]["payments"],
         "Open breaks": said["breaks"]["open"],
     }
-    # A rate has no list, and there is none of what is owed back: a list that is only near would mislead.
+    # A list that is only near would mislead.
     assert {title for title, (_, href) in shown.items() if href} == counted.keys()
     for title, number in counted.items():
         listed = await console.get("acme.admin", shown[title][1])
