@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, tuple_
 
 from db.keyset import Position
-from db.models import Account, AccountScore, AccountSearch
+from db.models import Account, AccountScore, AccountSearch, Promise
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
@@ -49,6 +49,8 @@ class AccountOrder(StrEnum):
 class AccountFilter:
     """What a list of accounts is narrowed to; bounds are inclusive, empty sequences mean any.
 
+    ``promises``: those with a promise to pay in one of these statuses.
+
     ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
     phone, in any case.
     """
@@ -65,6 +67,7 @@ class AccountFilter:
     due_before: date | None = None
     priorities: Sequence[int] = ()
     risk_levels: Sequence[str] = ()
+    promises: Sequence[str] = ()
     search: str | None = None
     nobody: bool = False
 
@@ -105,7 +108,21 @@ def conditions(wanted: AccountFilter) -> list[ColumnElement[bool]]:
         found.append(AccountScore.priority.in_(wanted.priorities))
     if wanted.risk_levels:
         found.append(AccountScore.level.in_(wanted.risk_levels))
-    return found + _created(wanted)
+    return found + _created(wanted) + _with(wanted)
+
+
+def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
+    """What there must be on an account: semi-joins, which indexes of what there is little of can drive."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.promises:
+        found.append(
+            exists().where(
+                Promise.agency_id == Account.agency_id,
+                Promise.account_id == Account.id,
+                Promise.status.in_(wanted.promises),
+            )
+        )
+    return found
 
 
 def _created(wanted: AccountFilter) -> list[ColumnElement[bool]]:

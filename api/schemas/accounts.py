@@ -20,7 +20,7 @@ from api.pagination import PageQuery
 from api.parameters import asked
 from db.account_lists import AccountFilter, AccountOrder
 from db.keyset import Position
-from domain.accounts import AccountStatus
+from domain.accounts import AccountStatus, PromiseStatus
 from domain.money import MAX_AMOUNT, Money
 from domain.scoring import RiskLevel
 from services.fields import Day
@@ -104,6 +104,10 @@ class AccountQuery:
         due_before: Day | None = None,
         priority: Annotated[list[Priority] | None, Query(description="may be repeated")] = None,
         risk_level: Annotated[list[Level] | None, Query(description="may be repeated")] = None,
+        promise: Annotated[
+            list[PromiseStatus] | None,
+            Query(description="with at least one promise to pay in such a status; may be repeated"),
+        ] = None,
         search: Annotated[
             Search | None, Query(description="part of reference, name, email or phone, in any case")
         ] = None,
@@ -126,6 +130,7 @@ class AccountQuery:
             due_before=due_before,
             priorities=priority or (),
             risk_levels=risk_level or (),
+            promises=promise or (),
             search=search or None,
         )
 

@@ -64,6 +64,7 @@ class Promise(Base):
         CheckConstraint("amount > 0", "amount"),
         CheckConstraint("status IN ('open', 'kept', 'broken', 'cancelled')", "status"),
         Index("uq_promise_open", "account_id", unique=True, postgresql_where=text("status = 'open'")),
+        Index("ix_promise_status", "agency_id", "status", "account_id"),
         Index(None, "agency_id", "account_id", "id"),
     )
 

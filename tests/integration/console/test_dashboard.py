@@ -19,12 +19,16 @@ OK = httpx.codes.OK
 
 def cards(page: Any) -> dict[str, tuple[str, str]]:
     """By title, the figure of each card and where it leads; nothing for nowhere."""
-    found = re.findall(
-        r'class="card [^"]*h-100"(?: href="([^"]+)")?>.*?subheader">([^<]+)<.*?h1[^>]*>([^<]+)<',
-        page.html,
-        re.DOTALL,
-    )
-    return {title: (figure, html.unescape(href)) for href, title, figure in found}
+    found = {}
+    row = page.html.split('class="row row-cards', 2)[1]
+    for card in row.split('<div class="col-6 col-lg-3">')[1:]:
+        title = re.search(r'subheader">([^<]+)<', card)
+        figure = re.search(r"kpi[^>]*>(?:<a[^>]*>)?([^<]+)<", card)
+        href = re.search(r'href="([^"]+)"', card)
+        assert title is not None, card
+        assert figure is not None, card
+        found[title[1]] = (figure[1], html.unescape(href[1]) if href else "")
+    return found
 
 
 def rows(page: Any) -> int:
@@ -55,6 +59,7 @@ async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: A
         "Open balance": said["open"]["accounts"],
         "Collected": said["money"]["payments"],
         "Recovery rate": said["money"]["payments"],
+        "Promises kept": 1,
         "Open breaks": said["breaks"]["open"],
     }
     # A list that is only near would mislead.
@@ -62,6 +67,19 @@ async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: A
     for title, number in counted.items():
         listed = await console.get("acme.admin", shown[title][1])
         assert (listed.status, rows(listed)) == (OK, number), title
+
+
+async def test_promises_lead_to_the_accounts_with_those_of_each_outcome(console: Any, story: Any) -> None:
+    page = await console.get("acme.admin", "/dashboard")
+    parts = re.findall(r'href="(/accounts\?promise=\w+)" title="([^"]+)">(\d+ \w+)<', page.html)
+    assert [(title, text) for _, title, text in parts] == [
+        ("Accounts with a kept promise", "2 kept"),
+        ("Accounts with a broken promise", "1 broken"),
+        ("Accounts with an open promise", "0 open"),
+    ]
+    # Two promises of one account were kept: that is one account with a kept promise.
+    shown = [rows(await console.get("acme.admin", href)) for href, _, _ in parts]
+    assert shown == [1, 1, 0]
 
 
 async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console: Any, story: Any) -> None:
