@@ -24,7 +24,18 @@ LINKED = {
 """Filters whose values are ids, what they are called, and where each is seen by who may see it."""
 
 CHOSEN = frozenset(
-    {"status", "state", "kind", "source", "severity", "risk_level", "level", "employment_status", "promise"}
+    {
+        "status",
+        "state",
+        "kind",
+        "source",
+        "severity",
+        "risk_level",
+        "level",
+        "employment_status",
+        "promise",
+        "contact",
+    }
 )
 """Filters whose values are among some that are known, and can be read as words."""
 

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, text, tuple_
 
+from db.figures_sql import RIGHT_PARTY
 from db.keyset import Position
-from db.models import Account, AccountScore, AccountSearch, Promise
+from db.models import Account, AccountScore, AccountSearch, Contact, Promise
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
@@ -49,7 +50,8 @@ class AccountOrder(StrEnum):
 class AccountFilter:
     """What a list of accounts is narrowed to; bounds are inclusive, empty sequences mean any.
 
-    ``promises``: those with a promise to pay in one of these statuses.
+    ``promises``: those with a promise to pay in one of these statuses. ``right_party``: those of which
+    somebody has spoken with the person themselves, in an attempt of the agency's.
 
     ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
     phone, in any case.
@@ -68,6 +70,7 @@ class AccountFilter:
     priorities: Sequence[int] = ()
     risk_levels: Sequence[str] = ()
     promises: Sequence[str] = ()
+    right_party: bool = False
     search: str | None = None
     nobody: bool = False
 
@@ -120,6 +123,12 @@ def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
                 Promise.agency_id == Account.agency_id,
                 Promise.account_id == Account.id,
                 Promise.status.in_(wanted.promises),
+            )
+        )
+    if wanted.right_party:
+        found.append(
+            exists().where(
+                Contact.agency_id == Account.agency_id, Contact.account_id == Account.id, text(RIGHT_PARTY)
             )
         )
     return found

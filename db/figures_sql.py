@@ -12,6 +12,9 @@ _CASH, _DEBT = LedgerAccount.CASH.value, LedgerAccount.RECEIVABLE.value
 _KINDS = (
     "('payment', 'refund', 'reversal', 'chargeback', 'reinstatement', 'application', 'application_reversal')"
 )
+RIGHT_PARTY = "contact.conversation AND contact.right_party AND contact.direction = 'outbound'"
+"""Attempts in which somebody spoke with the person themselves."""
+
 _OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
 
 COUNTED = (
@@ -134,10 +137,10 @@ DAYS = f"""
                0 AS attempts, 0 AS right_party, 0 AS promises_kept, 0 AS promises_broken
           FROM money m {_HELD_BY}
         UNION ALL
-        SELECT (c.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0,
-               count(*), count(*) FILTER (WHERE c.conversation AND c.right_party), 0, 0
-          FROM contact c LEFT JOIN people p ON p.username = c.actor
-         WHERE c.agency_id = :agency AND c.direction = 'outbound'
+        SELECT (contact.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0,
+               count(*), count(*) FILTER (WHERE {RIGHT_PARTY}), 0, 0
+          FROM contact LEFT JOIN people p ON p.username = contact.actor
+         WHERE contact.agency_id = :agency AND contact.direction = 'outbound'
          GROUP BY 1, 2
         UNION ALL
         SELECT (r.resolved_at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0, 0, 0,

@@ -108,6 +108,10 @@ class AccountQuery:
             list[PromiseStatus] | None,
             Query(description="with at least one promise to pay in such a status; may be repeated"),
         ] = None,
+        contact: Annotated[
+            Literal["right_party"] | None,
+            Query(description="with at least one attempt in which somebody spoke with the person themselves"),
+        ] = None,
         search: Annotated[
             Search | None, Query(description="part of reference, name, email or phone, in any case")
         ] = None,
@@ -131,6 +135,7 @@ class AccountQuery:
             priorities=priority or (),
             risk_levels=risk_level or (),
             promises=promise or (),
+            right_party=contact is not None,
             search=search or None,
         )
 

@@ -195,6 +195,12 @@ class Contact(Base):
         UniqueConstraint("decision_id"),
         Index(None, "agency_id", "debtor_id", "at"),
         Index(None, "agency_id", "account_id", "at", "id"),
+        Index(
+            "ix_contact_right_party",
+            "agency_id",
+            "account_id",
+            postgresql_where=text("conversation AND right_party AND direction = 'outbound'"),
+        ),
     )
 
     id: Mapped[UuidKey]

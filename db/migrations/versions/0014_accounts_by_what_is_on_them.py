@@ -14,6 +14,9 @@ depends_on = None
 
 INDEXES = {
     "ix_promise_status": "promise (agency_id, status, account_id)",
+    "ix_contact_right_party": (
+        "contact (agency_id, account_id) WHERE conversation AND right_party AND direction = 'outbound'"
+    ),
 }
 
 

@@ -60,6 +60,7 @@ async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: A
         "Collected": said["money"]["payments"],
         "Recovery rate": said["money"]["payments"],
         "Promises kept": 1,
+        "Right-party contacts": 1,
         "Open breaks": said["breaks"]["open"],
     }
     # A list that is only near would mislead.

@@ -60,6 +60,13 @@ INSERT INTO promise (agency_id, account_id, amount, currency, due_date, status, 
 SELECT a.agency_id, a.id, 5, 'USD', '2026-01-01', s.status, 'somebody'
   FROM account a, unnest(ARRAY['kept', 'kept', 'broken', 'open']) WITH ORDINALITY AS s (status, place)
  WHERE substr(a.external_ref, 5)::int % (s.place + 3) = 0;
+INSERT INTO contact (agency_id, account_id, debtor_id, channel, direction, purpose, recipient, place, at,
+                     connected, conversation, right_party, consented, consent_given, actor, decision_id)
+SELECT a.agency_id, a.id, a.debtor_id, 'call', CASE n.n % 8 WHEN 2 THEN 'inbound' ELSE 'outbound' END,
+       'collection', 'debtor', 'home', now(), true, n.n % 8 <> 4, n.n % 8 <> 6, false, false, 'somebody',
+       uuidv7()
+  FROM account a, LATERAL (SELECT substr(a.external_ref, 5)::int AS n) n, generate_series(1, 2)
+ WHERE n.n % 2 = 0;
 """
 """What some of the accounts have that were placed before."""
 
@@ -210,6 +217,7 @@ def matching(wanted: dict[str, Any]) -> Callable[[AccountView], bool]:
         "priorities": lambda v, x: v.score is not None and v.score.priority in x,
         "risk_levels": lambda v, x: v.score is not None and v.score.level in x,
         "nobody": lambda v, _: v.collector is None,
+        "right_party": lambda v, _: number(v) >= 0 and number(v) % 8 == 0,
         "promises": lambda v, x: not {*x}.isdisjoint(promised(v)),
     }
     return lambda view: all(tests[name](view, value) for name, value in wanted.items())
@@ -237,6 +245,7 @@ FILTERS: list[dict[str, Any]] = [
     {"risk_levels": ["HIGH"], "statuses": ["new", "disputed"]},
     {"nobody": True},
     {"promises": ["kept"]},
+    {"right_party": True},
     {"promises": ["broken", "open"], "statuses": ["new", "disputed"]},
 ]
 
@@ -386,7 +395,13 @@ async def test_what_is_nobodys_has_an_index_of_its_own(shop: Shop) -> None:
     assert "Filter: (assigned_to" not in plan
 
 
-@pytest.mark.parametrize(("wanted", "index"), [({"promises": ["kept"]}, "ix_promise_status")], ids=str)
+INDEXES_OF_WHAT_IS_ON_THEM: list[tuple[dict[str, Any], str]] = [
+    ({"promises": ["kept"]}, "ix_promise_status"),
+    ({"right_party": True}, "ix_contact_right_party"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "index"), INDEXES_OF_WHAT_IS_ON_THEM, ids=str)
 async def test_what_is_on_accounts_is_found_by_an_index_of_it(
     shop: Shop, wanted: dict[str, Any], index: str
 ) -> None:
