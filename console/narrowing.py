@@ -100,6 +100,8 @@ def _narrowed(name: str, value: Any, names: Mapping[UUID, str]) -> Narrowed:
         return Narrowed(_ORDER, _ORDERS.get(values[0], values[0]))
     if name == "owner":
         return Narrowed("Owner", _FIXED.get(values[0], values[0]))
+    if values == ["true"]:
+        return Narrowed(words(name), "yes")
     if name in CHOSEN:
         return Narrowed(words(name), ", ".join(words(each.lower()) for each in values))
     return Narrowed(words(name), ", ".join(values))

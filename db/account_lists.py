@@ -12,9 +12,21 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, text, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    and_,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
 
-from db.figures_sql import RIGHT_PARTY
+from db.figures_sql import OWED_BACK, RIGHT_PARTY
 from db.keyset import Position
 from db.models import Account, AccountScore, AccountSearch, Contact, Promise
 
@@ -51,7 +63,8 @@ class AccountFilter:
     """What a list of accounts is narrowed to; bounds are inclusive, empty sequences mean any.
 
     ``promises``: those with a promise to pay in one of these statuses. ``right_party``: those of which
-    somebody has spoken with the person themselves, in an attempt of the agency's.
+    somebody has spoken with the person themselves, in an attempt of the agency's. ``owed_back``: those of
+    which money is owed back.
 
     ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
     phone, in any case.
@@ -71,6 +84,7 @@ class AccountFilter:
     risk_levels: Sequence[str] = ()
     promises: Sequence[str] = ()
     right_party: bool = False
+    owed_back: bool = False
     search: str | None = None
     nobody: bool = False
 
@@ -131,7 +145,20 @@ def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
                 Contact.agency_id == Account.agency_id, Contact.account_id == Account.id, text(RIGHT_PARTY)
             )
         )
+    if wanted.owed_back:
+        found.append(_IS_OWED_BACK)
     return found
+
+
+_IS_OWED_BACK: ColumnElement[bool] = literal_column(
+    f"""(account.agency_id, account.id) IN (
+        SELECT p.agency_id, p.account_id FROM posting p
+         WHERE p.debit IN {OWED_BACK} OR p.credit IN {OWED_BACK}
+         GROUP BY p.agency_id, p.account_id
+        HAVING sum(CASE WHEN p.credit IN {OWED_BACK} THEN p.amount ELSE 0 END)
+             > sum(CASE WHEN p.debit IN {OWED_BACK} THEN p.amount ELSE 0 END))""",
+    Boolean,
+)
 
 
 def _created(wanted: AccountFilter) -> list[ColumnElement[bool]]:

@@ -15,7 +15,8 @@ _KINDS = (
 RIGHT_PARTY = "contact.conversation AND contact.right_party AND contact.direction = 'outbound'"
 """Attempts in which somebody spoke with the person themselves."""
 
-_OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
+OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
+"""The sides of postings that are owed back to debtors."""
 
 COUNTED = (
     *("account", "account_score", "agency", "collector", "contact", "journal", "promise"),
@@ -100,7 +101,7 @@ _MONEY = f"""
             ON o.agency_id = :agency AND o.id = j.reverses_id AND j.kind <> 'application'
          CROSS JOIN LATERAL (
             SELECT account_id, sum(amount) AS cash, sum(amount) FILTER (WHERE side = '{_DEBT}') AS debt,
-                   sum(amount) FILTER (WHERE side IN {_OWED_BACK}) AS owed_back
+                   sum(amount) FILTER (WHERE side IN {OWED_BACK}) AS owed_back
               FROM (SELECT account_id, CASE debit WHEN '{_CASH}' THEN credit ELSE debit END AS side,
                            CASE debit WHEN '{_CASH}' THEN amount ELSE -amount END AS amount
                       FROM posting

@@ -112,6 +112,9 @@ class AccountQuery:
             Literal["right_party"] | None,
             Query(description="with at least one attempt in which somebody spoke with the person themselves"),
         ] = None,
+        owed_back: Annotated[
+            Literal["true"] | None, Query(description="with money that is owed back to the debtor")
+        ] = None,
         search: Annotated[
             Search | None, Query(description="part of reference, name, email or phone, in any case")
         ] = None,
@@ -136,6 +139,7 @@ class AccountQuery:
             risk_levels=risk_level or (),
             promises=promise or (),
             right_party=contact is not None,
+            owed_back=owed_back is not None,
             search=search or None,
         )
 

@@ -17,6 +17,10 @@ INDEXES = {
     "ix_contact_right_party": (
         "contact (agency_id, account_id) WHERE conversation AND right_party AND direction = 'outbound'"
     ),
+    "ix_posting_owed_back": (
+        "posting (agency_id, account_id) INCLUDE (debit, credit, amount)"
+        " WHERE debit IN ('credit_balances', 'unapplied') OR credit IN ('credit_balances', 'unapplied')"
+    ),
 }
 
 

@@ -67,6 +67,16 @@ SELECT a.agency_id, a.id, a.debtor_id, 'call', CASE n.n % 8 WHEN 2 THEN 'inbound
        uuidv7()
   FROM account a, LATERAL (SELECT substr(a.external_ref, 5)::int AS n) n, generate_series(1, 2)
  WHERE n.n % 2 = 0;
+WITH moved AS MATERIALIZED (
+    SELECT a.agency_id, a.id, uuidv7() AS journal, s.* FROM account a,
+           (VALUES ('cash', 'credit_balances', 3), ('credit_balances', 'cash', 6), ('cash', 'unapplied', 12),
+                   ('cash', 'house', 1)) AS s (debit, credit, by)
+     WHERE substr(a.external_ref, 5)::int % s.by = 0
+), journals AS (
+    INSERT INTO journal (id, agency_id, kind, key, description, occurred_at)
+    SELECT journal, agency_id, 'payment', journal::text, '', now() FROM moved)
+INSERT INTO posting (agency_id, journal_id, account_id, debit, credit, amount, currency)
+SELECT agency_id, journal, id, debit, credit, 10, 'USD' FROM moved;
 """
 """What some of the accounts have that were placed before."""
 
@@ -218,6 +228,7 @@ def matching(wanted: dict[str, Any]) -> Callable[[AccountView], bool]:
         "risk_levels": lambda v, x: v.score is not None and v.score.level in x,
         "nobody": lambda v, _: v.collector is None,
         "right_party": lambda v, _: number(v) >= 0 and number(v) % 8 == 0,
+        "owed_back": lambda v, _: number(v) >= 0 and (number(v) % 6 == 3 or number(v) % 12 == 0),
         "promises": lambda v, x: not {*x}.isdisjoint(promised(v)),
     }
     return lambda view: all(tests[name](view, value) for name, value in wanted.items())
@@ -246,6 +257,7 @@ FILTERS: list[dict[str, Any]] = [
     {"nobody": True},
     {"promises": ["kept"]},
     {"right_party": True},
+    {"owed_back": True},
     {"promises": ["broken", "open"], "statuses": ["new", "disputed"]},
 ]
 
@@ -398,6 +410,7 @@ async def test_what_is_nobodys_has_an_index_of_its_own(shop: Shop) -> None:
 INDEXES_OF_WHAT_IS_ON_THEM: list[tuple[dict[str, Any], str]] = [
     ({"promises": ["kept"]}, "ix_promise_status"),
     ({"right_party": True}, "ix_contact_right_party"),
+    ({"owed_back": True}, "ix_posting_owed_back"),
 ]
 
 
