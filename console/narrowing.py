@@ -35,6 +35,7 @@ CHOSEN = frozenset(
         "employment_status",
         "promise",
         "contact",
+        "aging",
     }
 )
 """Filters whose values are among some that are known, and can be read as words."""

@@ -15,12 +15,16 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    Date,
     Select,
+    Uuid,
     and_,
+    cast,
     exists,
     func,
     literal,
     literal_column,
+    or_,
     select,
     text,
     tuple_,
@@ -28,7 +32,8 @@ from sqlalchemy import (
 
 from db.figures_sql import OWED_BACK, RIGHT_PARTY
 from db.keyset import Position
-from db.models import Account, AccountScore, AccountSearch, Contact, Promise
+from db.models import Account, AccountScore, AccountSearch, Agency, Contact, Promise
+from domain.figures import FROM_DAY, LAST_DAY, AgingBucket
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
@@ -64,7 +69,7 @@ class AccountFilter:
 
     ``promises``: those with a promise to pay in one of these statuses. ``right_party``: those of which
     somebody has spoken with the person themselves, in an attempt of the agency's. ``owed_back``: those of
-    which money is owed back.
+    which money is owed back. ``aging``: those so many days past due on the agency's today.
 
     ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
     phone, in any case.
@@ -85,6 +90,7 @@ class AccountFilter:
     promises: Sequence[str] = ()
     right_party: bool = False
     owed_back: bool = False
+    aging: Sequence[AgingBucket] = ()
     search: str | None = None
     nobody: bool = False
 
@@ -147,7 +153,31 @@ def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
         )
     if wanted.owed_back:
         found.append(_IS_OWED_BACK)
+    if wanted.aging:
+        found.append(or_(*(_aged(bucket) for bucket in wanted.aging)))
     return found
+
+
+_TODAY = (
+    select(cast(func.timezone(Agency.time_zone, func.now()), Date))
+    .where(Agency.id == cast(func.nullif(func.current_setting("recoup.agency", True), ""), Uuid))
+    .scalar_subquery()
+)
+"""The day that it is for the agency of the transaction."""
+
+_PAST_DUE_SINCE = func.coalesce(Account.due_date, Account.charge_off_date)
+
+
+def _aged(bucket: AgingBucket) -> ColumnElement[bool]:
+    """The accounts that figures count in ``bucket``."""
+    if bucket is AgingBucket.UNKNOWN:
+        return _PAST_DUE_SINCE.is_(None)
+    bounds = []
+    if bucket in FROM_DAY:
+        bounds.append(_TODAY - FROM_DAY[bucket] >= _PAST_DUE_SINCE)
+    if bucket in LAST_DAY:
+        bounds.append(_TODAY - LAST_DAY[bucket] <= _PAST_DUE_SINCE)
+    return and_(*bounds)
 
 
 _IS_OWED_BACK: ColumnElement[bool] = literal_column(

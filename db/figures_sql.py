@@ -31,10 +31,7 @@ CHANGES = f"""
 """.encode()
 
 _BUCKETS = " ".join(f"WHEN days <= {last} THEN '{bucket}'" for bucket, last in LAST_DAY.items())
-_BUCKET = (
-    f"CASE WHEN days IS NULL THEN '{AgingBucket.UNKNOWN}' WHEN days < 0 THEN '{AgingBucket.NOT_DUE}'"
-    f" {_BUCKETS} ELSE '{AgingBucket.OVER_90}' END"
-)
+_BUCKET = f"CASE WHEN days IS NULL THEN '{AgingBucket.UNKNOWN}' {_BUCKETS} ELSE '{AgingBucket.OVER_90}' END"
 
 _KEEP_DIFFERENCES = """
     gone AS (

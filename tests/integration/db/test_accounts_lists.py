@@ -17,6 +17,7 @@ from db.accounts import SEARCH_PROBE, AccountView, position_key
 from db.cipher import ColumnCipher
 from db.keyset import Position
 from db.session import Database
+from domain.figures import AgingBucket
 from domain.tenancy import Tenant
 
 SEED = """
@@ -411,6 +412,7 @@ INDEXES_OF_WHAT_IS_ON_THEM: list[tuple[dict[str, Any], str]] = [
     ({"promises": ["kept"]}, "ix_promise_status"),
     ({"right_party": True}, "ix_contact_right_party"),
     ({"owed_back": True}, "ix_posting_owed_back"),
+    ({"aging": [AgingBucket.TO_30]}, "ix_account_past_due_since"),
 ]
 
 
@@ -424,8 +426,43 @@ async def test_what_is_on_accounts_is_found_by_an_index_of_it(
     )
     async with shop.database.transaction(Tenant.system(shop.north, "test")) as tx:
         await tx.session.execute(text("SET LOCAL enable_seqscan = off"))
+        if "aging" in wanted:  # Among so few accounts the list itself is walked sooner.
+            await tx.session.execute(text("SET LOCAL enable_indexscan = off"))
         compiled = query.compile(
             dialect=tx.session.get_bind().dialect, compile_kwargs={"literal_binds": True}
         )
         plan = "\n".join((await tx.session.scalars(text(f"EXPLAIN (COSTS OFF) {compiled}"))).all())
     assert index in plan, plan
+
+
+async def test_accounts_are_as_old_as_the_figures_count_them(shop: Shop) -> None:
+    days = {"not_due": (-40, -1), "0-30": (0, 30), "31-60": (31, 60), "61-90": (61, 90), "90+": (91, 900)}
+    expected: dict[str, set[str]] = {"unknown": {"AGED-"}}
+    async with await psycopg.AsyncConnection.connect(shop.owner_url) as connection:
+        [(today,)] = await (
+            await connection.execute(
+                "SELECT (now() AT TIME ZONE time_zone)::date FROM agency WHERE slug = 'north'"
+            )
+        ).fetchall()
+    for bucket, edges in days.items():
+        expected[bucket] = set()
+        for day in edges:
+            for ref in (f"AGED-{day}", f"AGED-OFF-{day}"):
+                await shop.place(shop.north, ref=ref, due=today - timedelta(days=day))
+                expected[bucket].add(ref)
+    await shop.place(shop.north, ref="AGED-", due=None)
+    async with await psycopg.AsyncConnection.connect(shop.owner_url) as connection:
+        await connection.execute(
+            "UPDATE account SET charge_off_date = due_date, due_date = NULL"
+            " WHERE external_ref LIKE 'AGED-OFF-%'"
+        )
+        await connection.execute(
+            "UPDATE account SET charge_off_date = due_date - 500 WHERE external_ref ~ '^AGED-[-0-9]+$'"
+        )
+    found = {
+        bucket: {
+            view.account.external_ref for view in await shop.page(aging=[AgingBucket(bucket)], search="aged-")
+        }
+        for bucket in expected
+    }
+    assert found == expected
