@@ -78,7 +78,6 @@ class Account(Base):
         Index(None, "agency_id", "status", "id"),
         Index(None, "agency_id", "balance_cents", "id"),
         Index(None, "agency_id", "due_date", "id"),
-        Index("ix_account_past_due_since", "agency_id", text("COALESCE(due_date, charge_off_date)"), "id"),
         Index(None, "agency_id", "assigned_to", "id", postgresql_where=text("assigned_to IS NOT NULL")),
         Index("ix_account_nobody", "agency_id", "id", postgresql_where=text("assigned_to IS NULL")),
         Index(

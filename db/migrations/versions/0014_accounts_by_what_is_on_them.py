@@ -13,7 +13,6 @@ branch_labels = None
 depends_on = None
 
 INDEXES = {
-    "ix_account_past_due_since": "account (agency_id, COALESCE(due_date, charge_off_date), id)",
     "ix_promise_status": "promise (agency_id, status, account_id)",
     "ix_contact_right_party": (
         "contact (agency_id, account_id) WHERE conversation AND right_party AND direction = 'outbound'"
