@@ -24,7 +24,19 @@ LINKED = {
 """Filters whose values are ids, what they are called, and where each is seen by who may see it."""
 
 CHOSEN = frozenset(
-    {"status", "state", "kind", "source", "severity", "risk_level", "level", "employment_status"}
+    {
+        "status",
+        "state",
+        "kind",
+        "source",
+        "severity",
+        "risk_level",
+        "level",
+        "employment_status",
+        "promise",
+        "contact",
+        "aging",
+    }
 )
 """Filters whose values are among some that are known, and can be read as words."""
 
@@ -89,6 +101,8 @@ def _narrowed(name: str, value: Any, names: Mapping[UUID, str]) -> Narrowed:
         return Narrowed(_ORDER, _ORDERS.get(values[0], values[0]))
     if name == "owner":
         return Narrowed("Owner", _FIXED.get(values[0], values[0]))
+    if values == ["true"]:
+        return Narrowed(words(name), "yes")
     if name in CHOSEN:
         return Narrowed(words(name), ", ".join(words(each.lower()) for each in values))
     return Narrowed(words(name), ", ".join(values))

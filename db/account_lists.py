@@ -12,10 +12,28 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Date,
+    Select,
+    Uuid,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
+from db.figures_sql import OWED_BACK, RIGHT_PARTY
 from db.keyset import Position
-from db.models import Account, AccountScore, AccountSearch
+from db.models import Account, AccountScore, AccountSearch, Agency, Contact, Promise
+from domain.figures import FROM_DAY, LAST_DAY, AgingBucket
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
@@ -49,6 +67,10 @@ class AccountOrder(StrEnum):
 class AccountFilter:
     """What a list of accounts is narrowed to; bounds are inclusive, empty sequences mean any.
 
+    ``promises``: those with a promise to pay in one of these statuses. ``right_party``: those of which
+    somebody has spoken with the person themselves, in an attempt of the agency's. ``owed_back``: those of
+    which money is owed back. ``aging``: those so many days past due on the agency's today.
+
     ``nobody``: those that are assigned to nobody. ``search`` is a substring of reference, name, email or
     phone, in any case.
     """
@@ -65,6 +87,10 @@ class AccountFilter:
     due_before: date | None = None
     priorities: Sequence[int] = ()
     risk_levels: Sequence[str] = ()
+    promises: Sequence[str] = ()
+    right_party: bool = False
+    owed_back: bool = False
+    aging: Sequence[AgingBucket] = ()
     search: str | None = None
     nobody: bool = False
 
@@ -105,7 +131,64 @@ def conditions(wanted: AccountFilter) -> list[ColumnElement[bool]]:
         found.append(AccountScore.priority.in_(wanted.priorities))
     if wanted.risk_levels:
         found.append(AccountScore.level.in_(wanted.risk_levels))
-    return found + _created(wanted)
+    return found + _created(wanted) + _with(wanted)
+
+
+def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
+    """What there must be on an account: semi-joins, which indexes of what there is little of can drive."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.promises:
+        found.append(
+            exists().where(
+                Promise.agency_id == Account.agency_id,
+                Promise.account_id == Account.id,
+                Promise.status.in_(wanted.promises),
+            )
+        )
+    if wanted.right_party:
+        found.append(
+            exists().where(
+                Contact.agency_id == Account.agency_id, Contact.account_id == Account.id, text(RIGHT_PARTY)
+            )
+        )
+    if wanted.owed_back:
+        found.append(_IS_OWED_BACK)
+    if wanted.aging:
+        found.append(or_(*(_aged(bucket) for bucket in wanted.aging)))
+    return found
+
+
+_TODAY = (
+    select(cast(func.timezone(Agency.time_zone, func.now()), Date))
+    .where(Agency.id == cast(func.nullif(func.current_setting("recoup.agency", True), ""), Uuid))
+    .scalar_subquery()
+)
+"""The day that it is for the agency of the transaction."""
+
+_PAST_DUE_SINCE = func.coalesce(Account.due_date, Account.charge_off_date)
+
+
+def _aged(bucket: AgingBucket) -> ColumnElement[bool]:
+    """The accounts that figures count in ``bucket``."""
+    if bucket is AgingBucket.UNKNOWN:
+        return _PAST_DUE_SINCE.is_(None)
+    bounds = []
+    if bucket in FROM_DAY:
+        bounds.append(_TODAY - FROM_DAY[bucket] >= _PAST_DUE_SINCE)
+    if bucket in LAST_DAY:
+        bounds.append(_TODAY - LAST_DAY[bucket] <= _PAST_DUE_SINCE)
+    return and_(*bounds)
+
+
+_IS_OWED_BACK: ColumnElement[bool] = literal_column(
+    f"""(account.agency_id, account.id) IN (
+        SELECT p.agency_id, p.account_id FROM posting p
+         WHERE p.debit IN {OWED_BACK} OR p.credit IN {OWED_BACK}
+         GROUP BY p.agency_id, p.account_id
+        HAVING sum(CASE WHEN p.credit IN {OWED_BACK} THEN p.amount ELSE 0 END)
+             > sum(CASE WHEN p.debit IN {OWED_BACK} THEN p.amount ELSE 0 END))""",
+    Boolean,
+)
 
 
 def _created(wanted: AccountFilter) -> list[ColumnElement[bool]]:

@@ -12,7 +12,11 @@ _CASH, _DEBT = LedgerAccount.CASH.value, LedgerAccount.RECEIVABLE.value
 _KINDS = (
     "('payment', 'refund', 'reversal', 'chargeback', 'reinstatement', 'application', 'application_reversal')"
 )
-_OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
+RIGHT_PARTY = "contact.conversation AND contact.right_party AND contact.direction = 'outbound'"
+"""Attempts in which somebody spoke with the person themselves."""
+
+OWED_BACK = f"('{LedgerAccount.CREDIT_BALANCES.value}', '{LedgerAccount.UNAPPLIED.value}')"
+"""The sides of postings that are owed back to debtors."""
 
 COUNTED = (
     *("account", "account_score", "agency", "collector", "contact", "journal", "promise"),
@@ -27,10 +31,7 @@ CHANGES = f"""
 """.encode()
 
 _BUCKETS = " ".join(f"WHEN days <= {last} THEN '{bucket}'" for bucket, last in LAST_DAY.items())
-_BUCKET = (
-    f"CASE WHEN days IS NULL THEN '{AgingBucket.UNKNOWN}' WHEN days < 0 THEN '{AgingBucket.NOT_DUE}'"
-    f" {_BUCKETS} ELSE '{AgingBucket.OVER_90}' END"
-)
+_BUCKET = f"CASE WHEN days IS NULL THEN '{AgingBucket.UNKNOWN}' {_BUCKETS} ELSE '{AgingBucket.OVER_90}' END"
 
 _KEEP_DIFFERENCES = """
     gone AS (
@@ -97,7 +98,7 @@ _MONEY = f"""
             ON o.agency_id = :agency AND o.id = j.reverses_id AND j.kind <> 'application'
          CROSS JOIN LATERAL (
             SELECT account_id, sum(amount) AS cash, sum(amount) FILTER (WHERE side = '{_DEBT}') AS debt,
-                   sum(amount) FILTER (WHERE side IN {_OWED_BACK}) AS owed_back
+                   sum(amount) FILTER (WHERE side IN {OWED_BACK}) AS owed_back
               FROM (SELECT account_id, CASE debit WHEN '{_CASH}' THEN credit ELSE debit END AS side,
                            CASE debit WHEN '{_CASH}' THEN amount ELSE -amount END AS amount
                       FROM posting
@@ -134,10 +135,10 @@ DAYS = f"""
                0 AS attempts, 0 AS right_party, 0 AS promises_kept, 0 AS promises_broken
           FROM money m {_HELD_BY}
         UNION ALL
-        SELECT (c.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0,
-               count(*), count(*) FILTER (WHERE c.conversation AND c.right_party), 0, 0
-          FROM contact c LEFT JOIN people p ON p.username = c.actor
-         WHERE c.agency_id = :agency AND c.direction = 'outbound'
+        SELECT (contact.at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0,
+               count(*), count(*) FILTER (WHERE {RIGHT_PARTY}), 0, 0
+          FROM contact LEFT JOIN people p ON p.username = contact.actor
+         WHERE contact.agency_id = :agency AND contact.direction = 'outbound'
          GROUP BY 1, 2
         UNION ALL
         SELECT (r.resolved_at AT TIME ZONE :zone)::date, p.id, 0, 0, 0, 0, 0, 0, 0, 0,

@@ -28,6 +28,16 @@ OPEN_STATUSES = frozenset(S) - {S.SETTLED, S.CLOSED}
 WORKABLE_STATUSES = OPEN_STATUSES - {S.DISPUTED}
 """Statuses in which a collector may be sent to the account: what the worklist queues."""
 
+
+class PromiseStatus(StrEnum):
+    """What became of a promise to pay; ``cancelled``: by the next one, or because the account was closed."""
+
+    OPEN = "open"
+    KEPT = "kept"
+    BROKEN = "broken"
+    CANCELLED = "cancelled"
+
+
 FOLLOW_UP_DAYS = 30
 """An open account on which nothing has happened for this many days comes back to people's attention."""
 

@@ -23,11 +23,16 @@ class AgingBucket(StrEnum):
     UNKNOWN = "unknown"
 
 
-LAST_DAY = {AgingBucket.TO_30: 30, AgingBucket.TO_60: 60, AgingBucket.TO_90: 90}
+LAST_DAY = {
+    AgingBucket.NOT_DUE: -1,
+    AgingBucket.TO_30: 30,
+    AgingBucket.TO_60: 60,
+    AgingBucket.TO_90: 90,
+}
 """The last day past due of each bucket that has one."""
 
 FROM_DAY = {
-    AgingBucket.TO_30: 0,
+    AgingBucket.TO_30: LAST_DAY[AgingBucket.NOT_DUE] + 1,
     AgingBucket.TO_60: LAST_DAY[AgingBucket.TO_30] + 1,
     AgingBucket.TO_90: LAST_DAY[AgingBucket.TO_60] + 1,
     AgingBucket.OVER_90: LAST_DAY[AgingBucket.TO_90] + 1,

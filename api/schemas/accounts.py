@@ -20,7 +20,8 @@ from api.pagination import PageQuery
 from api.parameters import asked
 from db.account_lists import AccountFilter, AccountOrder
 from db.keyset import Position
-from domain.accounts import AccountStatus
+from domain.accounts import AccountStatus, PromiseStatus
+from domain.figures import AgingBucket
 from domain.money import MAX_AMOUNT, Money
 from domain.scoring import RiskLevel
 from services.fields import Day
@@ -42,6 +43,11 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _plus(value: object) -> object:
+    """``90+`` as it was typed: in an address, a plus stands for a space."""
+    return AgingBucket.OVER_90 if value == AgingBucket.OVER_90.replace("+", " ") else value
+
+
 def _searchable(value: str) -> str:
     if any(not character.isprintable() for character in value):
         raise ValueError("must not contain line breaks or control characters")
@@ -53,6 +59,7 @@ From = Annotated[datetime, AfterValidator(_utc)]
 Until = Annotated[datetime, BeforeValidator(_end_of_day), AfterValidator(_utc)]
 Priority = Annotated[int, Field(ge=0, le=3)]
 Level = Annotated[RiskLevel, BeforeValidator(_upper)]
+Bucket = Annotated[AgingBucket, BeforeValidator(_plus)]
 Search = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=MAX_SEARCH),
@@ -104,6 +111,24 @@ class AccountQuery:
         due_before: Day | None = None,
         priority: Annotated[list[Priority] | None, Query(description="may be repeated")] = None,
         risk_level: Annotated[list[Level] | None, Query(description="may be repeated")] = None,
+        promise: Annotated[
+            list[PromiseStatus] | None,
+            Query(description="with at least one promise to pay in such a status; may be repeated"),
+        ] = None,
+        contact: Annotated[
+            Literal["right_party"] | None,
+            Query(description="with at least one attempt in which somebody spoke with the person themselves"),
+        ] = None,
+        owed_back: Annotated[
+            Literal["true"] | None, Query(description="with money that is owed back to the debtor")
+        ] = None,
+        aging: Annotated[
+            list[Bucket] | None,
+            Query(
+                description="days past due: since the due date, without one since the charge-off, as the"
+                " aging report counts them; may be repeated"
+            ),
+        ] = None,
         search: Annotated[
             Search | None, Query(description="part of reference, name, email or phone, in any case")
         ] = None,
@@ -126,6 +151,10 @@ class AccountQuery:
             due_before=due_before,
             priorities=priority or (),
             risk_levels=risk_level or (),
+            promises=promise or (),
+            right_party=contact is not None,
+            owed_back=owed_back is not None,
+            aging=aging or (),
             search=search or None,
         )
 

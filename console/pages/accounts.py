@@ -14,7 +14,8 @@ from console.lists import page_of
 from console.rendering import words
 from console.web import PagesDep, router, sees
 from db.accounts import position_key
-from domain.accounts import AccountStatus
+from domain.accounts import AccountStatus, PromiseStatus
+from domain.figures import AgingBucket
 from domain.scoring import RiskLevel
 from services.access import Right
 from services.account_views import summary
@@ -24,6 +25,8 @@ pages = router()
 ReadsAccounts = Annotated[Visitor, sees(Right.READ_ACCOUNTS)]
 STATUSES = [(status.value, words(status)) for status in AccountStatus]
 LEVELS = [(level.value, words(level.lower())) for level in reversed(RiskLevel)]
+PROMISES = [(status.value, words(status)) for status in PromiseStatus]
+AGES = [(bucket.value, words(bucket)) for bucket in AgingBucket]
 PRIORITIES = ((3, "3, the most urgent"), (2, "2"), (1, "1"), (0, "0"))
 ORDERS = (
     ("-created_at", "Newest first"),
@@ -62,6 +65,8 @@ async def accounts(
         statuses=STATUSES,
         levels=LEVELS,
         priorities=PRIORITIES,
+        promises=PROMISES,
+        ages=AGES,
         orders=ORDERS,
         order=query.order.value,
         count_address=count_address(request),

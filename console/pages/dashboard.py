@@ -1,9 +1,7 @@
 """The dashboard: an agency at a glance, each figure a way into the list behind it."""
 
-from datetime import date, timedelta
 from typing import Annotated
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -13,11 +11,10 @@ from console.forms import FormCommand
 from console.notices import done
 from console.web import PagesDep, router, sees
 from domain.accounts import OPEN_STATUSES
-from domain.figures import FROM_DAY, LAST_DAY, AgingBucket, Period
+from domain.figures import Period
 from domain.payments import TAKEN
 from services.access import Right
 from services.analytics import FiguresNotReady
-from services.analytics_views import Dashboard
 from services.sessions import Visitor
 
 pages = router()
@@ -51,7 +48,6 @@ async def dashboard(
         figures=figures,
         trend=trend,
         board=board,
-        aging=_aging_links(figures, visitor),
         open_filter=OPEN,
         taken_filter=CAME_IN,
         periods=list(Period),
@@ -66,20 +62,3 @@ async def refresh(visitor: CountsFigures, command: FormCommand, services: Servic
     answer = await services.analytics.refresh(visitor.who, command)
     under_way = answer.body["refreshing"]
     return done("/dashboard", "The figures are being counted." if under_way else "The figures are new.")
-
-
-def _aging_links(figures: Dashboard, visitor: Visitor) -> dict[AgingBucket, str]:
-    """The filter of the accounts behind each bucket; empty where none tells, for want of a due date."""
-    today = figures.as_of.astimezone(ZoneInfo(visitor.time_zone)).date()
-    return {one.bucket: _due(one.bucket, today) for one in figures.aging}
-
-
-def _due(bucket: AgingBucket, today: date) -> str:
-    if bucket is AgingBucket.UNKNOWN:
-        return ""
-    if bucket is AgingBucket.NOT_DUE:
-        return f"due_after={today + timedelta(days=1)}"
-    latest = f"due_before={today - timedelta(days=FROM_DAY[bucket])}"
-    if bucket not in LAST_DAY:
-        return latest
-    return f"due_after={today - timedelta(days=LAST_DAY[bucket])}&{latest}"

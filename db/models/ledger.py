@@ -46,6 +46,15 @@ class Posting(Base):
         CheckConstraint("debit <> credit", "sides"),
         Index(None, "account_id"),
         Index(None, "journal_id"),
+        Index(
+            "ix_posting_owed_back",
+            "agency_id",
+            "account_id",
+            postgresql_include=["debit", "credit", "amount"],
+            postgresql_where=text(
+                "debit IN ('credit_balances', 'unapplied') OR credit IN ('credit_balances', 'unapplied')"
+            ),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

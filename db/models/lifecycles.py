@@ -64,6 +64,7 @@ class Promise(Base):
         CheckConstraint("amount > 0", "amount"),
         CheckConstraint("status IN ('open', 'kept', 'broken', 'cancelled')", "status"),
         Index("uq_promise_open", "account_id", unique=True, postgresql_where=text("status = 'open'")),
+        Index("ix_promise_status", "agency_id", "status", "account_id"),
         Index(None, "agency_id", "account_id", "id"),
     )
 
@@ -194,6 +195,12 @@ class Contact(Base):
         UniqueConstraint("decision_id"),
         Index(None, "agency_id", "debtor_id", "at"),
         Index(None, "agency_id", "account_id", "at", "id"),
+        Index(
+            "ix_contact_right_party",
+            "agency_id",
+            "account_id",
+            postgresql_where=text("conversation AND right_party AND direction = 'outbound'"),
+        ),
     )
 
     id: Mapped[UuidKey]

@@ -306,6 +306,10 @@ async def test_social_security_digits_are_shown_to_few_and_kept_in_the_clear_now
         ("due_before=2025-02-30", "due_before"),
         ("priority=4", "priority[0]"),
         ("risk_level=EXTREME", "risk_level[0]"),
+        ("promise=maybe", "promise[0]"),
+        ("contact=anybody", "contact"),
+        ("owed_back=perhaps", "owed_back"),
+        ("aging=0-31", "aging[0]"),
         ("collector=me", "collector"),
         ("creditor=bank", "creditor"),
         ("ordering=name", "ordering"),
@@ -321,6 +325,13 @@ async def test_a_bad_filter_is_named(world: Any, query: str, field: str) -> None
 
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
+
+
+@pytest.mark.parametrize("query", ["aging=90+", "aging=90%2B"])
+async def test_an_age_may_be_asked_for_as_it_is_called(world: Any, query: str) -> None:
+    old = await place(world, due_date="2020-01-01")
+    answer = await world.call("acme.admin", "GET", f"/accounts?{query}&search={old['external_ref']}")
+    assert [account["id"] for account in answer.json()["results"]] == [old["id"]]
 
 
 async def test_pages_link_forth_and_back_and_keep_the_filters(world: Any) -> None:

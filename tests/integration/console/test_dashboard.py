@@ -11,7 +11,7 @@ import pytest
 
 from services.analytics import AnalyticsService, FiguresNotReady
 from tests.integration.api.people import read
-from tests.integration.api.test_analytics import at_once, story
+from tests.integration.api.test_analytics import at_once, run, story
 
 __all__ = ["at_once", "story"]
 OK = httpx.codes.OK
@@ -19,12 +19,16 @@ OK = httpx.codes.OK
 
 def cards(page: Any) -> dict[str, tuple[str, str]]:
     """By title, the figure of each card and where it leads; nothing for nowhere."""
-    found = re.findall(
-        r'class="card [^"]*h-100"(?: href="([^"]+)")?>.*?subheader">([^<]+)<.*?h1[^>]*>([^<]+)<',
-        page.html,
-        re.DOTALL,
-    )
-    return {title: (figure, html.unescape(href)) for href, title, figure in found}
+    found = {}
+    row = page.html.split('class="row row-cards', 2)[1]
+    for card in row.split('<div class="col-6 col-lg-3">')[1:]:
+        title = re.search(r'subheader">([^<]+)<', card)
+        figure = re.search(r"kpi[^>]*>(?:<a[^>]*>)?([^<]+)<", card)
+        href = re.search(r'href="([^"]+)"', card)
+        assert title is not None, card
+        assert figure is not None, card
+        found[title[1]] = (figure[1], html.unescape(href[1]) if href else "")
+    return found
 
 
 def rows(page: Any) -> int:
@@ -54,18 +58,38 @@ async def test_a_card_leads_to_the_list_of_what_it_counts(console: Any, story: A
         "Open accounts": said["open"]["accounts"],
         "Open balance": said["open"]["accounts"],
         "Collected": said["money"]["payments"],
+        "Recovery rate": said["money"]["payments"],
+        "Promises kept": 1,
+        "Right-party contacts": 1,
         "Open breaks": said["breaks"]["open"],
+        "Owed back to debtors": 0,
     }
-    # A rate has no list, and there is none of what is owed back: a list that is only near would mislead.
-    assert {title for title, (_, href) in shown.items() if href} == counted.keys()
+    assert shown.keys() == counted.keys()
     for title, number in counted.items():
         listed = await console.get("acme.admin", shown[title][1])
         assert (listed.status, rows(listed)) == (OK, number), title
 
 
+async def test_promises_lead_to_the_accounts_with_those_of_each_outcome(console: Any, story: Any) -> None:
+    page = await console.get("acme.admin", "/dashboard")
+    parts = re.findall(r'href="(/accounts\?promise=\w+)" title="([^"]+)">(\d+ \w+)<', page.html)
+    assert [(title, text) for _, title, text in parts] == [
+        ("Accounts with a kept promise", "2 kept"),
+        ("Accounts with a broken promise", "1 broken"),
+        ("Accounts with an open promise", "0 open"),
+    ]
+    # Two promises of one account were kept: that is one account with a kept promise.
+    shown = [rows(await console.get("acme.admin", href)) for href, _, _ in parts]
+    assert shown == [1, 1, 0]
+
+
 async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console: Any, story: Any) -> None:
+    # One account has no due date: the day of its charge-off counts.
+    charged_off = "UPDATE account SET charge_off_date = current_date - 400 WHERE agency_id = :agency AND"
+    await run(story, "acme", f"{charged_off} due_date IS NULL AND balance = 500")
     page = await console.get("acme.admin", "/dashboard")
     said = await read(story, "/analytics/dashboard")
+    assert {"31-60": 1, "90+": 1}.items() <= {one["bucket"]: one["accounts"] for one in said["aging"]}.items()
     for chart, figures in (("funnel", said["statuses"]), ("aging", said["aging"]), ("risk", said["risk"])):
         body = page.html.split(f'id="{chart}">', 1)[1].split("</table>", 1)[0].split("<tbody>", 1)[1]
         lines = re.findall(r"<tr>.*?</tr>", body, re.DOTALL)
@@ -73,6 +97,7 @@ async def test_every_row_of_a_chart_leads_to_as_many_accounts_as_it_says(console
         for line, figure in zip(lines, figures, strict=True):
             href = re.search(r'href="([^"]+)"', line)
             if href is None:
+                assert figure["risk_level"] is None
                 continue
             listed = await console.get("acme.admin", html.unescape(href[1]))
             assert rows(listed) == figure["accounts"], (chart, figure)

@@ -17,6 +17,7 @@ from db.accounts import SEARCH_PROBE, AccountView, position_key
 from db.cipher import ColumnCipher
 from db.keyset import Position
 from db.session import Database
+from domain.figures import AgingBucket
 from domain.tenancy import Tenant
 
 SEED = """
@@ -55,8 +56,34 @@ SELECT a.id, %(agency)s, NULL, true, a.balance_cents * %(total)s, %(total)s, %(l
   FROM a, scorecard c WHERE %(total)s::int IS NOT NULL
 """
 
+ON_THEM = """
+INSERT INTO promise (agency_id, account_id, amount, currency, due_date, status, made_by)
+SELECT a.agency_id, a.id, 5, 'USD', '2026-01-01', s.status, 'somebody'
+  FROM account a, unnest(ARRAY['kept', 'kept', 'broken', 'open']) WITH ORDINALITY AS s (status, place)
+ WHERE substr(a.external_ref, 5)::int % (s.place + 3) = 0;
+INSERT INTO contact (agency_id, account_id, debtor_id, channel, direction, purpose, recipient, place, at,
+                     connected, conversation, right_party, consented, consent_given, actor, decision_id)
+SELECT a.agency_id, a.id, a.debtor_id, 'call', CASE n.n % 8 WHEN 2 THEN 'inbound' ELSE 'outbound' END,
+       'collection', 'debtor', 'home', now(), true, n.n % 8 <> 4, n.n % 8 <> 6, false, false, 'somebody',
+       uuidv7()
+  FROM account a, LATERAL (SELECT substr(a.external_ref, 5)::int AS n) n, generate_series(1, 2)
+ WHERE n.n % 2 = 0;
+WITH moved AS MATERIALIZED (
+    SELECT a.agency_id, a.id, uuidv7() AS journal, s.* FROM account a,
+           (VALUES ('cash', 'credit_balances', 3), ('credit_balances', 'cash', 6), ('cash', 'unapplied', 12),
+                   ('cash', 'house', 1)) AS s (debit, credit, by)
+     WHERE substr(a.external_ref, 5)::int % s.by = 0
+), journals AS (
+    INSERT INTO journal (id, agency_id, kind, key, description, occurred_at)
+    SELECT journal, agency_id, 'payment', journal::text, '', now() FROM moved)
+INSERT INTO posting (agency_id, journal_id, account_id, debit, credit, amount, currency)
+SELECT agency_id, journal, id, debit, credit, 10, 'USD' FROM moved;
+"""
+"""What some of the accounts have that were placed before."""
+
 LEVELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 STATUSES = ("new", "assigned", "disputed", "closed")
+SEEDED = 65
 
 
 @dataclass
@@ -113,10 +140,10 @@ async def shop(module_database: Any) -> AsyncIterator[Shop]:
         rows = await (await connection.execute("SELECT id FROM agency ORDER BY slug")).fetchall()
     database = Database(module_database.app_url, ColumnCipher({"test": b"k" * 32}))
     made = Shop(database, module_database.owner_url, rows[0][0], rows[1][0])
-    for _ in range(60):
-        await made.place(made.north)
-    for _ in range(5):
-        await made.place(made.south)
+    for number in range(SEEDED):
+        await made.place(made.north if number < SEEDED - 5 else made.south)
+    async with await psycopg.AsyncConnection.connect(module_database.owner_url) as connection:
+        await connection.execute(ON_THEM)
     yield made
     await database.close()
 
@@ -201,8 +228,23 @@ def matching(wanted: dict[str, Any]) -> Callable[[AccountView], bool]:
         "priorities": lambda v, x: v.score is not None and v.score.priority in x,
         "risk_levels": lambda v, x: v.score is not None and v.score.level in x,
         "nobody": lambda v, _: v.collector is None,
+        "right_party": lambda v, _: number(v) >= 0 and number(v) % 8 == 0,
+        "owed_back": lambda v, _: number(v) >= 0 and (number(v) % 6 == 3 or number(v) % 12 == 0),
+        "promises": lambda v, x: not {*x}.isdisjoint(promised(v)),
     }
     return lambda view: all(tests[name](view, value) for name, value in wanted.items())
+
+
+def number(view: AccountView) -> int:
+    """The how manieth account it is; -1 of those whose placing says otherwise."""
+    found = view.account.external_ref.removeprefix("REF-")
+    return int(found) if found.isdigit() and int(found) < SEEDED else -1
+
+
+def promised(view: AccountView) -> set[str]:
+    """What became of its promises."""
+    outcomes = enumerate(("kept", "kept", "broken", "open"), 4)
+    return {status for by, status in outcomes if number(view) >= 0 and number(view) % by == 0}
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -214,6 +256,10 @@ FILTERS: list[dict[str, Any]] = [
     {"priorities": [0, 3]},
     {"risk_levels": ["HIGH"], "statuses": ["new", "disputed"]},
     {"nobody": True},
+    {"promises": ["kept"]},
+    {"right_party": True},
+    {"owed_back": True},
+    {"promises": ["broken", "open"], "statuses": ["new", "disputed"]},
 ]
 
 
@@ -360,3 +406,60 @@ async def test_what_is_nobodys_has_an_index_of_its_own(shop: Shop) -> None:
     assert "ix_account_nobody" in plan
     assert "Sort" not in plan
     assert "Filter: (assigned_to" not in plan
+
+
+INDEXES_OF_WHAT_IS_ON_THEM: list[tuple[dict[str, Any], str]] = [
+    ({"promises": ["kept"]}, "ix_promise_status"),
+    ({"right_party": True}, "ix_contact_right_party"),
+    ({"owed_back": True}, "ix_posting_owed_back"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "index"), INDEXES_OF_WHAT_IS_ON_THEM, ids=str)
+async def test_what_is_on_accounts_is_found_by_an_index_of_it(
+    shop: Shop, wanted: dict[str, Any], index: str
+) -> None:
+    """Whoever asks for what few accounts have: the list of all need not be walked."""
+    query = page_query(
+        AccountOrder.NEWEST, AccountFilter(**wanted), [], keyed=True, position=None, backward=False, limit=51
+    )
+    async with shop.database.transaction(Tenant.system(shop.north, "test")) as tx:
+        await tx.session.execute(text("SET LOCAL enable_seqscan = off"))
+        compiled = query.compile(
+            dialect=tx.session.get_bind().dialect, compile_kwargs={"literal_binds": True}
+        )
+        plan = "\n".join((await tx.session.scalars(text(f"EXPLAIN (COSTS OFF) {compiled}"))).all())
+    assert index in plan, plan
+
+
+async def test_accounts_are_as_old_as_the_figures_count_them(shop: Shop) -> None:
+    days = {"not_due": (-40, -1), "0-30": (0, 30), "31-60": (31, 60), "61-90": (61, 90), "90+": (91, 900)}
+    expected: dict[str, set[str]] = {"unknown": {"AGED-"}}
+    async with await psycopg.AsyncConnection.connect(shop.owner_url) as connection:
+        [(today,)] = await (
+            await connection.execute(
+                "SELECT (now() AT TIME ZONE time_zone)::date FROM agency WHERE slug = 'north'"
+            )
+        ).fetchall()
+    for bucket, edges in days.items():
+        expected[bucket] = set()
+        for day in edges:
+            for ref in (f"AGED-{day}", f"AGED-OFF-{day}"):
+                await shop.place(shop.north, ref=ref, due=today - timedelta(days=day))
+                expected[bucket].add(ref)
+    await shop.place(shop.north, ref="AGED-", due=None)
+    async with await psycopg.AsyncConnection.connect(shop.owner_url) as connection:
+        await connection.execute(
+            "UPDATE account SET charge_off_date = due_date, due_date = NULL"
+            " WHERE external_ref LIKE 'AGED-OFF-%'"
+        )
+        await connection.execute(
+            "UPDATE account SET charge_off_date = due_date - 500 WHERE external_ref ~ '^AGED-[-0-9]+$'"
+        )
+    found = {
+        bucket: {
+            view.account.external_ref for view in await shop.page(aging=[AgingBucket(bucket)], search="aged-")
+        }
+        for bucket in expected
+    }
+    assert found == expected
