@@ -5,6 +5,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -76,7 +77,7 @@ def _lists_of(suite: str, folder: Path) -> list[str]:
     (folder / "apt" / "lists" / "partial").mkdir(parents=True)
     sources = folder / "apt" / "sources.list"
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    sources.write_text(f"deb [signed-by={keys}] http://deb.debian.org/debian {suite} main\n")
+    sources.write_text(f"deb [signed-by={keys}] {_mirror()} {suite} main\n")
     chosen = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "/dev/null",
@@ -84,6 +85,17 @@ def _lists_of(suite: str, folder: Path) -> list[str]:
         "Dir::Cache": folder / "apt",
     }
     return [word for name, value in chosen.items() for word in ("--option", f"{name}={value}")]
+
+
+def _mirror() -> str:
+    """Where this machine has its Debian from; other suites are there, too."""
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    wanted = ("--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages", "Component: main")
+    for line in run("apt-get", "indextargets", *wanted).splitlines():
+        address, suite = line.split()
+        if suite == own:
+            return address
+    missing("apt's sources name no mirror of this machine's own Debian")
 
 
 def _ends_well(*words: str, cwd: Path) -> bool:
