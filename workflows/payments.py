@@ -1,5 +1,6 @@
 """Payments: asked for at the provider once, followed until they have ended, put on the books."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,8 +51,11 @@ class PaymentProcess:
                 if workflow.info().is_continue_as_new_suggested():
                     await self._answer.leave()
                     workflow.continue_as_new(request.model_copy(update={"give_up_at": self._give_up_at}))
-        finally:
+        # Not a ``finally``: a run that is thrown out of the cache must not wait for anything.
+        except (Exception, asyncio.CancelledError):
             await self._answer.leave()
+            raise
+        await self._answer.leave()
         return view
 
     @workflow.signal

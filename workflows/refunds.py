@@ -1,5 +1,6 @@
 """Refunds: asked for at the provider once, followed until they have ended, put on the books."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
@@ -39,8 +40,11 @@ class RefundProcess:
                 if workflow.info().is_continue_as_new_suggested():
                     await self._answer.leave()
                     workflow.continue_as_new(request)
-        finally:
+        # Not a ``finally``: a run that is thrown out of the cache must not wait for anything.
+        except (Exception, asyncio.CancelledError):
             await self._answer.leave()
+            raise
+        await self._answer.leave()
         return view
 
     @workflow.signal
