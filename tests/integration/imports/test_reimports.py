@@ -52,7 +52,8 @@ async def test_status_balance_and_payments_are_never_touched(shop: Shop) -> None
 
 
 async def pay(shop: Shop, account: dict[str, Any], amount: Decimal) -> None:
-    """What a payment does to the tables."""
+    """What a payment does to the tables, once the account is scored: its score has to follow."""
+    await shop.scored()
     await shop.query(
         "WITH paid AS (INSERT INTO journal (agency_id, kind, key, description, occurred_at)"
         " VALUES (%s, 'payment', 'p-1', 'Payment', now()) RETURNING id)"

