@@ -295,7 +295,13 @@ async def test_windows_are_read_to_their_end(
 
 
 async def test_more_charges_than_a_page_holds_are_all_read(stripe_account: StripeAccount) -> None:
-    made = await asyncio.gather(*(paid(stripe_account, f"{number}.00") for number in range(1, 131)))
+    few = asyncio.Semaphore(10)
+
+    async def made_of(number: int) -> IntentState:
+        async with few:
+            return await paid(stripe_account, f"{number}.00")
+
+    made = await asyncio.gather(*map(made_of, range(1, 131)))
     now = datetime.now(UTC)
     window = (now - timedelta(days=1), now + timedelta(days=30))
     charges = [charge async for charge in stripe_account.charges(*window)]

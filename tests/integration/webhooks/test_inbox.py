@@ -25,7 +25,9 @@ from workflows.queues import LIFECYCLE
 
 async def test_what_a_payment_s_own_process_wrote_down_is_no_news(office: Office) -> None:
     debt = await office.debt("100.00")
+    await office.caller.control("behaviour", hold_webhooks=True)
     payment = await office.paid(debt, "40.00")
+    await office.caller.control("webhooks/release", order="created")
     [event] = await office.settled(payment["processor_ref"])
     assert (event["type"], event["status"], event["attempts"]) == ("payment_intent.succeeded", "handled", 0)
     assert await office.balance(debt) == "60.00"

@@ -262,6 +262,8 @@ async def no_step_too_many(story: Story) -> None:
             steps[event.activity_task_scheduled_event_attributes.activity_type.name] += 1
         elif event.HasField("timer_started_event_attributes"):
             timers[json.loads(event.user_metadata.summary.data)] += 1
+        elif "TMPRL1101" in event.workflow_task_failed_event_attributes.failure.message:
+            continue  # A machine so busy that the worker took its slowness for a deadlock; it is tried again.
         else:
             others[EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")] += 1
     assert steps == {
