@@ -57,20 +57,28 @@ def client_ip(request: Request) -> str | None:
         return None
 
 
+async def bearer_token(
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> str:
+    """The caller's access token, whatever it is worth; ``Unauthenticated`` without one."""
+    if credentials is None:
+        raise Unauthenticated("log in at POST /api/v1/auth/token and send the token as a Bearer token")
+    return credentials.credentials
+
+
+BearerToken = Annotated[str, Depends(bearer_token)]
+
+
 async def principal(
     request: Request,
     available: ServicesDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: BearerToken,
     x_agency: Annotated[
         str | None, Header(description="platform administrators: the agency, by id or slug")
     ] = None,
 ) -> Principal:
     """Who is asking; ``Unauthenticated`` without a token that is still good."""
-    if credentials is None:
-        raise Unauthenticated("log in at POST /api/v1/auth/token and send the token as a Bearer token")
-    return await available.authentication.principal(
-        credentials.credentials, agency=x_agency, ip=client_ip(request)
-    )
+    return await available.authentication.principal(token, agency=x_agency, ip=client_ip(request))
 
 
 LoggedIn = Annotated[Principal, Depends(principal)]

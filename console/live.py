@@ -1,8 +1,8 @@
 """Progress that shows itself: server-sent events whose data is HTML."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -10,14 +10,12 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.events import PING_S, RECONNECT_MS, JobT
+from services.access_watch import AccessWatch
 from services.progress import Progress, ProgressEvent, event_of
-from services.session_watch import SessionWatch
 from services.sessions import Visitor
 
 Render = Callable[[JobT], str]
 """The HTML of a job as it stands, or nothing where there is none to show."""
-
-Event = TypeVar("Event")
 
 
 class _Rendered:
@@ -47,7 +45,7 @@ def live(
     *,
     render: Render[JobT],
     after: int,
-    watch: SessionWatch,
+    watch: AccessWatch[Visitor],
     now: JobT | None = None,
     own: Render[JobT] | None = None,
 ) -> Response:
@@ -68,14 +66,14 @@ async def _events(
     job_id: UUID,
     render: Render[JobT],
     after: int,
-    watch: SessionWatch,
+    watch: AccessWatch[Visitor],
     own: Render[JobT] | None,
 ) -> AsyncIterator[ServerSentEvent]:
     rendered = _rendered.setdefault(progress, WeakValueDictionary()).setdefault(job_id, _Rendered())
     try:
-        async with watch.end_of(visitor) as over:
-            events = progress.follow(visitor.who.tenant.agency_id, job_id, after=after)
-            async for event in _until(over, events):
+        events = progress.follow(visitor.who.tenant.agency_id, job_id, after=after)
+        async with aclosing(watch.while_it_holds(visitor, events)) as seen:
+            async for event in seen:
                 yield ServerSentEvent(
                     rendered.html(event, render) + (own(event.job) if own else ""),
                     id=str(event.id),
@@ -85,23 +83,3 @@ async def _events(
     finally:
         # The traceback of a listener who went away may keep this frame for a while.
         del rendered
-
-
-async def _until(over: asyncio.Event, events: AsyncGenerator[Event]) -> AsyncIterator[Event]:
-    """``events`` as they come, up to their end or to when it is ``over``."""
-    end = asyncio.ensure_future(over.wait())
-    following: asyncio.Future[Event | None] | None = None
-    try:
-        while not end.done():
-            following = asyncio.ensure_future(anext(events, None))
-            await asyncio.wait({following, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done() or (event := following.result()) is None:
-                return
-            yield event
-    finally:
-        end.cancel()
-        if following is None or following.done():
-            await events.aclose()
-        else:
-            # It is inside the generator, which it closes as it goes.
-            following.cancel()

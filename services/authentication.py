@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from domain.errors import NotFound, Unauthenticated
 from domain.tenancy import Role, Tenant
 from services.access import AGENCY_HEADER, PLATFORM_AGENCY, Principal
+from services.access_watch import AccessWatch
 from services.tokens import AccessTokens, Claims, new_refresh_token, refresh_token_hash
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class AuthenticationService:
         self._guard = guard
         self._access = access_tokens
         self._refresh_lifetime = refresh_lifetime
+        self.watch: AccessWatch[Claims] = AccessWatch(self.holds, lambda claims: claims)
 
     async def log_in(self, username: str, password: str, *, ip: str | None = None) -> TokenPair:
         """A new login from an address. Raises as ``admit``."""
@@ -170,10 +172,9 @@ class AuthenticationService:
         good, or its user was deactivated, moved or given another role or password since it was issued;
         ``NotFound`` when the agency is not there or not theirs.
         """
-        claims = self._access.read(access_token)
-        readings = self._database.readings(Tenant(claims.agency_id or PLATFORM_AGENCY))
-        standing = await readings.standings.of(claims.user_id)
-        if standing is None or not _honoured(claims, standing):
+        claims = self.claims(access_token)
+        standing = await self._standing(claims)
+        if standing is None:
             raise Unauthenticated("this login was changed or deactivated; log in again")
         picked = standing.agency_id if agency is None else await self._picked(standing, agency)
         return Principal(
@@ -184,6 +185,20 @@ class AuthenticationService:
             collector_id=standing.collector_id,
             ip=ip,
         )
+
+    def claims(self, access_token: str) -> Claims:
+        """What a token says. ``Unauthenticated`` when it is expired or not one of ours."""
+        return self._access.read(access_token)
+
+    async def holds(self, claims: Claims) -> bool:
+        """Whether the login that a token was issued for is good still, expired or not (one query)."""
+        return await self._standing(claims) is not None
+
+    async def _standing(self, claims: Claims) -> "Standing | None":
+        """The user's row as it is now; None where it is not what the token says any more."""
+        readings = self._database.readings(Tenant(claims.agency_id or PLATFORM_AGENCY))
+        standing = await readings.standings.of(claims.user_id)
+        return standing if standing is not None and _honoured(claims, standing) else None
 
     async def _picked(self, standing: "Standing", reference: str) -> UUID:
         async with self._database.platform() as tx:

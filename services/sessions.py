@@ -18,7 +18,7 @@ import jwt
 from domain.errors import NotFound, Unauthenticated
 from domain.tenancy import Role, Tenant
 from services.access import PLATFORM_AGENCY, Principal
-from services.session_watch import SessionWatch
+from services.access_watch import AccessWatch
 from services.tokens import ALGORITHM, ISSUER, new_refresh_token, refresh_token_hash
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SessionService:
         self._secret = secret
         self._idle = idle
         self._longest = longest
-        self.watch = SessionWatch(self.holds)
+        self.watch = AccessWatch(self.holds, _one_login)
 
     async def open(self, username: str, password: str, *, ip: str | None = None) -> Session:
         """A new session from an address. Raises as ``AuthenticationService.admit``."""
@@ -205,6 +205,10 @@ def _principal(visit: "Visit", ip: str | None) -> Principal:
         collector_id=visit.collector_id,
         ip=ip,
     )
+
+
+def _one_login(visitor: Visitor) -> tuple[UUID, Principal]:
+    return visitor.session.id, replace(visitor.who, ip=None)
 
 
 def _honoured(session: Session, visit: "Visit") -> bool:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from api.deps import Command, ExportsLists, ServicesDep, respond
-from api.events import LastEventId, event_stream
+from api.events import ListenerDep
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS, errors
 from api.schemas.exports import StatusQuery, TokenQuery, export_request
@@ -67,13 +67,11 @@ async def get_export(export_id: UUID, who: ExportsLists, services: ServicesDep) 
     responses={**READ_ERRORS, 204: {"description": "the export has ended and you know how"}},
 )
 async def follow_export(
-    export_id: UUID, who: ExportsLists, services: ServicesDep, last_event_id: LastEventId = 0
+    export_id: UUID, who: ExportsLists, services: ServicesDep, listener: ListenerDep
 ) -> Response:
     """Progress as server-sent events, one for each change, ending with `completed` or `failed`."""
     exports, job = services.exports, await services.exports.get(who, export_id)
-    return event_stream(
-        exports.events, who.tenant.agency_id, export_id, job, view=lambda now: now, after=last_event_id
-    )
+    return listener.stream(exports.events, who.tenant.agency_id, export_id, job, view=lambda now: now)
 
 
 @router.get("/{export_id}/link", responses={**READ_ERRORS, **errors(409)})

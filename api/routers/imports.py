@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from api.deps import Command, IdempotencyKey, ReadsImports, RunsImports, ServicesDep, respond
-from api.events import LastEventId, event_stream
+from api.events import ListenerDep
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.imports import (
@@ -104,8 +104,8 @@ def attachment(file_name: str) -> str:
     responses={**READ_ERRORS, 204: {"description": "the import has ended and you know how"}},
 )
 async def follow_import(
-    import_id: UUID, who: ReadsImports, services: ServicesDep, last_event_id: LastEventId = 0
+    import_id: UUID, who: ReadsImports, services: ServicesDep, listener: ListenerDep
 ) -> Response:
     """Progress as server-sent events, one for each change, ending with ``completed`` or ``failed``."""
     imports, job = services.imports, await services.imports.get(who, import_id)
-    return event_stream(imports.events, job.agency_id, import_id, job, view=imports.view, after=last_event_id)
+    return listener.stream(imports.events, job.agency_id, import_id, job, view=imports.view)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse
 
 from api.deps import Command, ReadsScoring, RunsScoring, ServicesDep, respond
-from api.events import LastEventId, event_stream
+from api.events import ListenerDep
 from api.pagination import Page, Paging
 from api.schemas.common import READ_ERRORS, WRITE_ERRORS
 from api.schemas.scoring import ScorecardList, StatusQuery
@@ -58,13 +58,11 @@ async def list_errors(
     responses={**READ_ERRORS, 204: {"description": "the run has ended and you know how"}},
 )
 async def follow_run(
-    run_id: UUID, who: ReadsScoring, services: ServicesDep, last_event_id: LastEventId = 0
+    run_id: UUID, who: ReadsScoring, services: ServicesDep, listener: ListenerDep
 ) -> Response:
     """Progress as server-sent events, one for each change, ending with ``completed`` or ``failed``."""
     runs, run = services.scoring_runs, await services.scoring_runs.get(who, run_id)
-    return event_stream(
-        runs.events, who.tenant.agency_id, run_id, run, view=lambda seen: seen, after=last_event_id
-    )
+    return listener.stream(runs.events, who.tenant.agency_id, run_id, run, view=lambda seen: seen)
 
 
 @router.get("/scorecards", responses=READ_ERRORS)
