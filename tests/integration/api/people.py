@@ -96,7 +96,7 @@ async def until_it_waits(world: Any, task: asyncio.Task[Any]) -> None:
             locks = await tx.session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
             return task.done() or bool(locks.scalar_one())
 
-    await until(waits, within_s=20, what="the change to wait")
+    await until(waits, within_s=60, what="the change to wait")
 
 
 async def assert_scores_are_fresh(world: Any, debtor: dict[str, Any]) -> None:

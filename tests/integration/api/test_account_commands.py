@@ -416,7 +416,7 @@ async def test_a_note_moves_the_follow_up_of_a_running_lifecycle(world: Any) -> 
     async def moved() -> bool:
         return await follow_up(world, account) > before
 
-    await until(moved, within_s=20, what="the lifecycle to hear of the note")
+    await until(moved, within_s=60, what="the lifecycle to hear of the note")
 
 
 async def follow_up(world: Any, account: dict[str, Any]) -> str:

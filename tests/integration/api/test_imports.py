@@ -374,7 +374,7 @@ async def test_a_listener_hears_every_stage_and_the_end(world: Any, monkeypatch:
     assert not watches
 
 
-async def until(condition: Any, within_s: float = 10) -> None:
+async def until(condition: Any, within_s: float = 60) -> None:
     """Wait for a condition, looking every hundredth of a second."""
     async with asyncio.timeout(within_s):
         while not condition():

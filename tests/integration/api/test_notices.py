@@ -61,7 +61,7 @@ async def until_it_knows(world: Any, account: dict[str, Any]) -> None:
     async def knows() -> bool:
         return await state(world, account) == "in_contact"
 
-    await until(knows, within_s=20, what="the lifecycle to hear of it")
+    await until(knows, within_s=60, what="the lifecycle to hear of it")
 
 
 async def test_a_running_lifecycle_is_told_and_the_notice_is_gone(world: Any, signaller: Signaller) -> None:

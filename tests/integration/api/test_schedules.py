@@ -119,7 +119,7 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
         await handle.pause(note="creditor moves house")
         return (await described(temporal_client, schedule_id)).state.paused
 
-    await until(paused, within_s=20, what="the schedule to be paused")
+    await until(paused, within_s=60, what="the schedule to be paused")
 
     def spoil(present: ScheduleUpdateInput) -> ScheduleUpdate:
         spoilt = present.description.schedule
@@ -131,9 +131,9 @@ async def test_ensuring_again_mends_the_declaration_and_keeps_the_pause(
         return (await described(temporal_client, schedule_id)).spec.intervals[0].every == period
 
     await handle.update(spoil)
-    await until(lambda: runs_every(timedelta(days=3)), within_s=20, what="the schedule to be spoilt")
+    await until(lambda: runs_every(timedelta(days=3)), within_s=60, what="the schedule to be spoilt")
     await world.services.schedules.ensure(agency)
-    await until(lambda: runs_every(timedelta(minutes=15)), within_s=20, what="the schedule to be mended")
+    await until(lambda: runs_every(timedelta(minutes=15)), within_s=60, what="the schedule to be mended")
 
     schedule = await described(temporal_client, schedule_id)
     wanted = declared(agency, time_zone="UTC", poll_every=timedelta(minutes=15))[0]

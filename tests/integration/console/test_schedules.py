@@ -70,10 +70,10 @@ async def test_a_schedule_is_paused_with_a_reason_and_resumed(
     browser = await console.browser("acme.admin")
     form = (await browser.get("/schedules")).form(f"stop-form-{slug(schedule_id)}")
     stopped = [await browser.send(form, note="year-end audit") for _ in range(2)]
-    await until(paused, within_s=20, what="the schedule to be paused")
+    await until(paused, within_s=60, what="the schedule to be paused")
     shown = card(await browser.get("/schedules"), schedule_id)
     resumed = await console.send("acme.admin", "/schedules", f"resume-{slug(schedule_id)}")
-    await until(going, within_s=20, what="the schedule to be resumed")
+    await until(going, within_s=60, what="the schedule to be resumed")
     after = card(await browser.get("/schedules"), schedule_id)
 
     assert all("Paused: nightly scoring of all accounts" in page.text for page in stopped)
@@ -88,7 +88,7 @@ async def test_a_schedule_is_paused_with_a_reason_and_resumed(
         shown = card(await browser.get("/schedules"), schedule_id)
         return "Paused in Temporal: “moving house”" in shown
 
-    await until(shown_as_such, within_s=20, what="the pause to be shown as nobody's from here")
+    await until(shown_as_such, within_s=60, what="the pause to be shown as nobody's from here")
     await handle.unpause()
 
 
@@ -105,7 +105,7 @@ async def test_a_run_is_started_once_and_refused_while_one_is_going(
     async def running() -> bool:
         return "still running" in card(await browser.get("/schedules"), schedule_id)
 
-    await until(running, within_s=20, what="the run to be shown")
+    await until(running, within_s=60, what="the run to be shown")
     second = await browser.send(other)
 
     assert all("Started: poll of the portfolio inboxes" in page.text for page in started)

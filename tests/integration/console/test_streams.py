@@ -111,4 +111,4 @@ async def test_what_nobody_looks_on_at_any_more_is_not_kept(console: Any) -> Non
     async def forgotten() -> bool:
         return not _rendered[events] and not events._watches
 
-    await until(forgotten, within_s=5, what="what was rendered to be forgotten")
+    await until(forgotten, within_s=60, what="what was rendered to be forgotten")

@@ -74,7 +74,7 @@ async def test_others_are_served_while_it_waits_and_it_goes_on_once_the_lock_is_
             await psycopg.AsyncConnection.connect(database.app_url, autocommit=True) as worker,
         ):
             going = asyncio.create_task(asyncio.to_thread(way, LASTING))
-            await until(waited, within_s=20, what="the migration to have waited twice")
+            await until(waited, within_s=60, what="the migration to have waited twice")
             for _ in range(10):
                 await worker.execute("SELECT FROM account LIMIT 1")
                 await worker.execute("UPDATE account SET status = status")
@@ -110,7 +110,7 @@ async def test_an_index_that_keeps_nobody_waiting_waits_as_long_as_it_takes(data
             async def has_waited_for_long() -> bool:
                 return bool(said) or going.done()
 
-            await until(has_waited_for_long, within_s=20, what="the index to wait for the report")
+            await until(has_waited_for_long, within_s=60, what="the index to wait for the report")
             assert not going.done()
         assert await going == "0012"
     assert {line["event"] for line in said} == {"migration still waits for a lock"}

@@ -33,7 +33,7 @@ async def test_record_one_whose_file_is_kept(time_skipping: WorkflowEnvironment,
             history = await handle.fetch_history()
             return any(event.HasField("timer_started_event_attributes") for event in history.events)
 
-        await until(waits, within_s=20, what="the export to wait")
+        await until(waits, within_s=60, what="the export to wait")
     await save(handle, "export-kept")
 
 

@@ -32,7 +32,7 @@ async def spans_of(stack: Stack, trace_id: str, *names: str) -> list[Received]:
     async def there() -> bool:
         return set(names) <= {one.name for one in stack.collector.of(trace_id)}
 
-    await until(there, within_s=20, what=f"the spans {names} of {trace_id}")
+    await until(there, within_s=60, what=f"the spans {names} of {trace_id}")
     return stack.collector.of(trace_id)
 
 
@@ -134,7 +134,7 @@ async def test_who_begins_a_trace_says_whether_it_is_kept_and_probes_are_none(st
         spans = [one.name for event in events for one in stack.collector.of(event["trace_id"])]
         return "GET /api/v1/accounts" in spans
 
-    await until(there, within_s=20, what="a trace of the product's own")
+    await until(there, within_s=60, what="a trace of the product's own")
     assert stack.collector.of(left_out) == []
     routes = {one.attributes.get("http.route") for one in stack.collector.spans}
     assert not routes & {"/health/live", "/health/ready", "/metrics"}

@@ -92,7 +92,7 @@ class PartnerOffice:
         async def there() -> bool:
             return bool((await self.done("GET", f"/payments/{payment['id']}"))["status"] == "succeeded")
 
-        await until(there, within_s=20, what="the payment to succeed")
+        await until(there, within_s=60, what="the payment to succeed")
         return payment
 
     async def shown(self, account: Mapping[str, Any]) -> Json:

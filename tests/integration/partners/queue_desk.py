@@ -145,12 +145,12 @@ class QueueDesk:
         return {row["id"] for row in page["results"]}
 
     async def until(self, so: Callable[[], Awaitable[bool]], what: str) -> None:
-        await until(so, within_s=20, what=what)
+        await until(so, within_s=60, what=what)
 
     def case(self, broken: Mapping[str, Any]) -> WorkflowHandle[Any, Any]:
         return self.office.temporal.get_workflow_handle(break_workflow_id(UUID(broken["id"])))
 
-    async def becomes(self, broken: Mapping[str, Any], what: str, within_s: float = 20, **shown: Any) -> Json:
+    async def becomes(self, broken: Mapping[str, Any], what: str, within_s: float = 60, **shown: Any) -> Json:
         """The break once it shows these values."""
 
         async def so() -> bool:

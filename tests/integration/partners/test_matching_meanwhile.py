@@ -42,7 +42,7 @@ async def waiting(books: Books, run_id: UUID) -> asyncio.Task[dict[str, Any]]:
         )
         return bool(row.n)
 
-    await until(waits, within_s=10, what="the matching to wait")
+    await until(waits, within_s=60, what="the matching to wait")
     return matching
 
 

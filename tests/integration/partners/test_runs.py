@@ -333,7 +333,7 @@ async def test_a_schedule_starts_runs_and_leaves_out_what_is_going(
             run = await office.temporal.get_workflow_handle(done.workflow_id).describe()
             return run.status is WorkflowExecutionStatus.COMPLETED
 
-        await until(left_out, within_s=20, what="the scheduled run to be left out")
+        await until(left_out, within_s=60, what="the scheduled run to be left out")
     finally:
         gate.open()
     await office.ended(first)
@@ -343,7 +343,7 @@ async def test_a_schedule_starts_runs_and_leaves_out_what_is_going(
         runs = await office.done("GET", f"/reconciliations?partner_id={partner['id']}&status=completed")
         return len(runs["results"]) == 2
 
-    await until(both, within_s=20, what="the scheduled run to complete")
+    await until(both, within_s=60, what="the scheduled run to complete")
     [scheduled, _] = (await office.done("GET", f"/reconciliations?partner_id={partner['id']}"))["results"]
     assert (scheduled["origin"], scheduled["requested_by"]) == ("schedule", "partner-reconciliation")
     assert "/schedules/" in scheduled["web_ui_url"]

@@ -193,7 +193,7 @@ async def test_a_partner_has_a_schedule_while_it_is_active_and_has_a_time(
         found = await shown()
         return found is not None and "07:45" in found["spec"]
 
-    await until(moved, within_s=20, what="the schedule to move")
+    await until(moved, within_s=60, what="the schedule to move")
     for change in ({"active": False}, {"active": True, "reconcile_at": None}):
         await office.done("PATCH", f"/partners/{partner['id']}", change)
         assert await shown() is None

@@ -199,7 +199,7 @@ async def test_what_goes_wrong_is_on_record_while_it_is_tried_again(
         batches = (await stocked.done("GET", path))["batches"]
         return bool(batches) and batches[0]["last_problem"] is not None
 
-    await until(troubled, within_s=20, what="the first attempt to fail")
+    await until(troubled, within_s=60, what="the first attempt to fail")
     shown = await stocked.done("GET", path)
     assert (shown["status"], shown["delivered"]) == ("running", 0)
     assert shown["batches"][0]["last_problem"] == "127.0.0.1: answered 429"

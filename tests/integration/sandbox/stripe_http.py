@@ -55,7 +55,7 @@ class Caller:
             except httpx.TransportError:
                 return False
 
-        await until(answers, within_s=20, what="the stand-in to answer")
+        await until(answers, within_s=60, what="the stand-in to answer")
 
     async def met_fault(self) -> None:
         """Wait until a request met the fault that was switched on last."""
@@ -63,7 +63,7 @@ class Caller:
         async def met() -> bool:
             return bool(self.server.faults.all[-1].hits)
 
-        await until(met, within_s=5, what="a request to meet the fault")
+        await until(met, within_s=60, what="a request to meet the fault")
 
     async def paid(self, amount: int = 1000, method: str = "pm_card_visa", **more: Any) -> Json:
         """A payment intent that was confirmed at once."""

@@ -38,7 +38,7 @@ class Receiver:
         async def enough() -> bool:
             return len(self.requests) >= number
 
-        await until(enough, within_s=5, what=f"{number} webhooks, not {len(self.requests)}")
+        await until(enough, within_s=60, what=f"{number} webhooks, not {len(self.requests)}")
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""

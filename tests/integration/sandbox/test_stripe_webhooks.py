@@ -45,7 +45,7 @@ async def nothing_pending(caller: Caller) -> None:
     async def none() -> bool:
         return not await pending(caller)
 
-    await until(none, within_s=5, what="every event to be taken")
+    await until(none, within_s=60, what="every event to be taken")
 
 
 async def test_events_are_signed_and_tell_what_happened(caller: Caller, receiver: Receiver) -> None:

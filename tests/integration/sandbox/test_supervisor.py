@@ -146,7 +146,7 @@ async def test_a_killed_supervisor_leaves_no_process(sandbox: Sandbox) -> None:
     await sandbox.ends()
 
     # Of the stubborn shell's own child nobody is told; it ends by itself within its second.
-    assert await ended(started, within_s=10) == []
+    assert await ended(started, within_s=60) == []
 
 
 async def test_the_start_after_a_kill_is_clean_and_finds_its_data(sandbox: Sandbox) -> None:
@@ -246,7 +246,7 @@ async def test_a_second_signal_ends_what_does_not_want_to(sandbox: Sandbox) -> N
     await sandbox.start("--app", STUBBORN)
     await sandbox.says("ready")
     stubborn = sandbox.child("trap")
-    await until(sandbox.logged("worker", "trapped"), within_s=20, what="the trap")
+    await until(sandbox.logged("worker", "trapped"), within_s=60, what="the trap")
 
     sandbox.process.send_signal(signal.SIGINT)
     await sandbox.says("once more")

@@ -140,7 +140,7 @@ async def test_schedules_tell_how_late_they_are_and_whether_they_are_paused(
         seen = await world.services.operating.schedules()
         return set(seen.lag_s) == set(seen.paused) == kinds and seen.paused[paused] == 1
 
-    await until(told, within_s=20, what="the schedules to be listed, one of them paused")
+    await until(told, within_s=60, what="the schedules to be listed, one of them paused")
     seen = await world.services.operating.schedules()
     assert sum(seen.paused.values()) == 1
     assert all(0 <= late < 60 for late in seen.lag_s.values())

@@ -137,7 +137,7 @@ async def test_what_is_changed_while_keys_rotate_stays_as_it_was_changed(databas
             async with before.platform() as other:
                 return bool((await other.session.execute(WAITING)).scalar_one())
 
-        await until(waits, within_s=20, what="the rotation to come to the locked row")
+        await until(waits, within_s=60, what="the rotation to come to the locked row")
     report = await rotating
     assert (report.seen, report.rotated) == (5, 4)
     assert await _digits(both, tenant, f"{NEW},{OLD}") == ["0000", "9999", "0002"]

@@ -93,7 +93,7 @@ class Office(Till):
         async with self.world.database.transaction(Tenant.system(self.agency_id, "test")) as tx:
             yield tx
 
-    async def soon(self, condition: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+    async def soon(self, condition: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
         await until(condition, within_s=within_s, what="what the test waits for")
 
     async def payment_of(self, intent: str) -> Json:
@@ -161,7 +161,7 @@ class Office(Till):
         )
         return [dict(row._mapping) for row in rows]
 
-    async def settled(self, intent: str, within_s: float = 20) -> list[Json]:
+    async def settled(self, intent: str, within_s: float = 60) -> list[Json]:
         """The inbox's rows of an intent, once none waits to be handled."""
 
         async def none_waits() -> bool:
@@ -171,7 +171,7 @@ class Office(Till):
         await until(none_waits, within_s=within_s, what="every event of the intent to be handled")
         return await self.inbox(intent)
 
-    async def came(self, kind: str, intent: str, status: str | None = None, within_s: float = 10) -> Json:
+    async def came(self, kind: str, intent: str, status: str | None = None, within_s: float = 60) -> Json:
         """The inbox's row of a type about an intent, once it is there (with this status)."""
 
         async def there() -> bool:
@@ -226,7 +226,7 @@ async def listening(services: Services, settings: Any, port: int) -> AsyncIterat
         return server.started
 
     try:
-        await until(up, within_s=10, what="the API to listen")
+        await until(up, within_s=60, what="the API to listen")
         yield
     finally:
         server.should_exit = True

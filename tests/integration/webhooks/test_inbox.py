@@ -116,7 +116,7 @@ async def test_an_event_wakes_the_process_that_waits_for_it(office: Office) -> N
     assert answer.status_code == 202, answer.text
     payment = await office.ends(answer.json(), "processing")
     await office.caller.control(f"payment_intents/{payment['processor_ref']}/settle")
-    payment = await office.ends(payment, "succeeded", within_s=10)
+    payment = await office.ends(payment, "succeeded", within_s=60)
     await asyncio.wait_for(office.process(payment).result(), 10)
     assert await office.balance(debt) == "60.00"
 
@@ -190,7 +190,7 @@ async def test_what_the_books_refuse_is_kept_with_the_reason_and_tried_again(off
     async def tried() -> bool:
         return bool((await office.inbox(intent))[0]["attempts"] == 2)
 
-    await until(tried, within_s=10, what="another try")
+    await until(tried, within_s=60, what="another try")
     assert str(row["id"]) not in await due(office)
 
 

@@ -155,7 +155,7 @@ async def a_window_behind(made: Json) -> datetime:
     async def later() -> bool:
         return datetime.now(UTC) > since
 
-    await until(later, within_s=3, what="the window to begin")
+    await until(later, within_s=60, what="the window to begin")
     return since
 
 

@@ -193,7 +193,7 @@ async def test_a_change_that_is_told_while_a_command_is_refused_is_read(
         description: LifecycleDescription = await lifecycle.query(AccountLifecycle.describe)
         return [expected.at for expected in description.next] == [d.at for d in ledger.deadlines]
 
-    await until(known, within_s=20, what="the account to be read again")
+    await until(known, within_s=60, what="the account to be read again")
 
 
 async def test_moves_that_are_asked_for_without_end_are_bounded_and_histories_too(
