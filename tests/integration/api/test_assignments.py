@@ -70,7 +70,7 @@ async def test_a_preview_says_what_a_run_does_and_changes_nothing(
     )
     async with working(world, temporal_client):
         run = await ended(world, asked.json())
-        heard = await asyncio.wait_for(listening, 30)
+        heard = await asyncio.wait_for(listening, 60)
 
     assert previewed.status_code == 200, previewed.text
     assert between == before

@@ -167,7 +167,7 @@ async def test_triggering_starts_a_run_and_refuses_a_second(
 
     first = await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/trigger", **key)
     assert first.status_code == 202, first.text
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (going := (await shown(world))[schedule_id]["running"]):
             await asyncio.sleep(0.05)
     repeated = await world.call("acme.admin", "POST", f"/schedules/{schedule_id}/trigger", **key)

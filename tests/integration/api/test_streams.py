@@ -34,7 +34,7 @@ async def test_a_stream_ends_when_who_listens_is_changed_or_deactivated(
     await until(lambda: len(watch._watched) == 2)
 
     await world.call("acme.admin", "PATCH", f"/users/{made.json()['id']}", what)
-    said = await asyncio.wait_for(theirs, 10)
+    said = await asyncio.wait_for(theirs, 60)
     assert not ours.done()
     assert (await world.call(None, "GET", path, **bearer)).status_code == 401
     await change(world, import_id, status="completed", phase="merged")

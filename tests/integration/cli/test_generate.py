@@ -158,10 +158,10 @@ async def test_ctrl_c_leaves_nothing_behind(
             copying = await link.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'COPY%%account%%'")
             return bool(copying.rowcount) and bool(files(tmp_path))
 
-    await until(at_work, within_s=30, what="both to be at work")
+    await until(at_work, within_s=60, what="both to be at work")
     for process in (into_database, into_file):
         process.send_signal(signal.SIGINT)
-        _, err = await asyncio.wait_for(process.communicate(), 30)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 130
         assert b"Traceback" not in err
     assert files(tmp_path) == []

@@ -149,7 +149,7 @@ async def test_a_run_that_waits_can_be_left_and_goes_on(shop: Shop) -> None:
     hint = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
     refused, why = await shop.score("--agency", "acme", code=1)
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), 20)
+    _, err = await asyncio.wait_for(process.communicate(), 60)
 
     [(run_id,)] = await shop.query("SELECT id::text FROM scoring_run WHERE status = 'running'")
     await shop.give_up(run_id)

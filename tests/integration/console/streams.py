@@ -48,6 +48,6 @@ async def listen(
         if enough(heard):
             gone.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await console.app(scope, receive, take)
     return heard

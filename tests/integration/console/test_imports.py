@@ -264,7 +264,7 @@ async def test_all_who_look_on_are_shown_what_was_rendered_once(
         return "event: ended" in text
 
     listening = [asyncio.create_task(listen(console, browser, path, enough)) for browser in browsers]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in browsers:
             await heard.acquire()
     assert rendered == ["_import_progress.html"]

@@ -256,7 +256,7 @@ async def test_an_export_whose_time_is_over_cannot_be_had_before_it_is_removed(d
 
 async def test_progress_is_told(desk: Desk) -> None:
     export = await desk.ask("accounts")
-    answer = await asyncio.wait_for(desk.call("acme.admin", "GET", f"/exports/{export['id']}/events"), 20)
+    answer = await asyncio.wait_for(desk.call("acme.admin", "GET", f"/exports/{export['id']}/events"), 60)
     assert answer.status_code == 200
     assert answer.text.count("event: completed") == 1
     last = answer.text.rpartition("id: ")[2].split()[0]

@@ -16,7 +16,7 @@ class Caller:
     def __init__(self, server: StripeServer, key: str) -> None:
         self.server = server
         self.client = httpx.AsyncClient(
-            base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=10
+            base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
         )
 
     async def post(self, path: str, key: str | None = None, /, **data: Any) -> httpx.Response:

@@ -78,7 +78,7 @@ class Office(Till):
         path = "/payments/webhook/stripe" + (f"/{agency}" if agency else "")
         if signed is not None:
             headers["Stripe-Signature"] = signed
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.post(f"{self.url}{path}", content=body, headers=headers)
 
     async def forward(self, event: Json, *, port: int | None = None) -> httpx.Response:

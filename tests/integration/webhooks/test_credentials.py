@@ -162,6 +162,6 @@ async def test_seeding_twice_makes_one_endpoint(
         seeded = await seed(settings, services, sftp_host_key=host_key)
     assert len(seeded) == 2
     for slug in seeded:
-        async with httpx.AsyncClient(auth=(STRIPE_KEY.format(slug=slug), ""), trust_env=False) as client:
+        async with httpx.AsyncClient(auth=(STRIPE_KEY.format(slug=slug), ""), trust_env=False, timeout=60) as client:
             endpoints = (await client.get(f"{office.stripe.url}/v1/webhook_endpoints")).json()["data"]
         assert [one["url"] for one in endpoints] == [f"{office.url}/payments/webhook/stripe/{slug}"]

@@ -117,7 +117,7 @@ async def test_an_event_wakes_the_process_that_waits_for_it(office: Office) -> N
     payment = await office.ends(answer.json(), "processing")
     await office.caller.control(f"payment_intents/{payment['processor_ref']}/settle")
     payment = await office.ends(payment, "succeeded", within_s=60)
-    await asyncio.wait_for(office.process(payment).result(), 10)
+    await asyncio.wait_for(office.process(payment).result(), 60)
     assert await office.balance(debt) == "60.00"
 
 

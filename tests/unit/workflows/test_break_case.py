@@ -153,7 +153,7 @@ async def test_a_signal_that_was_lost_is_made_up_for(
     case = await start(time_skipping)
     await time_skipping.sleep(SLA + HOUR)
     queue.resolve("cured")
-    assert await asyncio.wait_for(case.result(), 20) == "cured"
+    assert await asyncio.wait_for(case.result(), 60) == "cured"
 
 
 async def test_a_break_that_nobody_works_any_more_is_left(
@@ -218,7 +218,7 @@ async def test_a_case_can_be_cancelled(time_skipping: WorkflowEnvironment, queue
     await time_skipping.sleep(HOUR)
     await case.cancel()
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(case.result(), 10)
+        await asyncio.wait_for(case.result(), 60)
     assert is_cancelled_exception(failed.value.cause)
 
 

@@ -252,7 +252,7 @@ async def test_a_run_that_somebody_cancels_does_not_seem_to_be_at_work(
     books.hold = True
     async with serving(books):
         handle = await begin(time_skipping)
-        await asyncio.wait_for(books.held.wait(), 20)
+        await asyncio.wait_for(books.held.wait(), 60)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError) as failure:
             await handle.result()

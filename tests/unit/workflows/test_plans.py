@@ -182,7 +182,7 @@ async def test_cancelling_the_workflow_leaves_its_payment_alone(
     await until_it_is_told(plan, EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED)
     await plan.cancel()
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(plan.result(), 30)
+        await asyncio.wait_for(plan.result(), 60)
     assert is_cancelled_exception(failed.value.cause)
     # Not that it comes to its end: this server's clock may stand still once a run was cancelled.
     assert (await payment.describe()).status in (
@@ -196,7 +196,7 @@ async def test_cancelling_the_workflow_leaves_its_payment_alone(
 
 
 async def until_it_is_told(workflow: WorkflowHandle[Any, Any], what: EventType.ValueType) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await events_of(workflow, what):
             await asyncio.sleep(0.02)
 
@@ -210,10 +210,10 @@ async def test_cancelling_the_workflow_ends_it_within_a_step(
 ) -> None:
     books.held = asyncio.Event()
     plan = await start(time_skipping)
-    await asyncio.wait_for(books.holding.wait(), 10)
+    await asyncio.wait_for(books.holding.wait(), 60)
     await plan.cancel()
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(plan.result(), 10)
+        await asyncio.wait_for(plan.result(), 60)
     books.held.set()
     assert is_cancelled_exception(failed.value.cause)
 
