@@ -45,7 +45,7 @@ class PaymentDeclined(Conflict):
 
 
 class StripeOutcomeUnknown(Unavailable):
-    """Sent, but no answer came: nobody here knows whether it was done. Look it up; never guess."""
+    """Sent, but no answer of Stripe's came: nobody knows whether it was done. Look it up; never guess."""
 
     type = "stripe-outcome-unknown"
     title = "Outcome at the payment provider unknown"
@@ -146,7 +146,14 @@ def _not_working(error: stripe.StripeError, what: str, *, command: bool) -> Doma
     if status >= _SERVER_ERROR:
         kept = command and (error.headers or {}).get(_REPLAYED) == "true"
         return StripeOutage(f"{what}: Stripe answered with status {status}", indeterminate=command, kept=kept)
+    if not _error_body(error):
+        return _not_from_stripe(f"{what}: what came with status {status} is no answer of Stripe's", command)
     return StripeMisused(f"{what}: {error.user_message or f'status {status}'}", code=error.code)
+
+
+def _not_from_stripe(said: str, command: bool) -> DomainError:
+    """A proxy's page, or only a part of an answer: it says nothing of what Stripe has done."""
+    return StripeOutcomeUnknown(f"{said}; it may have been done") if command else StripeOutage(said)
 
 
 def _no_answer(error: stripe.APIConnectionError, what: str, *, command: bool) -> DomainError:

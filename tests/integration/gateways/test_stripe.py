@@ -1,6 +1,7 @@
 """Every outcome of a payment, through the real library: what is taken, what is refused, how it is told."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from gateways.stripe import (
     StripeMisused,
     StripeObjectMissing,
     StripeOutage,
+    StripeOutcomeUnknown,
     StripeWrongState,
 )
 from sandbox.ports import free_port
@@ -394,6 +396,36 @@ async def test_a_server_that_is_not_there_is_an_outage() -> None:
     assert outage.value.retryable
     assert not outage.value.indeterminate
     await gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param("200 OK", b"<html>back soon</html>", id="page"),
+        pytest.param("200 OK", b'{"id": "pi_1", "object": "paym', id="half"),
+        pytest.param("403 Forbidden", b"<html>blocked</html>", id="proxy"),
+        pytest.param("404 Not Found", b'{"message": "no route"}', id="gateway"),
+    ],
+)
+async def test_what_is_no_answer_of_stripes_says_nothing_of_the_money(status: str, body: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        await reader.readexactly(int(length[1]) if length else 0)
+        said = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(said.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        gateway = StripeGateway(base_url=f"http://127.0.0.1:{port}", timeout_s=10)
+        account = gateway.account("sk_test_somebody")
+        with pytest.raises(StripeOutcomeUnknown, match="may have been done"):
+            await account.confirm("pi_1", key="k")
+        with pytest.raises(StripeOutage, match="no answer of Stripe's"):
+            await account.retrieve("pi_1")
+        await gateway.close()
 
 
 async def test_a_payment_page_is_paid(stripe_server: StripeServer, stripe_account: StripeAccount) -> None:
