@@ -29,13 +29,13 @@ class AccountExportStore(AccountStore):
         self, wanted: AccountFilter, order: AccountOrder, position: Position | None, limit: int
     ) -> Sequence[AccountLine]:
         """At most ``limit`` accounts behind ``position``, which is not one to go back from."""
-        search = await self._search(wanted.search)
+        found_by = [*await self._search(wanted.search), *await self._aged(wanted)]
         found: list[AccountLine] = []
         for part, keyed in enumerate(segments(order, wanted, position)):
             ids = page_query(
                 order,
                 wanted,
-                search,
+                found_by,
                 keyed=keyed,
                 position=position if part == 0 else None,
                 backward=False,

@@ -15,16 +15,12 @@ from uuid import UUID
 from sqlalchemy import (
     Boolean,
     ColumnElement,
-    Date,
     Select,
-    Uuid,
     and_,
-    cast,
     exists,
     func,
     literal,
     literal_column,
-    or_,
     select,
     text,
     tuple_,
@@ -32,8 +28,8 @@ from sqlalchemy import (
 
 from db.figures_sql import OWED_BACK, RIGHT_PARTY
 from db.keyset import Position
-from db.models import Account, AccountScore, AccountSearch, Agency, Contact, Promise
-from domain.figures import FROM_DAY, LAST_DAY, AgingBucket
+from db.models import Account, AccountScore, AccountSearch, Contact, Promise
+from domain.figures import AgingBucket
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far the time in an account's id may lie from its ``created_at`` (the start of its transaction)."""
@@ -107,7 +103,7 @@ def like_pattern(text: str) -> str:
 
 
 def conditions(wanted: AccountFilter) -> list[ColumnElement[bool]]:
-    """The conditions of a filter on account and score, all but the search."""
+    """The conditions of a filter on account and score, all but the search and the aging."""
     found: list[ColumnElement[bool]] = []
     if wanted.statuses:
         found.append(Account.status.in_(wanted.statuses))
@@ -153,31 +149,7 @@ def _with(wanted: AccountFilter) -> list[ColumnElement[bool]]:
         )
     if wanted.owed_back:
         found.append(_IS_OWED_BACK)
-    if wanted.aging:
-        found.append(or_(*(_aged(bucket) for bucket in wanted.aging)))
     return found
-
-
-_TODAY = (
-    select(cast(func.timezone(Agency.time_zone, func.now()), Date))
-    .where(Agency.id == cast(func.nullif(func.current_setting("recoup.agency", True), ""), Uuid))
-    .scalar_subquery()
-)
-"""The day that it is for the agency of the transaction."""
-
-_PAST_DUE_SINCE = func.coalesce(Account.due_date, Account.charge_off_date)
-
-
-def _aged(bucket: AgingBucket) -> ColumnElement[bool]:
-    """The accounts that figures count in ``bucket``."""
-    if bucket is AgingBucket.UNKNOWN:
-        return _PAST_DUE_SINCE.is_(None)
-    bounds = []
-    if bucket in FROM_DAY:
-        bounds.append(_TODAY - FROM_DAY[bucket] >= _PAST_DUE_SINCE)
-    if bucket in LAST_DAY:
-        bounds.append(_TODAY - LAST_DAY[bucket] <= _PAST_DUE_SINCE)
-    return and_(*bounds)
 
 
 _IS_OWED_BACK: ColumnElement[bool] = literal_column(
@@ -246,16 +218,19 @@ def segments(order: AccountOrder, wanted: AccountFilter, position: Position | No
 def page_query(
     order: AccountOrder,
     wanted: AccountFilter,
-    search: Sequence[ColumnElement[bool]],
+    found: Sequence[ColumnElement[bool]],
     *,
     keyed: bool,
     position: Position | None,
     backward: bool,
     limit: int,
 ) -> Select[UUID]:
-    """The ids of one part of a page in reading order, from ``position`` on (None: from its edge)."""
+    """The ids of one part of a page in reading order, from ``position`` on (None: from its edge).
+
+    ``found``: the conditions of the search and the aging.
+    """
     columns = _keys(order, keyed=keyed)
-    query = _source(order, wanted, keyed=keyed).where(*conditions(wanted), *search)
+    query = _source(order, wanted, keyed=keyed).where(*conditions(wanted), *found)
     ascending = order.descending == backward
     if position is not None:
         key = position.key[-len(columns) :]
@@ -264,9 +239,11 @@ def page_query(
     return query.order_by(*(c.asc() if ascending else c.desc() for c in columns)).limit(limit)
 
 
-def count_query(agency_id: UUID, wanted: AccountFilter, at_most: int) -> Select[int, int]:
+def count_query(
+    agency_id: UUID, wanted: AccountFilter, aging: Sequence[ColumnElement[bool]], at_most: int
+) -> Select[int, int]:
     """How many accounts a list has, counted to ``at_most`` only, and how many its search finds, counted
-    no further than one more than ``SEARCH_COUNTED``.
+    no further than one more than ``SEARCH_COUNTED``. ``aging``: the condition of that.
     """
     # With scores alone, the accounts need not be looked up.
     scores_only = wanted.needs_score and wanted == AccountFilter(
@@ -275,7 +252,7 @@ def count_query(agency_id: UUID, wanted: AccountFilter, at_most: int) -> Select[
     source = (
         select(AccountScore.account_id) if scores_only else _source(AccountOrder.NEWEST, wanted, keyed=True)
     )
-    source = source.where(*conditions(wanted))
+    source = source.where(*conditions(wanted), *aging)
     matching: Any = literal(0)
     if wanted.search:
         pattern, most = func.lower(like_pattern(wanted.search)), SEARCH_COUNTED + 1

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, select, text
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, cast, false, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from db.account_aging import TODAY, aged, few_aged
 from db.account_lists import (
     SEARCH_COUNTED,
     AccountFilter,
@@ -28,6 +29,9 @@ from domain.holds import STOPS_WORK_ON_ALL
 
 SEARCH_PROBE = 5000
 """Matches of a search that are looked up at once; a pattern that matches more is tested row by row."""
+
+AGED_PROBE = 2000
+"""Accounts so many days past due that are looked up at once; of more, a page is found soon by walking."""
 
 SEARCH_DOCUMENT = r"lower(concat_ws(E'\n', a.external_ref, d.full_name, d.email, d.phone))"
 """What the search looks at, of an account ``a`` and its debtor ``d``; nobody can type a line break."""
@@ -93,14 +97,14 @@ class AccountStore(Store):
         Walking all pages gives every account that stays as it is exactly once, whatever is inserted
         meanwhile.
         """
-        search = await self._search(wanted.search)
+        found_by = [*await self._search(wanted.search), *await self._aged(wanted)]
         backward = position is not None and position.backward
         views: list[AccountView] = []
         for part, keyed in enumerate(segments(order, wanted, position)):
             ids = page_query(
                 order,
                 wanted,
-                search,
+                found_by,
                 keyed=keyed,
                 position=position if part == 0 else None,
                 backward=backward,
@@ -117,7 +121,7 @@ class AccountStore(Store):
         """How many accounts there are, counted no further than ``at_most``; whether there may be more, for a
         search finds more accounts than were looked at.
         """
-        query = count_query(self._agency_id, wanted, at_most)
+        query = count_query(self._agency_id, wanted, await self._aged(wanted), at_most)
         count, found = (await self._session.execute(query)).one()
         return count, found > SEARCH_COUNTED
 
@@ -132,6 +136,13 @@ class AccountStore(Store):
         if not ids:
             return [false()]
         return [Account.id.in_(ids) if len(ids) <= SEARCH_PROBE else matches(pattern)]
+
+    async def _aged(self, wanted: AccountFilter) -> list[ColumnElement[bool]]:
+        if not wanted.aging:
+            return []
+        today = (await self._session.scalars(TODAY, {"agency": self._agency_id})).one()
+        ids: list[UUID] | None = await self._session.scalar(few_aged(wanted.aging, today, AGED_PROBE))
+        return [aged(wanted.aging, today) if ids is None else Account.id == any_(cast(ids, ARRAY(Uuid)))]
 
     async def _views(
         self, query: Select[Account, Creditor, Debtor, Collector, AccountScore]

@@ -78,6 +78,13 @@ class Account(Base):
         Index(None, "agency_id", "status", "id"),
         Index(None, "agency_id", "balance_cents", "id"),
         Index(None, "agency_id", "due_date", "id"),
+        Index(
+            "ix_account_charged_off",
+            "agency_id",
+            "charge_off_date",
+            "id",
+            postgresql_where=text("due_date IS NULL"),
+        ),
         Index(None, "agency_id", "assigned_to", "id", postgresql_where=text("assigned_to IS NOT NULL")),
         Index("ix_account_nobody", "agency_id", "id", postgresql_where=text("assigned_to IS NULL")),
         Index(

@@ -34,6 +34,8 @@ async def holding(database: Any, lock: str) -> AsyncIterator[psycopg.AsyncConnec
 async def way(request: pytest.FixtureRequest, database: Any) -> Go:
     """One of both ways, which has to change ``account``."""
     if request.param == "down":
+        # The revisions behind 0012 that this one undoes first do not change it.
+        await asyncio.to_thread(migrate.downgrade, database.owner_url, "0014")
         return lambda patience: migrate.downgrade(database.owner_url, "0003", patience=patience)
     await asyncio.to_thread(migrate.downgrade, database.owner_url, "0003")
     return lambda patience: migrate.upgrade(database.owner_url, patience=patience)
@@ -52,7 +54,7 @@ async def test_it_gives_up_in_the_end_names_the_holder_and_can_be_run_again(data
     assert holder in given_up.value.message
     assert f"at revision {between}" in given_up.value.message
     # What came before the revision that met the lock is there, and nothing of that one.
-    assert between == ("0012" if before == migrate.head() else "0003")
+    assert between == ("0012" if before == "0014" else "0003")
     assert await tables(database) == await tables_at(database, str(between))
 
     await asyncio.to_thread(way, HASTY)
