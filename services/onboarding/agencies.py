@@ -12,7 +12,7 @@ from db.commands import Answer
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.money import Money
 from domain.tenancy import Role, Tenant
-from services.access import Principal, Right
+from services.access import Principal, Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, Slug, TimeZone, View
@@ -130,6 +130,7 @@ class AgencyService:
         Sent again with the same key after ``Unavailable``, it makes the schedules that are missing.
         ``Conflict`` (field ``slug``); ``Invalid`` (field ``scorecard`` or ``rule_set``).
         """
+        require(principal, Right.MANAGE_AGENCIES)
         self._check_names(form)
         # The key decides the id, so that a repetition opens the transaction of the same new agency.
         agency_id = uuid.uuid5(_IDS, command.key) if command.key else uuid.uuid4()
@@ -157,6 +158,7 @@ class AgencyService:
         ``Unavailable``, it sees to the schedules and the scores again. An agency's administrators change
         its ``OWN_TERMS`` alone: ``Forbidden`` with the other ``fields``, ``NotFound`` for another agency.
         """
+        require(principal, Right.MANAGE_SETTINGS)
         _check_theirs(principal, agency_id, form)
         self._check_names(form)
 
@@ -176,6 +178,7 @@ class AgencyService:
 
     async def get(self, principal: Principal, agency_id: UUID) -> AgencyView:
         """One agency; ``NotFound`` when it is not the principal's to see."""
+        require(principal, Right.READ_SETTINGS)
         if principal.role is not Role.PLATFORM_ADMIN and principal.agency_id != agency_id:
             raise NotFound("there is no such agency")
         async with self._database.platform() as tx:
@@ -183,6 +186,7 @@ class AgencyService:
 
     async def page(self, principal: Principal, position: "Position | None", limit: int) -> "Sequence[Agency]":
         """The agencies that the principal may see, newest first; all of them for the platform."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.platform() as tx:
             return await tx.agencies.page(position=position, limit=limit, only=principal.own_agency_id)
 

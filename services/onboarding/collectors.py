@@ -9,6 +9,7 @@ from pydantic import Field
 from db.commands import Answer
 from domain.errors import Invalid, NotFound
 from domain.tenancy import Role
+from services.access import Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, View
@@ -61,6 +62,7 @@ class CollectorService:
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewCollector) -> Answer:
         """Make a user of the role ``collector`` one. ``Invalid`` or ``Conflict`` (field ``user_id``)."""
+        require(principal, Right.MANAGE_SETTINGS)
         tenant = principal.tenant
 
         async def effect(tx: "Transaction") -> CollectorView:
@@ -80,6 +82,7 @@ class CollectorService:
         self, principal: "Principal", command: CommandKey, collector_id: UUID, form: CollectorChange
     ) -> Answer:
         """Change a collector of the principal's agency."""
+        require(principal, Right.MANAGE_SETTINGS)
 
         async def effect(tx: "Transaction") -> CollectorView:
             collector, change = await tx.collectors.change(collector_id, form.given())
@@ -93,6 +96,7 @@ class CollectorService:
 
     async def get(self, principal: "Principal", collector_id: UUID) -> CollectorView:
         """One collector of the principal's agency."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return CollectorView.model_validate(await tx.collectors.get(collector_id))
 
@@ -100,6 +104,7 @@ class CollectorService:
         self, principal: "Principal", position: "Position | None", limit: int
     ) -> "Sequence[Collector]":
         """Collectors of the principal's agency, newest first."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return await tx.collectors.page(position=position, limit=limit)
 

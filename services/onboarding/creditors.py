@@ -6,6 +6,7 @@ from uuid import UUID
 
 from db.commands import Answer
 from domain.errors import Conflict, NotFound
+from services.access import Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, View
@@ -54,6 +55,7 @@ class CreditorService:
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewCreditor) -> Answer:
         """Make a creditor. ``Conflict`` (field ``name``) when the agency has one of that name."""
+        require(principal, Right.MANAGE_SETTINGS)
 
         async def effect(tx: "Transaction") -> CreditorView:
             if form.is_default:
@@ -68,6 +70,7 @@ class CreditorService:
         self, principal: "Principal", command: CommandKey, creditor_id: UUID, form: CreditorChange
     ) -> Answer:
         """Change a creditor. ``Conflict`` when the agency would be left without an active default."""
+        require(principal, Right.MANAGE_SETTINGS)
 
         async def effect(tx: "Transaction") -> CreditorView:
             await tx.agencies.get(tx.tenant.agency_id, lock=True)
@@ -84,11 +87,13 @@ class CreditorService:
 
     async def get(self, principal: "Principal", creditor_id: UUID) -> CreditorView:
         """One creditor of the principal's agency."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return CreditorView.model_validate(await tx.creditors.get(creditor_id))
 
     async def named(self, principal: "Principal", name: str) -> CreditorView:
         """The creditor of the principal's agency with exactly this name. ``NotFound``."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             creditor = await tx.creditors.by_name(name)
         if creditor is None:
@@ -99,6 +104,7 @@ class CreditorService:
         self, principal: "Principal", position: "Position | None", limit: int
     ) -> "Sequence[Creditor]":
         """Creditors of the principal's agency, newest first."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return await tx.creditors.page(position=position, limit=limit)
 

@@ -11,6 +11,7 @@ from db.commands import Answer
 from domain.errors import Invalid, NotFound
 from domain.import_profiles import ImportProfile
 from gateways.sftp_endpoint import SftpEndpoint, parse_host_keys, parse_private_key
+from services.access import Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Form, Line, View
@@ -108,6 +109,7 @@ class SourceService:
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewSource) -> Answer:
         """Make a source. ``Invalid`` names the field that could never work, ``Conflict`` a taken name."""
+        require(principal, Right.MANAGE_SETTINGS)
         secrets = {name: _plain(getattr(form, name)) for name in SECRETS}
         values = _values(form.model_dump(exclude=set(SECRETS)), form.profile)
         _check(values, secrets)
@@ -125,6 +127,7 @@ class SourceService:
         self, principal: "Principal", command: CommandKey, source_id: UUID, form: SourceChange
     ) -> Answer:
         """Change a source; the whole must still be able to work, else ``Invalid``."""
+        require(principal, Right.MANAGE_SETTINGS)
         values = _values(form.given(*SECRETS), form.profile)
         secrets = {name: _plain(getattr(form, name)) for name in SECRETS if name in form.model_fields_set}
 
@@ -145,6 +148,7 @@ class SourceService:
 
     async def get(self, principal: "Principal", source_id: UUID) -> SourceView:
         """One SFTP source of the principal's agency."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return SourceView.of(await tx.sources.get(source_id))
 
@@ -152,6 +156,7 @@ class SourceService:
         self, principal: "Principal", position: "Position | None", limit: int
     ) -> "Sequence[SftpSource]":
         """SFTP sources of the principal's agency, newest first."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return await tx.sources.page(position=position, limit=limit)
 

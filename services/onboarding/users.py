@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from db.commands import Answer
 from domain.errors import Conflict, Invalid, NotFound
 from domain.tenancy import Role, Tenant
-from services.access import PLATFORM_AGENCY
+from services.access import PLATFORM_AGENCY, Right, require
 from services.audit import record
 from services.commands import CommandKey, carry_out
 from services.fields import ChangeForm, Email, Form, Line, NewPassword, Username, View
@@ -97,6 +97,7 @@ class UserService:
 
     async def create(self, principal: "Principal", command: CommandKey, form: NewUser) -> Answer:
         """Make a user of the principal's agency. ``Conflict`` (field ``username``) when it is taken."""
+        require(principal, Right.MANAGE_SETTINGS)
         return await self._create(principal.tenant, command, form, form.role)
 
     async def create_platform_admin(self, actor: "Actor", form: NewPlatformAdmin) -> Answer:
@@ -130,6 +131,7 @@ class UserService:
 
         ``Conflict`` when administrators would lock themselves out, or a collector would lose the role.
         """
+        require(principal, Right.MANAGE_SETTINGS)
         values = form.given("password")
         if user_id == principal.user_id and (form.active is False or form.role not in {None, principal.role}):
             raise Conflict(
@@ -211,11 +213,13 @@ class UserService:
 
     async def get(self, principal: "Principal", user_id: UUID) -> UserView:
         """One user of the principal's agency."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return UserView.model_validate(await tx.users.member(principal.tenant.agency_id, user_id))
 
     async def named(self, principal: "Principal", username: str) -> UserView:
         """The user of the principal's agency with this name. ``NotFound``."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             user = await tx.users.by_username(username.strip().lower())
         if user is None or user.agency_id != principal.tenant.agency_id:
@@ -226,6 +230,7 @@ class UserService:
         self, principal: "Principal", position: "Position | None", limit: int
     ) -> "Sequence[AppUser]":
         """Users of the principal's agency, newest first."""
+        require(principal, Right.READ_SETTINGS)
         async with self._database.transaction(principal.tenant) as tx:
             return await tx.users.page(principal.tenant.agency_id, position=position, limit=limit)
 
