@@ -116,6 +116,7 @@ async def _made(shop: Shop) -> Shop:
     async with shop.db.platform() as tx:
         agency = await tx.agencies.add({"slug": shop.name, "name": shop.name.title()})
     shop.agency_id = agency.id
+    shop.faults.agencies.add(agency.id)
     async with shop.db.transaction(Tenant.system(agency.id, "test")) as tx:
         await tx.creditors.add({"name": "House Credit", "is_default": True})
         source = await tx.sources.add(
