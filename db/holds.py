@@ -61,7 +61,7 @@ class HoldStore(Store):
         await self._session.flush()
         return hold
 
-    async def in_force(self, account: LockedAccount) -> Sequence[Hold]:
+    async def in_force(self, account: LockedAccount | Account) -> Sequence[Hold]:
         """What holds an account now: its own holds, and the person's that were placed on any account."""
         return await self._load_all(
             Hold,

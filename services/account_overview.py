@@ -18,6 +18,7 @@ from services.plans import plan_detail
 from services.ssn import SEES_SSN
 
 if TYPE_CHECKING:
+    from db.models import Account, Hold
     from db.session import Database, Transaction
     from services.compliance import Judge
 
@@ -49,6 +50,7 @@ class Outlook:
 class AccountOverview:
     """One account with what is on record of it, each newest first, at most ``MOST_SHOWN``.
 
+    Of ``holds``, those in force come first, all of them: an old one forbids as much as a new one.
     ``outlook`` is nothing to rely on: the law is asked when a contact is logged.
     """
 
@@ -105,7 +107,7 @@ class AccountOverviewService:
             return AccountOverview(
                 account=await account_detail(tx, view, with_ssn=who.role in SEES_SSN),
                 outlook=_outlook(decisions),
-                holds=_shown(HoldAnswer, await tx.holds.page(account_id, None, MOST_SHOWN)),
+                holds=_shown(HoldAnswer, await _holds(tx, view.account)),
                 promises=_shown(PromiseAnswer, await tx.promises.page(account_id, None, MOST_SHOWN)),
                 disputes=_shown(DisputeAnswer, await tx.disputes.page(account_id, None, MOST_SHOWN)),
                 offers=_shown(OfferAnswer, await tx.offers.page(account_id, None, MOST_SHOWN)),
@@ -116,6 +118,13 @@ class AccountOverviewService:
 
 def _shown(shape: type[Shown], rows: Sequence[object]) -> list[Shown]:
     return [shape.model_validate(row) for row in rows]
+
+
+async def _holds(tx: "Transaction", account: "Account") -> Sequence["Hold"]:
+    """Those in force, then the newest of those that are over."""
+    newest = await tx.holds.page(account.id, None, MOST_SHOWN)
+    in_force = await tx.holds.in_force(account)
+    return [*reversed(in_force), *(hold for hold in newest if hold.released_at is not None)]
 
 
 async def _plans(tx: "Transaction", account_id: UUID) -> list[PlanDetail]:

@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from sqlalchemy import text
 from temporalio.client import Client
 
 from domain.accounts import AccountStatus
+from domain.tenancy import Tenant
 from sandbox.stripe.server import StripeServer
+from services.account_overview import MOST_SHOWN
 from tests.integration.api.contacting import debt
 from tests.integration.api.people import collector_of, set_account
 from tests.integration.payments.till import at_work, opened
@@ -23,6 +26,11 @@ OF_A_BALANCE = {"promise-form", "offer-form"}
 """Commands that name an amount, which is too much where nothing is owed."""
 
 OWES_NOTHING = "owes nothing"
+LATER_HOLD = text(
+    "INSERT INTO hold (agency_id, account_id, debtor_id, kind, reason, placed_by, released_at, released_by)"
+    " SELECT agency_id, id, debtor_id, 'attorney', 'a letter', 'somebody', now(), 'somebody'"
+    " FROM account WHERE id = :account"
+)
 STATES = [*AccountStatus, "bankrupt", "disputed in time", "deceased", OWES_NOTHING]
 
 
@@ -90,3 +98,21 @@ async def test_the_page_offers_what_would_be_taken_and_no_more(console: Any, sta
         assert answer.is_success or answer.status_code == refusal, (form, answer.text)
         taken[form] = answer.is_success
     assert offered == taken
+
+
+async def test_a_hold_older_than_many_others_counts_and_can_be_released(console: Any) -> None:
+    world = console.world
+    account = await debt(world, amount="100.00")
+    own = f"/accounts/{account['id']}"
+    old = await world.call(
+        "acme.admin", "POST", f"{own}/holds", {"kind": "bankruptcy", "reason": "chapter 13"}
+    )
+    assert old.is_success, old.text
+    async with world.database.transaction(Tenant.system(UUID(account["agency_id"]), "test")) as tx:
+        for _ in range(MOST_SHOWN + 1):
+            await tx.session.execute(LATER_HOLD, {"account": account["id"]})
+    page = await console.get("acme.admin", own)
+    assert "chapter 13" in page.text
+    assert page.has_form("release-bankruptcy-form")
+    assert not page.has_form("promise-form")
+    assert page.text.count("Released") == MOST_SHOWN
