@@ -1,6 +1,5 @@
 """The stand-in's API over HTTP: authentication, idempotency keys, faults, answers."""
 
-import asyncio
 import base64
 import binascii
 import json
@@ -76,7 +75,7 @@ class Api:
             return stored
         try:
             if fault and fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
+                await self._faults.dawdle(fault.seconds)
             if fault and fault.kind == "error_before":
                 said = _error()
                 self._engine.keep(call, said)

@@ -25,7 +25,7 @@ _LINGER: Final = struct.pack("ii", 1, 0)
 class Fault:
     """What goes wrong with requests that match.
 
-    ``slow``: works after ``seconds``. ``timeout_before``, ``timeout_after``: no answer, without or with the
+    ``slow``: works after ``seconds``, or once all faults are switched off. ``timeout_before``, ``timeout_after``: no answer, without or with the
     work done; the connection is cut after ``seconds``. ``error_before``, ``error_after``: a 500 that the
     idempotency key keeps. ``unavailable``: a 503 from in front of the API, kept by nobody. ``rate_limit``: a
     429.
@@ -59,6 +59,7 @@ class Faults:
         # Which requests fail is no secret.
         self._dice = random.Random()  # noqa: S311
         self._ended = asyncio.Event()
+        self._cleared = asyncio.Event()
 
     @property
     def all(self) -> list[Fault]:
@@ -71,8 +72,10 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Switch all faults off."""
+        """Switch all faults off; what is slow goes on."""
         self._faults.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
 
     def met(self, method: str, path: str, account: str) -> Fault | None:
         """The fault that this request meets, counted."""
@@ -94,6 +97,12 @@ class Faults:
     def end(self) -> None:
         """Let go of every request that hangs: the server stops."""
         self._ended.set()
+
+    async def dawdle(self, seconds: float) -> None:
+        """Wait until ``seconds`` have passed or all faults are switched off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._cleared.wait()
 
     async def hang(self, request: Request, seconds: float) -> None:
         """Say nothing until the caller goes away or ``seconds`` have passed, then cut the connection."""

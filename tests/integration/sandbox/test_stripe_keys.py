@@ -87,13 +87,15 @@ async def test_what_failed_validation_is_not_kept(caller: Caller) -> None:
 
 
 async def test_a_key_under_way_is_a_conflict(caller: Caller) -> None:
-    await caller.control("faults", kind="slow", seconds=0.3)
+    await caller.control("faults", kind="slow", seconds=60)
     slow = asyncio.create_task(caller.post("payment_intents", "k", **INTENT))
     await caller.met_fault()
 
     status, error = await caller.refused("payment_intents", "k", **INTENT)
 
     assert (status, error["code"]) == (409, "idempotency_key_in_use")
+    assert not slow.done()
+    await caller.client.delete("/sandbox/faults")
     assert (await slow).status_code == 200
     assert (await caller.post("payment_intents", "k", **INTENT)).headers["idempotent-replayed"] == "true"
 
