@@ -25,10 +25,10 @@ _LINGER: Final = struct.pack("ii", 1, 0)
 class Fault:
     """What goes wrong with requests that match.
 
-    ``slow``: works after ``seconds``, or once all faults are switched off. ``timeout_before``, ``timeout_after``: no answer, without or with the
-    work done; the connection is cut after ``seconds``. ``error_before``, ``error_after``: a 500 that the
-    idempotency key keeps. ``unavailable``: a 503 from in front of the API, kept by nobody. ``rate_limit``: a
-    429.
+    ``slow``: works after ``seconds``, or once all faults are switched off. ``timeout_before``,
+    ``timeout_after``: no answer, without or with the work done; the connection is cut after ``seconds``.
+    ``error_before``, ``error_after``: a 500 that the idempotency key keeps. ``unavailable``: a 503 from in
+    front of the API, kept by nobody. ``rate_limit``: a 429.
     ``reset_before``, ``reset_after``: the connection is reset.
 
     ``path`` may have wildcards (``/v1/payment_intents/*/confirm``). The first ``skip`` matches go through,
