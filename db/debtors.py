@@ -73,7 +73,7 @@ class DebtorStore(Store):
             await self._session.scalars(
                 select(Debtor)
                 .where(Debtor.agency_id == self._agency_id, Debtor.natural_key == key)
-                .with_for_update()
+                .with_for_update(key_share=True)
             )
         ).one()
         return await self._update(debtor, given, secret)

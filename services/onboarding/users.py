@@ -142,6 +142,8 @@ class UserService:
             values["password_hash"] = hashed
 
         async def effect(tx: "Transaction") -> UserView:
+            # Locked first, as by who makes a collector of them: what is looked at then stays so.
+            await tx.users.member(principal.tenant.agency_id, user_id, lock=True)
             if form.role not in {None, Role.COLLECTOR} and await tx.collectors.of_user(user_id):
                 raise Conflict("this user is a collector; their role cannot change", field="role")
             user, change = await tx.users.change(principal.tenant.agency_id, user_id, values)
