@@ -121,7 +121,7 @@ async def unruly(tmp_path: Path) -> AsyncIterator[Unruly]:
 
 @pytest.fixture
 def gateway() -> SftpGateway:
-    return SftpGateway(connect_timeout_s=10, request_timeout_s=10)
+    return SftpGateway(connect_timeout_s=60, request_timeout_s=60)
 
 
 class Relay:

@@ -16,6 +16,7 @@ from gateways.sftp import (
     SftpIncompatible,
     SftpUnavailable,
 )
+from sandbox.ports import free_port
 
 
 def public(key: asyncssh.SSHKey) -> str:
@@ -25,7 +26,7 @@ def public(key: asyncssh.SSHKey) -> str:
 async def failure(gateway: SftpGateway, endpoint: SftpEndpoint) -> DomainError:
     """The error of logging in, which must not show a secret."""
     with pytest.raises(DomainError) as caught:
-        async with asyncio.timeout(10), gateway.connect(endpoint) as session:
+        async with asyncio.timeout(50), gateway.connect(endpoint) as session:
             await session.list_files("/inbox")
     assert "secret" not in f"{caught.value} {caught.value.details}"
     return caught.value
@@ -120,9 +121,7 @@ async def test_a_server_without_a_strong_cipher_is_incompatible(unruly, gateway)
 
 
 async def test_a_closed_port_is_worth_another_try(unruly, gateway) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    error = await failure(gateway, replace(unruly.endpoint, port=port))
+    error = await failure(gateway, replace(unruly.endpoint, port=free_port()))
     assert isinstance(error, SftpUnavailable)
     assert (error.retryable, error.status) == (True, 503)
 
@@ -165,7 +164,7 @@ async def test_a_host_that_is_no_name_is_explained(unruly, gateway) -> None:
 
 async def test_a_dead_server_is_noticed_by_its_silence(unruly, relay) -> None:
     gateway = SftpGateway(connect_timeout_s=10, request_timeout_s=60, keepalive_s=0.1, keepalive_misses=2)
-    async with asyncio.timeout(10), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:
+    async with asyncio.timeout(50), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:
         relay.freeze()
         with pytest.raises(SftpUnavailable):
             await session.list_files("/inbox")
@@ -174,7 +173,7 @@ async def test_a_dead_server_is_noticed_by_its_silence(unruly, relay) -> None:
 async def test_leaving_a_session_does_not_wait_for_a_dead_server(unruly, relay, monkeypatch) -> None:
     monkeypatch.setattr("gateways.sftp_session._CLOSE_S", 0.1)
     gateway = SftpGateway(request_timeout_s=0.5)
-    async with asyncio.timeout(10), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:
+    async with asyncio.timeout(50), gateway.connect(relay.in_front_of(unruly.endpoint)) as session:
         relay.freeze()
         with pytest.raises(SftpUnavailable):
             await session.upload(bytes(32 << 20), "/inbox/stuck.csv")

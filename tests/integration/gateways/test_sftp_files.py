@@ -245,7 +245,7 @@ class TestReading:
 
         unruly.before_read = wait
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(60),
             SftpGateway(request_timeout_s=0.2).connect(unruly.endpoint) as session,
         ):
             with pytest.raises(SftpUnavailable, match="did not answer in time"):

@@ -390,7 +390,7 @@ async def test_a_key_used_for_something_else_is_ours_to_mend(stripe_account: Str
 
 
 async def test_a_server_that_is_not_there_is_an_outage() -> None:
-    gateway = StripeGateway(base_url=f"http://127.0.0.1:{free_port()}", timeout_s=1)
+    gateway = StripeGateway(base_url=f"http://127.0.0.1:{free_port()}", timeout_s=30)
     with pytest.raises(StripeOutage) as outage:
         await intent(gateway.account("sk_test_00000000"))
     assert outage.value.retryable
@@ -419,7 +419,7 @@ async def test_what_is_no_answer_of_stripes_says_nothing_of_the_money(status: st
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        gateway = StripeGateway(base_url=f"http://127.0.0.1:{port}", timeout_s=10)
+        gateway = StripeGateway(base_url=f"http://127.0.0.1:{port}", timeout_s=60)
         account = gateway.account("sk_test_somebody")
         with pytest.raises(StripeOutcomeUnknown, match="may have been done"):
             await account.confirm("pi_1", key="k")

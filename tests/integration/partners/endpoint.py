@@ -8,6 +8,8 @@ from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from sandbox.ports import free_port
+
 SECRET = "whsec_" + base64.b64encode(b"partners" * 4).decode()
 
 
@@ -38,7 +40,8 @@ class Endpoint:
 
     answers: list[str] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
-    port: int = 0
+    port: int = field(default_factory=free_port)
+    """Not one that the system gives to connections: while nobody listens, one of those might take it."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
 
@@ -51,9 +54,8 @@ class Endpoint:
         return [delivery.key for delivery in self.deliveries]
 
     async def start(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, each time on the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no longer."""

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.ports import free_port
 from sandbox.processes import until
 
 
@@ -14,7 +15,8 @@ class Receiver:
 
     answers: list[int] = field(default_factory=list)
     requests: list[tuple[bytes, str]] = field(default_factory=list)
-    port: int = 0
+    port: int = field(default_factory=free_port)
+    """Not one that the system gives to connections: while nobody listens, one of those might take it."""
     _server: asyncio.Server | None = None
 
     @property
@@ -41,9 +43,8 @@ class Receiver:
         await until(enough, within_s=60, what=f"{number} webhooks, not {len(self.requests)}")
 
     async def start(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, each time on the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no longer."""
