@@ -23,19 +23,25 @@ class Following:
     def __init__(self) -> None:
         self._spoken = False
         self._pause = FIRST_LOOK
+        self._passed: datetime | None = None
 
     def hear(self) -> None:
         self._spoken = True
 
     async def wait(self, until: datetime | None = None) -> None:
-        """Until something was said or it is time to look; no longer than ``until``."""
+        """Until something was said or it is time to look; no longer than ``until``, when that comes.
+
+        What could not be done then is tried again after the pauses of everything else.
+        """
         pause = self._pause
-        if until is not None:
+        if until is not None and until != self._passed:
             pause = max(min(pause, until - workflow.now()), timedelta(seconds=1))
         try:
             await workflow.wait_condition(lambda: self._spoken, timeout=pause)
         except TimeoutError:
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        if until is not None and workflow.now() >= until:
+            self._passed = until
         self._spoken = False
 
     def trouble(self, error: ActivityError) -> None:

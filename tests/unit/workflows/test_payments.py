@@ -390,6 +390,24 @@ async def test_a_step_that_is_refused_leaves_a_payment_in_trouble_and_not_dead(
     assert 10 < tries < 30, "it is tried with pauses"
 
 
+async def test_what_cannot_be_given_up_in_time_is_not_asked_for_every_second_from_then_on(
+    time_skipping: WorkflowEnvironment, serving: Any, provider: Provider
+) -> None:
+    """As where another Stripe account was set up while the debtor had yet to answer their bank."""
+    provider.confirmed = "requires_action"
+    provider.refuses = {"look up": "stripe-account-replaced", "give up": "stripe-account-replaced"}
+    async with serving(provider):
+        process = await begin(time_skipping)
+        await time_skipping.sleep(ACTION_PATIENCE + timedelta(minutes=5))
+        assert provider.asked.count("give up") == 1, "at once when their time is over"
+        await time_skipping.sleep(timedelta(days=3))
+        tries = provider.asked.count("give up")
+        provider.refuses = {}
+        view = await process.result()
+    assert (view.status, view.failure_code) == (S.FAILED, "action_expired")
+    assert 10 < tries < 15, "it is tried with the longest pauses"
+
+
 @pytest.mark.parametrize("way", [PaymentWay.HAND, PaymentWay.LINK])
 async def test_other_ways_to_pay_outlast_trouble_as_well(
     time_skipping: WorkflowEnvironment, serving: Any, provider: Provider, way: PaymentWay
