@@ -30,6 +30,8 @@ PAUSE = timedelta(minutes=10)
 LOOK_AFTER_PAYMENT = timedelta(hours=6)
 """How long to wait for word of a payment whose process somebody else has started, before looking at it."""
 
+TOLD_THAT_IT_IS_GONE = "who waits for a plan that is not there is told so"
+
 LEAST_WAIT = timedelta(seconds=1)
 """The clocks of Temporal and of who carries out a step may differ."""
 
@@ -50,6 +52,7 @@ class PaymentPlan:
         self._standing: PlanStanding | None = None
         self._changed = False
         self._leaving = False
+        self._gone = False
 
     @workflow.run
     async def run(self, start: PlanInput) -> str:
@@ -77,9 +80,10 @@ class PaymentPlan:
 
     @workflow.update
     async def ready(self) -> PlanStanding:
-        """Where the plan stands as soon as its payment method is kept, or refused."""
-        await workflow.wait_condition(lambda: self._settled is not None)
-        assert self._settled is not None  # noqa: S101 - what was waited for
+        """Where the plan stands as soon as its payment method is kept, or refused. ``NotFound``."""
+        await workflow.wait_condition(lambda: self._settled is not None or self._gone)
+        if self._settled is None:
+            raise _not_there()
         return self._settled
 
     @ready.validator
@@ -122,8 +126,9 @@ class PaymentPlan:
                 raise
             cause = cause_of(error)
             if cause.type == NotFound.type:
+                self._gone = workflow.patched(TOLD_THAT_IT_IS_GONE)
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                raise ApplicationError("the plan is not there", type=NotFound.type) from None
+                raise _not_there() from None
             workflow.set_current_details(f"in trouble: {cause.type}; tried again every {PAUSE}")
             return None
 
@@ -195,6 +200,10 @@ class PaymentPlan:
         self._standing = standing
         workflow.set_current_details(" · ".join([standing.status, *_details(standing)]))
         return standing
+
+
+def _not_there() -> ApplicationError:
+    return ApplicationError("the plan is not there", type=NotFound.type)
 
 
 def _next(standing: PlanStanding) -> str:

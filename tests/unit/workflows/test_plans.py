@@ -11,7 +11,13 @@ import pytest
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
@@ -238,6 +244,20 @@ async def test_a_plan_that_is_not_there_ends_its_workflow(
         await plan.result()
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == NotFound.type
+
+
+async def test_who_waits_for_the_method_of_a_plan_that_is_not_there_is_told_so(
+    time_skipping: WorkflowEnvironment, books: Books
+) -> None:
+    books.fail_with, books.held = NotFound.type, asyncio.Event()
+    plan = await start(time_skipping)
+    waiting = await plan.start_update(PaymentPlan.ready, wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+    books.held.set()
+    for ends in (waiting.result(), plan.result()):
+        with pytest.raises((WorkflowUpdateFailedError, WorkflowFailureError)) as failed:
+            await asyncio.wait_for(ends, 20)
+        assert isinstance(failed.value.cause, ApplicationError)
+        assert failed.value.cause.type == NotFound.type
 
 
 @pytest.mark.parametrize(("refuse", "status"), [(None, "active"), ("no such card", "cancelled")])
