@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.account_commands import AccountCommands
 from activities.account_messages import (
@@ -37,9 +37,12 @@ from domain.errors import NotFound
 from workflows import admitting, attributes, policies, queues
 from workflows.account_alarms import Alarms
 from workflows.account_messages import Expected, LifecycleDescription, LifecycleInput
-from workflows.failures import DRAINING, cause_of, told_to_the_caller
+from workflows.failures import DRAINING, cause_of, told_to_the_caller, was_refused
 
 ALARMS = "a timer for each deadline"
+CANCELLED_WITHIN_A_STEP = "a cancellation within a step ends the lifecycle"
+ADMITTED_AT_LAST = "an admission that failed is tried again"
+ASKED_AGAIN = "a move that was not refused is asked for again"
 
 PAUSE = timedelta(minutes=10)
 """After which a step that has failed is tried again."""
@@ -320,6 +323,8 @@ class AccountLifecycle:
             try:
                 await work()
             except ActivityError as error:
+                if is_cancelled_exception(error) and workflow.patched(CANCELLED_WITHIN_A_STEP):
+                    raise
                 self._trouble = cause_of(error)
                 self._gone = self._trouble.type == NotFound.type
                 workflow.set_current_details(f"in trouble: {self._trouble.type}; tried again every {PAUSE}")
@@ -328,9 +333,7 @@ class AccountLifecycle:
 
     async def _take_next(self) -> None:
         if self._stale or self._snapshot is None:
-            read = AccountActivities.admit if self._to_be_admitted else AccountActivities.load
-            self._to_be_admitted = False
-            await self._step(read, self._ref)
+            await self._read()
         elif self._posted:
             self._posted = False
             await self._weigh(AccountActivities.payment_posted)
@@ -340,6 +343,15 @@ class AccountLifecycle:
         elif self._transitions:
             await self._move_as_asked(self._transitions[0])
             self._transitions.pop(0)
+
+    async def _read(self) -> None:
+        """Read the account; the first time, where a command has started this, mark it as worked as well."""
+        admits, self._to_be_admitted = self._to_be_admitted, False
+        try:
+            await self._step(AccountActivities.admit if admits else AccountActivities.load, self._ref)
+        except ActivityError:
+            self._to_be_admitted = admits and workflow.patched(ADMITTED_AT_LAST)
+            raise
 
     async def _weigh(self, step: Step) -> None:
         """Money moved; should the step fail, that is looked at again, whichever way it went."""
@@ -353,6 +365,8 @@ class AccountLifecycle:
         try:
             await self._step(AccountCommands.transition, command)
         except ActivityError as error:
+            if not was_refused(error) and workflow.patched(ASKED_AGAIN):
+                raise
             await workflow.execute_activity_method(
                 AccountActivities.note_refusal,
                 RefusedTransition(
@@ -393,6 +407,7 @@ class AccountLifecycle:
                     agency_id=self._ref.agency_id,
                     account_id=self._ref.account_id,
                     alarms=True,
+                    by_command=self._to_be_admitted,
                     snapshot=None if self._stale else self._snapshot,
                     posted=self._posted,
                     reversed_=self._reversed,

@@ -23,9 +23,7 @@ from activities.partner_runs import PartnerRunActivities
 from activities.statement_files import StatementActivities
 from activities.statement_messages import StagedStatement, StatementFile
 from workflows import policies, queues
-from workflows.failures import cause_of
-
-CANCELLED = "somebody has cancelled it"
+from workflows.failures import CANCELLED, cause_of
 
 
 @workflow.defn(versioning_behavior=VersioningBehavior.PINNED)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
 
 from activities.account_messages import (
@@ -44,6 +44,9 @@ class Ledger:
         self._clock = clock
         self.broken: set[str] = set()
         self.gone = False
+        self.admitted = False
+        self.reading = asyncio.Event()
+        self.held: asyncio.Event | None = None
         self.loads = 0
         self.reached: list[DeadlineKind] = []
         self.moved = 0
@@ -64,9 +67,18 @@ class Ledger:
         if name in self.broken:
             raise OverflowError(name)
 
+    @activity.defn(name="accounts.admit")
+    async def admit(self, ref: AccountRef) -> AccountSnapshot:
+        self._may_fail("admit")
+        self.admitted = True
+        return self._snapshot()
+
     @activity.defn(name="accounts.load")
     async def load(self, ref: AccountRef) -> AccountSnapshot:
         self.loads += 1
+        if self.held is not None:
+            self.reading.set()
+            await self.held.wait()
         self._may_fail("load")
         if self.gone:
             raise ApplicationError("there is no such account", type="not-found", non_retryable=True)
@@ -114,9 +126,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def lifecycle(time_skipping: WorkflowEnvironment, ledger: Ledger) -> WorkflowHandle[Any, Any]:
-    return await time_skipping.client.start_workflow(
+    return await begin(time_skipping)
+
+
+async def begin(clock: WorkflowEnvironment, *, by_command: bool = False) -> WorkflowHandle[Any, Any]:
+    return await clock.client.start_workflow(
         AccountLifecycle.run,
-        LifecycleInput(agency_id=REF.agency_id, account_id=REF.account_id),
+        LifecycleInput(agency_id=REF.agency_id, account_id=REF.account_id, by_command=by_command),
         id=queues.account_workflow_id(REF.account_id),
         task_queue=queues.LIFECYCLE,
     )
@@ -173,6 +189,47 @@ async def test_an_account_that_is_not_there_ends_its_lifecycle(
     await lifecycle.signal(AccountLifecycle.account_changed)
     with pytest.raises(WorkflowFailureError):
         await lifecycle.result()
+
+
+async def test_an_account_that_a_command_has_reached_is_admitted_however_long_that_fails(
+    time_skipping: WorkflowEnvironment, ledger: Ledger
+) -> None:
+    """Who changes an account that is not marked as worked tells its lifecycle nothing."""
+    ledger.broken.add("admit")
+    lifecycle = await begin(time_skipping, by_command=True)
+    await time_skipping.sleep(2 * PAUSE)
+    assert not ledger.admitted
+    ledger.broken.clear()
+    await time_skipping.sleep(2 * PAUSE)
+    description: LifecycleDescription = await lifecycle.query(AccountLifecycle.describe)
+    assert (description.state, ledger.admitted, ledger.loads) == ("assigned", True, 0)
+
+
+async def test_a_move_that_was_asked_for_and_not_refused_is_made_when_it_can_be(
+    time_skipping: WorkflowEnvironment, ledger: Ledger, lifecycle: WorkflowHandle[Any, Any]
+) -> None:
+    """As while the database is away: whoever has sent the signal waits for no answer."""
+    ledger.broken.add("transition")
+    move = order(Transition, new_status=AccountStatus.IN_CONTACT)
+    await lifecycle.signal(AccountLifecycle.ask_transition, move)
+    await time_skipping.sleep(PAUSE)
+    assert (ledger.moved, ledger.refused) == (0, [])
+    ledger.broken.clear()
+    await time_skipping.sleep(2 * PAUSE)
+    assert (ledger.moved, ledger.refused) == (1, [])
+
+
+async def test_cancelling_a_lifecycle_ends_it_within_a_step(
+    time_skipping: WorkflowEnvironment, ledger: Ledger
+) -> None:
+    ledger.held = asyncio.Event()
+    lifecycle = await begin(time_skipping)
+    await asyncio.wait_for(ledger.reading.wait(), 60)
+    await lifecycle.cancel()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await asyncio.wait_for(lifecycle.result(), 20)
+    ledger.held.set()
+    assert is_cancelled_exception(failed.value.cause)
 
 
 async def test_a_change_that_is_told_while_a_command_is_refused_is_read(
