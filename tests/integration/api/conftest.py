@@ -106,7 +106,11 @@ async def world(
 ) -> AsyncIterator[World]:
     """An application that the tests of one module share."""
     settings = Settings(
-        _env_file=None, database_url=module_database.app_url, home=tmp_path_factory.mktemp("home")
+        _env_file=None,
+        database_url=module_database.app_url,
+        home=tmp_path_factory.mktemp("home"),
+        # A busy machine may take longer over a command than callers are kept waiting by default.
+        command_patience_seconds=60,
     )
     await ensure_search_attributes(temporal_client)
     async with open_database(settings, "recoup-test") as database:

@@ -455,13 +455,14 @@ async def test_without_temporal_accounts_are_placed_and_workflows_unavailable(
 async def test_without_a_worker_the_view_says_so(
     world: Any, temporal_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.lifecycle_view.PATIENCE", timedelta(seconds=1))
     made = await place(world)
     handle = await temporal_client.start_workflow(
         "AccountLifecycle", id=queues.account_workflow_id(UUID(made["id"])), task_queue=f"nobody-{uuid4()}"
     )
 
-    view = (await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")).json()
+    with monkeypatch.context() as hasty:
+        hasty.setattr("services.lifecycle_view.PATIENCE", timedelta(seconds=3))
+        view = (await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")).json()
     await handle.terminate()
     ended = (await world.call("acme.admin", "GET", f"/accounts/{made['id']}/workflow")).json()
 

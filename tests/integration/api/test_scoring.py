@@ -150,6 +150,12 @@ async def test_a_run_is_started_refused_a_second_time_and_followed_to_its_end(
     assert str(world.agencies["acme"]) in str(description.typed_search_attributes)
 
     listening = asyncio.create_task(world.call("acme.auditor", "GET", f"/scoring/runs/{run['id']}/events"))
+    watches = world.services.scoring_runs.events._watches
+
+    async def at_its_beginning() -> bool:
+        return any(watch.latest for watch in watches.values())
+
+    await until(at_its_beginning, within_s=60, what="the run to be followed")
     async with working(world, temporal_client):
         heard = await asyncio.wait_for(listening, 60)
     events = events_of(heard.text)
@@ -344,7 +350,6 @@ async def set_scorecard(world: Any, name: str) -> None:
 async def test_nothing_is_left_of_a_run_that_temporal_could_not_take(
     world: Any, temporal_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.scoring_runs.PATIENCE", timedelta(seconds=0.5))
     server = TemporalServer(free_port(), log=tmp_path / "temporal.log")
     await server.start()
     leaving = await Client.connect(server.address, data_converter=pydantic_data_converter)
@@ -354,7 +359,9 @@ async def test_nothing_is_left_of_a_run_that_temporal_could_not_take(
     before = (await get(world, "/scoring/runs"))["results"]
     key = {"Idempotency-Key": uuid4().hex}
 
-    refused = await start(alone, **key)
+    with monkeypatch.context() as hasty:
+        hasty.setattr("services.scoring_runs.PATIENCE", timedelta(seconds=0.5))
+        refused = await start(alone, **key)
     after = (await get(world, "/scoring/runs"))["results"]
     retried = await start(world, **key)
 

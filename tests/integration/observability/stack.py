@@ -48,7 +48,7 @@ class Stack:
 
     async def metrics(self, process: str) -> str:
         """What Prometheus would be given."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.get(f"http://127.0.0.1:{self.ports[process + '_metrics']}/metrics")
         return answer.raise_for_status().text
 
@@ -60,7 +60,7 @@ class Stack:
             headers["Authorization"] = f"Bearer {self.world.tokens[who]}"
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         headers.setdefault("Content-Type", "application/json")
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", trust_env=False, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", trust_env=False, timeout=90) as client:
             return await client.request(method, path, content=content, headers=headers)
 
     async def done(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
@@ -83,6 +83,9 @@ def environment(
         "RECOUP_STORAGE_URL": f"file://{folder}/storage",
         "RECOUP_HOME": str(folder / "home"),
         "RECOUP_POLL_SETTLE_SECONDS": "0.1",
+        # What is asked for is done when it is answered, however busy the machine is.
+        "RECOUP_COMMAND_PATIENCE_SECONDS": "60",
+        "RECOUP_PAYMENT_PATIENCE_SECONDS": "60",
         "RECOUP_LOG_JSON": "true",
         "RECOUP_LOG_LEVEL": "DEBUG",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector_port}",
@@ -107,13 +110,13 @@ async def running(
             log = folder / f"{name}.log"
             process = await command_line.start(name, cwd=folder, log=log, **settings, **more)
             stack.push_async_callback(_end, process)
-        await until(lambda: _answers(ports), within_s=60, what="the API and the worker")
+        await until(lambda: _answers(ports), within_s=90, what="the API and the worker")
         yield ports
 
 
 async def _answers(ports: Mapping[str, int]) -> bool:
     try:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             ready = await client.get(f"http://127.0.0.1:{ports['api']}/health/ready")
             await client.get(f"http://127.0.0.1:{ports['codec']}/health/live")
     except httpx.TransportError:

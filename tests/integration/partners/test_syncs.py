@@ -191,7 +191,7 @@ async def test_what_goes_wrong_is_on_record_while_it_is_tried_again(
     stocked: PartnerOffice, endpoint: Endpoint
 ) -> None:
     partner = await https(stocked, endpoint)
-    endpoint.answers = ["429 2"]
+    endpoint.answers = ["429 2", "held"]
     started = await stocked.ask("acme.admin", "POST", f"/partners/{partner['id']}/syncs")
     path = f"/syncs/{started.json()['id']}"
 
@@ -204,6 +204,7 @@ async def test_what_goes_wrong_is_on_record_while_it_is_tried_again(
     assert (shown["status"], shown["delivered"]) == ("running", 0)
     assert shown["batches"][0]["last_problem"] == "127.0.0.1: answered 429"
     assert await known(stocked, partner) == []
+    endpoint.released.set()
     over = await ended(stocked, shown["id"])
     await leave(stocked, partner)
     assert over["status"] == "completed"
