@@ -4,10 +4,12 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
+import structlog
 from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -15,7 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.imports import file_of
 from activities.messages import AgencyRef
 from domain.csv_text import mend_file
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound, Unavailable
 from domain.import_profiles import ImportProfile
 from domain.tenancy import Tenant
 from gateways.storage import ObjectStorage, StoredObject, object_key
@@ -41,6 +43,7 @@ NEWEST = 50
 """Among how many imports, the newest, those that are under way are looked for."""
 
 MAX_FILE_NAME = 255
+_log = structlog.stdlib.get_logger("imports")
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+\.csv(\.gz)?", re.IGNORECASE)
 
 
@@ -62,6 +65,12 @@ class UnderWay:
     def updated_at(self) -> datetime:
         """When the last of them changed."""
         return max((job.updated_at for job in self.newest), default=EPOCH)
+
+    @property
+    def standing(self) -> str:
+        """Which there are and how each stands, in a few characters: others when one begins or ends."""
+        stand = "".join(f"{job.id}{job.status}" for job in self.newest)
+        return sha256(stand.encode()).hexdigest()[:16]
 
     @property
     def going(self) -> "list[ImportJob]":
@@ -137,6 +146,11 @@ class ImportService:
     async def _read_newest(self, agency_id: UUID, _: UUID) -> UnderWay:
         async with self._database.transaction(Tenant.system(agency_id, "imports")) as tx:
             return UnderWay(await tx.import_reports.page(None, NEWEST))
+
+    async def newest(self, who: Principal) -> UnderWay:
+        """The newest imports, whatever a list of them is narrowed to."""
+        require(who, Right.READ_IMPORTS)
+        return await self._read_newest(who.tenant.agency_id, who.tenant.agency_id)
 
     async def problems(
         self,
@@ -237,7 +251,7 @@ class ImportService:
         try:
             answer = await self._open(who, command, upload, stored)
         except BaseException:
-            await self._storage.delete(key)
+            await self._drop_unless_imported(agency_id, stored)
             raise
         job = await self._read(agency_id, UUID(answer.body["id"]))
         if job.location != key:
@@ -270,6 +284,20 @@ class ImportService:
         body = {"file": file_name, "sha256": stored.sha256, "source_id": source_id}
         identified = CommandKey(command.operation, command.key, body)
         return await carry_out(self._database, who.tenant, identified, effect, status=202)
+
+    async def _drop_unless_imported(self, agency_id: UUID, stored: StoredObject) -> None:
+        """Remove a file that nothing has come of: a commit of which nobody has heard may have been done.
+
+        Where the database cannot be asked, the file is left: one too many is better than one that is missed.
+        """
+        try:
+            async with self._database.transaction(Tenant.system(agency_id, "imports")) as tx:
+                job = await tx.imports.by_content(stored.sha256)
+        except Unavailable:
+            _log.warning("a file that was sent is left in storage", key=stored.key)
+            return
+        if job is None or job.location != stored.key:
+            await self._storage.delete(stored.key)
 
     async def _start(self, job: "ImportJob") -> None:
         """Start the workflow of an uploaded file, unless it is at work or done."""

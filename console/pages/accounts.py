@@ -69,6 +69,7 @@ async def accounts(
         ages=AGES,
         orders=ORDERS,
         order=query.order.value,
+        wanted=query.wanted,
         count_address=count_address(request),
         sees_all=visitor.who.sees_only is None,
     )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.deps import IdempotencyKey, ServicesDep
@@ -16,6 +16,7 @@ from console.forms import FormCommand
 from console.lists import page_of
 from console.live import live
 from console.notices import done
+from console.rendering import wanted_block
 from console.web import CSRF_HEADER, PagesDep, router, sees
 from domain.errors import Forbidden
 from domain.placements import Severity
@@ -57,6 +58,8 @@ async def imports(
     templates: PagesDep,
 ) -> Response:
     """Imports of the agency, newest first, and a place for files."""
+    # Before the list: what changes while it is read is news to the page.
+    seen = "" if wanted_block(request) else (await services.imports.newest(visitor.who)).standing
     rows = await services.imports.page(visitor.who, query.wanted, paging.position(UUID), paging.limit)
     shown = page_of(paging, rows, key=lambda row: (row.id,), render=services.imports.view)
     may_run = visitor.who.may(Right.RUN_IMPORTS)
@@ -64,6 +67,7 @@ async def imports(
         request,
         "imports.html",
         list=shown,
+        seen=seen,
         statuses=list(ImportStatus),
         may_run=may_run,
         layouts=await services.sources.page(visitor.who, None, MOST_LAYOUTS) if may_run else [],
@@ -95,9 +99,16 @@ async def poll(visitor: RunsImports, command: FormCommand, services: ServicesDep
 
 @pages.get("/imports/live")
 async def follow_all(
-    visitor: ReadsImports, services: ServicesDep, templates: PagesDep, last_event_id: LastEventId = 0
+    visitor: ReadsImports,
+    services: ServicesDep,
+    templates: PagesDep,
+    seen: Annotated[str, Query(max_length=64)] = "",
+    last_event_id: LastEventId = 0,
 ) -> Response:
-    """What is under way, with every change; the list is asked for anew when an import begins or ends."""
+    """What is under way, with every change; the list is asked for anew when an import begins or ends.
+
+    ``seen``: how imports stood when the page was made.
+    """
     return live(
         services.imports.under_way,
         visitor,
@@ -105,7 +116,7 @@ async def follow_all(
         render=_under_way(services, templates, visitor),
         after=last_event_id,
         watch=services.sessions.watch,
-        own=_moved(templates, heard_before=last_event_id > 0),
+        own=_moved(templates, seen, heard_before=last_event_id > 0),
     )
 
 
@@ -117,17 +128,16 @@ def _under_way(services: "Services", templates: "Pages", visitor: Visitor) -> "C
     return render
 
 
-def _moved(templates: "Pages", *, heard_before: bool) -> "Callable[[UnderWay], str]":
-    """Has a page ask for its list anew when an import has begun or ended since it was told last.
+def _moved(templates: "Pages", seen: str, *, heard_before: bool) -> "Callable[[UnderWay], str]":
+    """Has a page ask for its list anew when an import has begun or ended since it was made or told last.
 
     ``heard_before``: by a stream that broke off, so that nobody knows what the page has missed.
     """
-    seen: dict[UUID, str] | None = None
+    told = "" if heard_before else seen
 
     def render(now: "UnderWay") -> str:
-        nonlocal seen
-        statuses = {job.id: job.status for job in now.newest}
-        moved, seen = heard_before if seen is None else statuses != seen, statuses
+        nonlocal told
+        moved, told = now.standing != told, now.standing
         return templates.fragment("_imports_moved.html") if moved else ""
 
     return render

@@ -11,6 +11,7 @@ async def listen(
     console: Any, browser: Browser, path: str, enough: Callable[[str], bool], *, after: str = ""
 ) -> str:
     """What a stream says until it is ``enough``; then the browser goes away."""
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -19,7 +20,7 @@ async def listen(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [
             (b"host", b"test"),
             (b"accept", b"text/event-stream"),

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 from temporalio.client import Client
 
 from domain.tenancy import Tenant
+from tests.integration.api.contacting import debt
 from tests.integration.api.test_imports import add_problems, change, opened, portfolio, stored_files
 from tests.integration.console.browser import Browser, Page
 from tests.integration.console.streams import listen
@@ -272,6 +275,11 @@ async def test_all_who_look_on_are_shown_what_was_rendered_once(
     assert all("Read and checked" in text for text in await asyncio.gather(*listening))
 
 
+async def stream_of(browser: Browser) -> str:
+    """Where the page of imports, made now, listens."""
+    return (await browser.get("/imports")).html.partition('data-stream="')[2].partition('"')[0]
+
+
 async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_changes(
     console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +302,7 @@ async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_
             ending.append(asyncio.create_task(end()))
         return 'hx-target="#results"' in heard
 
-    heard = await listen(console, browser, "/imports/live", enough)
+    heard = await listen(console, browser, await stream_of(browser), enough)
 
     assert str(ours) not in heard
     assert "being merged into accounts" in heard
@@ -304,10 +312,19 @@ async def test_the_list_shows_what_is_under_way_and_is_asked_for_anew_when_that_
 async def test_a_page_that_had_lost_its_stream_asks_for_the_list_anew(console: Any) -> None:
     browser = await console.browser("rival.admin")
     await opened(console.world, "rival", status="processing", phase="merging")
-    first = await listen(console, browser, "/imports/live", lambda heard: "merged into" in heard)
+    stream = await stream_of(browser)
+    first = await listen(console, browser, stream, lambda heard: "merged into" in heard)
     assert 'hx-target="#results"' not in first
-    again = await listen(console, browser, "/imports/live", lambda heard: "merged into" in heard, after="1")
+    again = await listen(console, browser, stream, lambda heard: "merged into" in heard, after="1")
     assert 'hx-target="#results"' in again
+
+
+async def test_a_page_hears_of_what_began_before_its_stream_was_opened(console: Any) -> None:
+    browser = await console.browser("rival.admin")
+    stream = await stream_of(browser)
+    begun = await opened(console.world, "rival", status="processing", phase="merging")
+    heard = await listen(console, browser, stream, lambda heard: str(begun) in heard)
+    assert 'hx-target="#results"' in heard
 
 
 async def test_inboxes_are_looked_into_once_however_often_the_form_is_sent(
@@ -328,3 +345,26 @@ async def test_inboxes_are_looked_into_once_however_often_the_form_is_sent(
     assert (
         await temporal_client.get_workflow_handle(workflow_id).describe()
     ).workflow_type == "PortfolioPoll"
+
+
+async def test_what_was_placed_while_an_import_ran_is_listed_behind_it(console: Any) -> None:
+    before = await debt(console.world)
+    import_id = await opened(console.world, status="processing", phase="merging", accounts_created=1)
+    await change(console.world, import_id, started_at=datetime.now(UTC))
+    during = await debt(console.world)
+    ended = {"status": "completed", "phase": "merged", "completed_at": datetime.now(UTC)}
+    await change(console.world, import_id, **ended)
+    after = await debt(console.world)
+
+    browser = await console.browser("acme.admin")
+    page = await browser.get(f"/imports/{import_id}")
+    listed = await browser.get(next(link for link in page.links if "created_after" in link))
+
+    assert f"/accounts/{during['id']}" in listed.links
+    assert not {f"/accounts/{one['id']}" for one in (before, after)} & {*listed.links}
+    # Filters that are added keep to it.
+    form = next(form for form in listed.forms if form.action == "/accounts")
+    assert form.fields["created_after"] < form.fields["created_before"]
+    narrowed = await browser.get(f"/accounts?{urlencode({**form.fields, 'status': 'new'})}")
+    assert f"/accounts/{during['id']}" in narrowed.links
+    assert f"/accounts/{after['id']}" not in narrowed.links
