@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -175,6 +176,37 @@ async def test_a_refused_upload_leaves_nothing_behind(world: Any) -> None:
         "field": (422, "profile"),
     }
     assert stored_files(world) == before
+
+
+class _LosesOneAnswer:
+    """A database whose first commit is done, though its answer does not arrive."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._lost = False
+
+    @asynccontextmanager
+    async def transaction(self, tenant: Tenant) -> AsyncIterator[Any]:
+        async with self._database.transaction(tenant) as tx:
+            yield tx
+        if not self._lost:
+            self._lost = True
+            raise Unavailable("the answer was lost")
+
+
+async def test_a_file_is_kept_whose_import_was_made_though_nobody_heard_of_it(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.services.imports, "_database", _LosesOneAnswer(world.database))
+    content, key, before = portfolio(), uuid4().hex, stored_files(world)
+    assert (await send(world, content, key=key)).status_code == 503
+    assert stored_files(world) == before + 1
+    again = await send(world, content, key=key)
+    assert again.status_code == 202
+    async with world.database.transaction(Tenant.system(world.agencies["acme"], "test")) as tx:
+        job = await tx.imports.get(UUID(again.json()["id"]))
+    assert await storage(world).exists(job.location)
+    assert stored_files(world) == before + 1
 
 
 async def test_a_file_above_the_limit_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
