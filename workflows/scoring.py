@@ -6,7 +6,12 @@ from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import Priority, VersioningBehavior, WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ParentClosePolicy
 
 from activities.messages import AgencyRef
@@ -19,7 +24,7 @@ from activities.scoring import (
     ScoringSummary,
 )
 from workflows import admitting, attributes, partner_sync, policies, queues
-from workflows.failures import cause_of
+from workflows.failures import CANCELLED, cause_of
 
 CHUNKS_AT_ONCE = 2
 CHUNKS_IN_A_HISTORY = 1_000
@@ -36,16 +41,21 @@ class PortfolioScoring:
     @workflow.run
     async def run(self, request: ScoringRequest) -> ScoringSummary:
         ref = await self._open(request)
-        if not ref.over:
-            await self._wait_for_turn(ref, request)
         try:
             if not ref.over:
+                await self._wait_for_turn(ref, request)
                 await self._score(ref, request)
             summary = await workflow.execute_activity_method(
                 ScoringActivities.finish, ref, task_queue=queues.BULK, **policies.BULK_STEP
             )
         except ActivityError as error:
-            raise await self._fail(ref, cause_of(error)) from error
+            failure = await self._fail(ref, cause_of(error))
+            if is_cancelled_exception(error):
+                raise
+            raise failure from error
+        except asyncio.CancelledError:
+            await self._fail(ref, ApplicationError(CANCELLED))
+            raise
         workflow.set_current_details(f"{summary.scored:,} accounts scored, {summary.changed:,} changed")
         await admitting.start(AgencyRef(agency_id=request.agency_id))
         await partner_sync.start_all(request, summary)

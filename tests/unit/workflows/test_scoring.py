@@ -1,5 +1,6 @@
 """A scoring run: its turn, its chunks, its end."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -7,12 +8,13 @@ from uuid import UUID
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
 
 from activities.admission import AdmissionRequest, Admitted
 from activities.scoring import ChunkRef, FailedRun, ScoringRef, ScoringRequest, ScoringSummary
 from workflows import queues
+from workflows.failures import CANCELLED
 from workflows.scoring import CHUNKS_IN_A_HISTORY, TURN_POLL, PortfolioScoring
 
 AGENCY, IMPORT, RUN = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -32,6 +34,13 @@ class Scores:
         self.scored: list[int] = []
         self.failed: list[str] = []
         self.admissions = 0
+        self.held: str | None = None
+        self.holding = asyncio.Event()
+
+    async def _hold(self, step: str) -> None:
+        if self.held == step:
+            self.holding.set()
+            await asyncio.Event().wait()
 
     @activity.defn(name="scoring.open")
     async def open(self, request: ScoringRequest) -> ScoringRef:
@@ -41,6 +50,7 @@ class Scores:
     @activity.defn(name="scoring.begin")
     async def begin(self, ref: ScoringRef) -> bool:
         self.asked.append(await self._clock.get_current_time())
+        await self._hold("begin")
         return len(self.asked) > self.others_turns
 
     @activity.defn(name="scoring.open_chunks")
@@ -49,6 +59,7 @@ class Scores:
 
     @activity.defn(name="scoring.score_chunk")
     async def score_chunk(self, ref: ChunkRef) -> int:
+        await self._hold("chunk")
         if ref.chunk == self.broken:
             raise ApplicationError("the scorecard is gone", type="not-found", non_retryable=True)
         self.scored.append(ref.chunk)
@@ -113,6 +124,25 @@ async def test_a_run_that_cannot_go_on_gives_its_turn_back(
     assert isinstance(failure.value.cause, ApplicationError)
     assert failure.value.cause.type == "not-found"
     assert scores.failed == ["the scorecard is gone"]
+
+
+@pytest.mark.parametrize("step", ["begin", "turn", "chunk"])
+async def test_a_run_that_somebody_cancels_does_not_seem_to_be_at_work(
+    time_skipping: WorkflowEnvironment, serving: Any, step: str
+) -> None:
+    scores = Scores(time_skipping)
+    scores.held, scores.others_turns = step, 1_000 if step == "turn" else 0
+    async with serving(scores):
+        run = await begin(time_skipping)
+        if step == "turn":
+            await time_skipping.sleep(3 * TURN_POLL)
+        else:
+            await asyncio.wait_for(scores.holding.wait(), 60)
+        await run.cancel()
+        with pytest.raises(WorkflowFailureError) as failure:
+            await run.result()
+    assert is_cancelled_exception(failure.value.cause)
+    assert scores.failed == [CANCELLED]
 
 
 async def test_a_run_of_very_many_chunks_goes_on_in_a_new_history(
