@@ -1,5 +1,6 @@
 """Exports: a list is written into a file, which can be had for some days."""
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
@@ -30,7 +31,12 @@ class Export:
             f"{summary.rows:,} rows written; the file is removed on {summary.expires_at:%d %b %Y %H:%M} UTC"
         )
         left = max(summary.expires_at - workflow.now(), timedelta())
-        await workflow.sleep(left, summary="until the file is removed")
+        try:
+            await workflow.sleep(left, summary="until the file is removed")
+        except asyncio.CancelledError:
+            # Nobody else would ever remove it.
+            await self._remove(ref)
+            raise
         await self._remove(ref)
         workflow.set_current_details(f"{summary.rows:,} rows were written; the file is removed")
         return summary

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.testing import WorkflowEnvironment
 
 from activities.exports import ExportRef, ExportSummary, FailedExport
@@ -68,6 +68,20 @@ async def test_a_file_is_removed_when_its_time_is_over(
     assert archive.steps == ["write", "remove"]
     written, removed = archive.at
     assert KEPT <= removed - written < KEPT + timedelta(hours=1)
+
+
+async def test_no_file_outlives_an_export_that_somebody_cancels(
+    time_skipping: WorkflowEnvironment, serving: Any
+) -> None:
+    archive = Archive(time_skipping)
+    async with serving(archive):
+        export = await begin(time_skipping)
+        await time_skipping.sleep(timedelta(hours=1))
+        await export.cancel()
+        with pytest.raises(WorkflowFailureError) as failed:
+            await export.result()
+    assert is_cancelled_exception(failed.value.cause)
+    assert archive.steps == ["write", "remove"]
 
 
 async def test_a_time_that_is_over_already_is_not_waited_for(
