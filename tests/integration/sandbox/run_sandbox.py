@@ -1,9 +1,10 @@
 """A sandbox with stand-ins for the product's processes, told what to do by its arguments.
 
-``python run_sandbox.py [--demo] [--fail] [--app=NAME:SHELL COMMAND]… [--show=FILE]``
+``python run_sandbox.py [--demo] [--fail] [--app=NAME:SHELL COMMAND]… [--show=FILE]
+[--grace=SECONDS]``
 
 Settings come from the environment. It says ``ready`` when all is up and, with ``--show``, when that
-file is there.
+file is there. ``--grace`` is how long apps are given to end by themselves.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import psycopg
 from rich.console import Console
 
 from runtime.settings import load_settings
+from sandbox import stack as stacks
 from sandbox.errors import NotReadyError
 from sandbox.processes import until
 from sandbox.stack import App, Stack
@@ -36,7 +38,9 @@ async def main() -> int:
     parser.add_argument("--app", action="append", default=[])
     parser.add_argument("--show", type=Path)
     parser.add_argument("--fail", action="store_true")
+    parser.add_argument("--grace", type=float, default=stacks._APP_STOP_S)
     options = parser.parse_args()
+    stacks._APP_STOP_S = options.grace
 
     async def shown() -> bool:
         return options.show is None or await asyncio.to_thread(options.show.exists)

@@ -117,8 +117,10 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
 
 
 async def test_stops_all_on_a_signal_and_finds_its_data_again(sandbox: Sandbox) -> None:
+    began = time.monotonic()
     await sandbox.start("--app", SLEEPER)
     await sandbox.says("ready ssh-ed25519")
+    first = time.monotonic() - began
     started = sandbox.descendants()
     assert {"postgres", "temporal"} <= {process.name() for process in started}
 
@@ -131,7 +133,7 @@ async def test_stops_all_on_a_signal_and_finds_its_data_again(sandbox: Sandbox) 
     await sandbox.says("ready")
     assert sandbox.starts() == 2
     # No figure of merit: a start that makes its data again, or waits for a lock, takes far longer.
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < max(30, 2 * first)
     sandbox.process.send_signal(signal.SIGTERM)
     assert await sandbox.ends() == 0
 
@@ -243,7 +245,8 @@ async def test_an_interrupted_start_leaves_nothing(sandbox: Sandbox) -> None:
 
 
 async def test_a_second_signal_ends_what_does_not_want_to(sandbox: Sandbox) -> None:
-    await sandbox.start("--app", STUBBORN)
+    # It would be waited for longer than this test may take.
+    await sandbox.start("--app", STUBBORN, "--grace", "600")
     await sandbox.says("ready")
     stubborn = sandbox.child("trap")
     await until(sandbox.logged("worker", "trapped"), within_s=60, what="the trap")
@@ -251,11 +254,9 @@ async def test_a_second_signal_ends_what_does_not_want_to(sandbox: Sandbox) -> N
     sandbox.process.send_signal(signal.SIGINT)
     await sandbox.says("once more")
     assert alive(stubborn)
-    began = time.monotonic()
     sandbox.process.send_signal(signal.SIGINT)
 
     assert await sandbox.ends() == 0
-    assert time.monotonic() - began < 5
     assert not alive(stubborn)
 
 
