@@ -165,7 +165,7 @@ def create_app(
     # The last added is the outermost.
     upload = settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     exceptions = dict.fromkeys((UPLOAD_PATH, *uploads), upload)
-    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions=exceptions)
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES, exceptions=exceptions, programs=PREFIX)
     app.add_middleware(Edge, metrics=app.state.metrics)
     return app
 

@@ -130,13 +130,17 @@ class _Exchange:
 class BodyLimit:
     """Refuse bodies above a size with 413: by their declared length, or as soon as they exceed it.
 
-    ``exceptions`` gives single paths another limit. All in bytes.
+    ``exceptions`` gives single paths another limit. All in bytes. What is not below ``programs`` is asked for
+    by people: there, a body is refused only when it is to be read, by whoever answers them in pages.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, exceptions: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int, exceptions: Mapping[str, int], *, programs: str = "/"
+    ) -> None:
         self._app = app
         self._limit = limit
         self._exceptions = exceptions
+        self._programs = programs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -144,16 +148,17 @@ class BodyLimit:
             return
         limit = self._exceptions.get(scope["path"], self._limit)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
+        too_large = declared.isdecimal() and int(declared) > limit
+        if too_large and scope["path"].startswith(self._programs):
             await _too_large(scope["path"], limit)(scope, receive, send)
             return
         taken = 0
 
         async def limited() -> Message:
             nonlocal taken
-            message = await receive()
+            message: Message = {} if too_large else await receive()
             taken += len(message.get("body", b""))
-            if taken > limit:
+            if too_large or taken > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large_detail(limit))
             return message
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlencode
@@ -42,6 +43,13 @@ _EXPECTED = (DomainError, RequestValidationError, HTTPException, RPCError)
 
 class AgencyNotPicked(Malformed):
     """A platform administrator asks for a page of an agency before having picked one."""
+
+
+class TooLarge(Malformed):
+    """More was sent than a form has."""
+
+    title = "Too large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class ConsoleRoute(APIRoute):
@@ -157,8 +165,19 @@ def as_domain_error(error: Exception) -> DomainError:
         return problems.of_validation(error)
     if isinstance(error, RPCError):
         return problems.of_temporal(error)
-    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    raise error
+
+
+def _of_http(error: HTTPException) -> DomainError:
+    """What comes of a request before any code of ours: there is no such page, or its form cannot be read."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
         return _no_such_page()
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return TooLarge("what was sent is larger than anything that this page takes; send less at once")
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return Malformed(f"the form cannot be read: {error.detail.rstrip('.')}")
     raise error
 
 
@@ -196,7 +215,9 @@ async def _beside_form(request: Request) -> dict[str, str]:
     """Where HTMX puts an error: into the form's own place for it, or the page's."""
     place = str(getattr(request.state, "form_id", ""))
     if not place and request.method not in _SAFE and _brings_form(request):
-        place = str((await request.form()).get(FORM_FIELD, ""))
+        # What could not be read before has been read in part: there is nothing more to learn of it.
+        with suppress(HTTPException, RuntimeError):
+            place = str((await request.form()).get(FORM_FIELD, ""))
     return {
         "HX-Retarget": f"#{place} .form-problem" if _ID.fullmatch(place) else "#problem",
         "HX-Reswap": "innerHTML",

@@ -1,5 +1,6 @@
 """What nobody sends by accident: each is refused in words, and nothing breaks."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -201,3 +202,35 @@ async def test_an_address_that_cannot_be_is_not_there(console: Any, path: str) -
     page = await console.get("acme.admin", path)
     assert page.status == httpx.codes.NOT_FOUND
     assert "There is nothing at this address" in page.text
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["whole", "htmx"])
+@pytest.mark.parametrize("declared", [False, True], ids=["undeclared", "declared"])
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ("text=" + "x" * (1 << 20), httpx.codes.REQUEST_ENTITY_TOO_LARGE, "send less at once"),
+        ("&".join(f"f{n}=1" for n in range(1001)), httpx.codes.BAD_REQUEST, "Too many fields"),
+    ],
+    ids=["large", "many"],
+)
+async def test_a_form_that_cannot_be_read_is_answered_in_words(
+    console: Any, body: str, status: int, words: str, *, declared: bool, htmx: bool
+) -> None:
+    browser = await console.browser("acme.admin")
+
+    async def piecemeal() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 65_536):
+            yield body[start : start + 65_536].encode()
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+    if htmx:
+        headers |= {"Accept": "*/*", "HX-Request": "true", "HX-Boosted": "true", "HX-Target": "body"}
+    for path in ("/accounts/00000000-0000-0000-0000-000000000000/notes", "/login"):
+        sent = body.encode() if declared else piecemeal()
+        page = Page(await browser.client.post(path, content=sent, headers=headers))
+        assert page.status == status, path
+        assert page.answer.headers["content-type"].startswith("text/html"), path
+        assert words in page.text, path
+        assert ("To the start" in page.text) is not htmx
+        assert page.answer.headers.get("HX-Retarget") == ("#problem" if htmx else None)
