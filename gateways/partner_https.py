@@ -5,17 +5,20 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import asyncio
-import ipaddress
-import socket
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from standardwebhooks.webhooks import Webhook
 
 from domain.errors import Conflict, Unavailable
+from gateways.pinned_http import ForbiddenAddress, PinnedTransport, addresses_of
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 ANSWER_BYTES: Final = 4096
@@ -43,14 +46,20 @@ class PartnerRefused(Conflict):
 class PartnerHttps:
     """Sends to partners' endpoints; times in seconds, ``timeout_s`` for the whole of a delivery.
 
-    No redirect is followed: accounts go to the address that was set up, and nowhere else. Each delivery has a
-    connection of its own, for there are few of them and hours may lie between two.
+    ``trusted``: the authorities of certificates, the usual ones by default.
+
+    No redirect is followed: accounts go to the address that was set up, and nowhere else. A name is looked up
+    once, its addresses are judged, and one of these is connected to. Behind a proxy of the environment
+    (HTTPS_PROXY), it is the proxy that looks up and connects; the name is judged here as far as it is known.
+    Each delivery has a connection of its own, for there are few of them and hours may lie between two.
     """
 
-    def __init__(self, *, timeout_s: float = 60, connect_timeout_s: float = 10) -> None:
+    def __init__(
+        self, *, timeout_s: float = 60, connect_timeout_s: float = 10, trusted: "SSLContext | None" = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s)
-        self._trusted = httpx.create_ssl_context()
+        self._trusted = trusted or httpx.create_ssl_context()
 
     async def send(self, url: str, *, secret: str, key: str, body: bytes, media_type: str) -> str:
         """POST ``body`` (UTF-8) under the idempotency key ``key``; what was answered, as a line.
@@ -69,17 +78,15 @@ class PartnerHttps:
             "webhook-signature": Webhook(secret).sign(key, now, body.decode()),
         }
         host = urlsplit(url).hostname or ""
-        await self._check_where(host)
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                # What is on this machine is not asked for through a proxy of the environment.
-                httpx.AsyncClient(
-                    timeout=self._timeout, verify=self._trusted, trust_env=host not in LOOPBACK
-                ) as client,
+                httpx.AsyncClient(timeout=self._timeout, transport=await self._way(url, host)) as client,
                 client.stream("POST", url, content=body, headers=headers) as answer,
             ):
                 said = await _beginning(answer)
+        except (ForbiddenAddress, httpx.InvalidURL):
+            raise PartnerRefused(f"{host}: is no address of a partner; set the delivery_url to one") from None
         except TimeoutError:
             raise PartnerUnavailable(f"{host}: no answer within {self._timeout_s:g} s") from None
         except httpx.TimeoutException as error:
@@ -88,27 +95,25 @@ class PartnerHttps:
             raise PartnerUnavailable(f"{host}: not reached ({type(error).__name__})") from None
         return _judged(host, answer, said)
 
-    async def _check_where(self, host: str) -> None:
-        """``PartnerRefused`` for a name that leads to this machine, or to nobody in particular.
+    async def _way(self, url: str, host: str) -> httpx.AsyncBaseTransport:
+        """How to reach a host. ``ForbiddenAddress`` for a name that is not to be asked for through a proxy.
 
-        Where the name is this machine's own, whoever set it up was allowed to (in development only). A name
-        that is not found here is left to who connects, which may be a proxy.
+        Where the name is this machine's own, whoever set it up was allowed to (in development only); it is
+        not asked for through a proxy.
         """
         if host in LOOPBACK:
-            return
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError, UnicodeError):
-            return
-        if any(_is_nobody(str(address[0])) for *_, address in found):
-            raise PartnerRefused(f"{host}: is no address of a partner; set the delivery_url to one")
+            return httpx.AsyncHTTPTransport(verify=self._trusted, trust_env=False)
+        if (proxy := _proxy_for(url, host)) is None:
+            return PinnedTransport(self._trusted)
+        # A name that is not known here the proxy may know.
+        await addresses_of(host)
+        return httpx.AsyncHTTPTransport(verify=self._trusted, trust_env=False, proxy=proxy)
 
 
-def _is_nobody(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+def _proxy_for(url: str, host: str) -> str | None:
+    proxies = getproxies()
+    found = proxies.get(urlsplit(url).scheme) or proxies.get("all")
+    return found if found and not proxy_bypass(host) else None
 
 
 async def _beginning(answer: httpx.Response) -> str:
