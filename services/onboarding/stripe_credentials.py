@@ -126,9 +126,9 @@ class StripeCredentialsService:
         """Set the agency's credentials, once Stripe has accepted the key.
 
         ``Invalid`` (field ``secret_key``) when Stripe refuses it; ``StripeOutage`` (503) when Stripe does not
-        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks, when the
-        account is another agency's, and when somebody else has set credentials while Stripe was asked. No
-        transaction is open meanwhile.
+        answer: nothing is changed. ``Conflict`` when Stripe does not take our address for webhooks, or the
+        key may not register any, when the account is another agency's, and when somebody else has set
+        credentials while Stripe was asked. No transaction is open meanwhile.
         """
         require(who, Right.MANAGE_SETTINGS)
         key = form.secret_key.get_secret_value()
@@ -226,6 +226,11 @@ async def _endpoint(
     key = f"webhook/{hashlib.sha256(wanted.encode()).hexdigest()}"
     try:
         ref, secret = await account.create_webhook(url, SUBSCRIBED, key=key)
+    except StripeAuthenticationFailed:
+        raise Conflict(
+            "Stripe accepts this key, but it may not register webhooks; give it that right at Stripe, or"
+            " make the endpoint there and send its webhook_secret"
+        ) from None
     except StripeMisused as error:
         raise Conflict(
             f"Stripe does not take {url} for webhooks ({error.message}); have the operator set"
@@ -251,7 +256,7 @@ async def _remove(account: StripeAccount, endpoint_ref: str) -> None:
         await account.delete_webhook(endpoint_ref)
     except StripeObjectMissing:
         return
-    except (StripeOutage, StripeOutcomeUnknown) as error:
+    except (StripeOutage, StripeOutcomeUnknown, StripeAuthenticationFailed, StripeMisused) as error:
         _log.warning("a webhook endpoint is to be removed at Stripe", ref=endpoint_ref, error_type=error.type)
 
 

@@ -8,8 +8,13 @@ import pytest
 
 from activities.stripe_accounts import StripeAccounts
 from domain.provider_events import SUBSCRIBED
+from domain.tenancy import Role
+from gateways.stripe import StripeAccount, StripeAuthenticationFailed, StripeGateway
 from sandbox.processes import until
 from sandbox.seed import STRIPE_KEY, DemoAgency, seed
+from services.access import Principal
+from services.commands import CommandKey
+from services.onboarding.stripe_credentials import StripeCredentialsForm, StripeCredentialsService
 from tests.integration.webhooks.office import Office
 
 
@@ -129,6 +134,36 @@ async def test_an_account_of_another_agency_is_refused_and_left_as_it_was(office
     assert "acme" not in refused.text
     after = (await office.caller.get("webhook_endpoints", limit=100))["data"]
     assert [one["id"] for one in after] == [one["id"] for one in endpoints]
+
+
+class _MayRegisterOnly(StripeAccount):
+    """An account by a restricted key, which has no right to remove endpoints."""
+
+    async def delete_webhook(self, webhook_id: str) -> None:
+        raise StripeAuthenticationFailed(f"remove {webhook_id}: Stripe refused the agency's secret key")
+
+
+class _RestrictedGateway(StripeGateway):
+    def account(self, secret_key: str) -> StripeAccount:
+        account = super().account(secret_key)
+        account.__class__ = _MayRegisterOnly
+        return account
+
+
+async def test_an_endpoint_that_the_key_may_not_remove_is_left_to_people(office: Office) -> None:
+    key = a_key()
+    registered = (await office.register("rival", key=key)).json()
+    gateway = _RestrictedGateway(base_url=office.stripe.url)
+    service = StripeCredentialsService(office.world.database, gateway, "https://recoup.example", ())
+    boss = Principal(uuid4(), "rival.admin", Role.AGENCY_ADMIN, office.world.agencies["rival"])
+    form = StripeCredentialsForm(secret_key=key, webhook_secret="whsec_made_by_hand")
+    answer = await service.put(boss, CommandKey("test"), form)
+    await gateway.close()
+    assert (answer.status, answer.body["webhook_ref"]) == (200, None)
+    assert await office.secret("rival") == "whsec_made_by_hand"
+    async with httpx.AsyncClient(auth=(key, ""), trust_env=False, timeout=60) as client:
+        left = (await client.get(f"{office.stripe.url}/v1/webhook_endpoints")).json()["data"]
+    assert [one["id"] for one in left] == [registered["webhook_ref"]]
 
 
 async def test_a_rotated_key_is_used_soon(office: Office) -> None:
