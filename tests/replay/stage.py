@@ -30,7 +30,7 @@ from workers.sandbox import workflow_runner
 from workers.worker import WORKFLOWS
 from workflows import attributes, queues
 
-WITHIN_S = 30
+WITHIN_S = 90
 _TASKS = frozenset(
     {
         EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,

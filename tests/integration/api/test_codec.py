@@ -40,7 +40,7 @@ from workflows import queues
 PLANTED = "Zebulon-Planted"
 UI = "http://127.0.0.1:8233"
 KEYS = ",".join(f"{name}:{base64.b64encode(os.urandom(32)).decode()}" for name in ("new", "old"))
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @activity.defn(name="codec-test.refuse")
@@ -89,7 +89,7 @@ class Endpoint:
         if who:
             sent["Authorization"] = f"Bearer {self.world.tokens[who]}"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60) as client:
             return await client.post(f"/codec/{what}", content=body, headers=sent)
 
 
@@ -133,7 +133,7 @@ async def codec(
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 return (await client.get(f"{url}/health/ready")).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
@@ -413,7 +413,7 @@ async def test_only_the_web_uis_pages_may_ask(codec: Endpoint, origin: str, allo
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-namespace",
     }
-    async with httpx.AsyncClient(base_url=codec.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=codec.url, trust_env=False, timeout=60) as client:
         preflight = await client.options("/codec/decode", headers=asked)
     answer = await codec.ask("decode", NOTHING, Origin=origin)
     for each in (preflight, answer):
@@ -433,7 +433,7 @@ async def test_the_log_tells_who_asked_and_never_what_was_shown(
     assert last["user_id"] == me
     assert last["payloads"] == len(json.loads(sealed)["payloads"])
     assert PLANTED not in codec.log.read_text()
-    async with httpx.AsyncClient(base_url=codec.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=codec.url, trust_env=False, timeout=60) as client:
         figures = (await client.get("/metrics")).text
     assert 'recoup_codec_payloads_total{right="decode_payloads"}' in figures
     assert 'route="/codec/decode",status="200"' in figures

@@ -61,7 +61,7 @@ async def status(world: Any, name: str, password: str = PASSWORD, *, ip: str = E
 
 def about(wait_s: int) -> Any:
     """A wait of which a slow machine has lost a little."""
-    return pytest.approx(wait_s, abs=8)
+    return pytest.approx(wait_s, abs=25)
 
 
 async def let_pass(world: Any, minutes: float) -> None:
@@ -115,9 +115,9 @@ async def test_locks_grow_are_not_prolonged_by_knocking_and_end(world: Any) -> N
         for _ in range(3):
             refused = await log_in(world, "acme.admin", PASSWORD)
             assert int(refused.headers["Retry-After"]) == about(minutes * 60)
-        await let_pass(world, minutes - 0.2)
+        await let_pass(world, minutes - 0.5)
         assert await status(world, "acme.admin") == httpx.codes.TOO_MANY_REQUESTS
-        await let_pass(world, 0.3)
+        await let_pass(world, 0.6)
     assert await status(world, "acme.admin") == httpx.codes.OK
 
 

@@ -63,7 +63,7 @@ async def offices(world: Any, temporal_client: Client, tmp_path: Path) -> Any:
     await door.stop()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 async def test_another_worker_finishes_what_a_killed_one_began(
     offices: dict[str, PartnerOffice],
     command_line: CommandLine,

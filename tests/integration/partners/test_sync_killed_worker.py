@@ -13,7 +13,7 @@ from tests.integration.partners.endpoint import SECRET, Endpoint
 from tests.integration.partners.office import PartnerOffice
 from workers.deployment import make_current
 
-FINISH_S = 60
+FINISH_S = 90
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def environment(
     }
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 async def test_a_batch_that_was_taken_before_the_worker_died_is_sent_again_and_counts_once(
     empty_office: PartnerOffice,
     command_line: CommandLine,

@@ -24,7 +24,7 @@ APP = Starlette(routes=[Route("/", hello)])
 
 async def test_it_answers_as_long_as_its_block_runs() -> None:
     port = free_port()
-    async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=60) as client:
         async with serving_beside(APP, HOST, port):
             assert (await client.get("/")).text == "hello"
         with pytest.raises(httpx.ConnectError):
