@@ -158,7 +158,7 @@ function replace(element, html) {
   (id ? document.getElementById(id) : href && find(`[href="${CSS.escape(href)}"]`, element))?.focus({ preventScroll: true });
 }
 
-// What is answered before any page is reached, such as a file that is too large, is no HTML.
+// What is answered where there is no page, such as an address that takes no forms, is no HTML.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr } = event.detail;
   if (!xhr.getResponseHeader("Content-Type")?.startsWith("application/problem+json")) return;

@@ -105,12 +105,15 @@ async def test_a_body_above_the_limit_is_cut_off_and_a_larger_one_than_other_for
 
     padded = portfolio(*(f"{uuid4().hex},{'A' * 4000},1.00" for _ in range(300)))
     taken = await send(browser, padded)
-    declared = await browser.client.post("/imports", headers={"Content-Length": str(limit * 2)})
-    elsewhere = await browser.client.post("/imports/poll", content=padded)
+    declared = await send(browser, portfolio(), headers={"Content-Length": str(limit * 2)})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    elsewhere = await browser.client.post("/imports/poll", content=padded, headers=form)
 
     assert len(padded) > 1 << 20
     assert import_of(taken)
-    assert declared.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    assert declared.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    assert "send less at once" in declared.text
+    assert declared.answer.headers["HX-Retarget"] == "#upload .form-problem"
     assert elsewhere.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
 
 
