@@ -158,7 +158,7 @@ class AccountActivities:
 
 async def _is_worked_again(change: AccountChange, occurred_at: datetime) -> None:
     """``went_back``, for an account whose lifecycle is at work: it takes a place again."""
-    was_open = change.account.status in OPEN_STATUSES
     await went_back(change, occurred_at)
-    if not was_open and change.account.status in OPEN_STATUSES:
+    # Also where the books have opened it: the lifecycle may just have given its place back.
+    if change.account.status in OPEN_STATUSES:
         await change.tx.lifecycles.mark_admitted(change.account.id)

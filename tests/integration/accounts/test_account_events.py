@@ -424,6 +424,16 @@ async def test_only_what_was_paid_is_worked_again_when_money_goes_back(
     assert (await desk.account(account))["status"] == after
 
 
+async def test_an_account_that_the_books_have_opened_while_its_lifecycle_was_ending_takes_its_place_again(
+    desk: Desk,
+) -> None:
+    """The lifecycle has given its place back, then hears of the reversal and goes on."""
+    account = await desk.place(status="in_contact")
+    await desk.query("UPDATE account SET admitted_at = now(), released_at = now() WHERE id = %s", account)
+    await desk.steps.payment_reversed(desk.ref(account))
+    assert (await desk.account(account))["released_at"] is None
+
+
 async def test_a_dispute_that_a_payment_has_ended_goes_on_when_the_money_goes_back(desk: Desk) -> None:
     account = await desk.place(status="in_contact")
     await desk.tell(RecordDispute, account, reason="not mine", received_on=today(), in_writing=True)
