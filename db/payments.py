@@ -110,12 +110,6 @@ class PaymentStore(Store):
         """The payment that a Stripe intent is for."""
         return await self._session.scalar(self._one(Payment.processor_ref == intent_ref))
 
-    async def by_key(self, origin: str, key: str) -> Payment | None:
-        """The payment that was asked for with a key."""
-        return await self._session.scalar(
-            self._one((Payment.origin == origin) & (Payment.idempotency_key == key))
-        )
-
     async def change(self, payment: Payment, **values: Any) -> None:
         """Write what has become known of a payment that the caller has locked."""
         await self._flush()

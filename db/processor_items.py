@@ -35,7 +35,7 @@ class Difference(NamedTuple):
 
 
 class Concluded(NamedTuple):
-    """What a comparison came to: differences that stay, of them new ones, and earlier ones that are gone."""
+    """What a comparison came to: differences that stay, new ones too, and earlier ones that are gone."""
 
     differences: int
     resolved: int

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from db.changes import unique
@@ -100,9 +99,6 @@ class StripeCredentialStore(Store):
         if row is None:
             raise LookupError("the credentials that were just set are not there")
         return row
-
-    def _mine(self) -> "Select[StripeCredentials]":
-        return select(StripeCredentials).where(StripeCredentials.agency_id == self._agency_id)
 
     def _encrypt(self, secret: str, column: str) -> bytes:
         return self._cipher.encrypt(secret, place(column, self._agency_id))

@@ -251,7 +251,7 @@ def read_dispute(body: Mapping[str, Any]) -> DisputeState:
 
 
 _State = TypeVar("_State")
-ODD: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, Invalid)
+ODD: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, Invalid)
 """What reading something that is not what it should be may raise."""
 
 
@@ -305,7 +305,7 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
     if subject_of(event_type) is not None:
         try:
             subject = _SUBJECTS[kind](about)
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
+        except ODD as error:
             problem = f"what it is about cannot be understood here: {oddity(error)}"
     return StripeEvent(
         id=event_id,

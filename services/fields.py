@@ -130,12 +130,6 @@ def visible(value: str) -> str:
     return value
 
 
-def _storable(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not contain NUL characters")
-    return value
-
-
 def _time_zone(value: str) -> str:
     if value in _ZONES_OF_NOWHERE or not _is_zone(value):
         raise ValueError("must be an IANA time zone such as America/New_York")
@@ -162,13 +156,6 @@ Line = Annotated[
     AfterValidator(_printable),
 ]
 """One line of text, 1 to 200 characters."""
-
-Paragraph = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    AfterValidator(_storable),
-]
-"""Free text with line breaks, 1 to 10,000 characters."""
 
 Slug = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=40)
