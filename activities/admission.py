@@ -6,6 +6,7 @@ from uuid import UUID
 
 from temporalio import activity
 
+from activities.at_once import each
 from activities.heartbeats import heartbeating
 from activities.messages import AccountRef, Message
 from domain.tenancy import Tenant
@@ -101,16 +102,11 @@ class AdmissionActivities:
         )
 
     async def _start_all(self, agency_id: UUID, candidates: "Sequence[Candidate]") -> None:
-        limit = asyncio.Semaphore(STARTS_AT_ONCE)
-
         async def start(candidate: "Candidate") -> None:
-            async with limit:
-                ref = AccountRef(agency_id=agency_id, account_id=candidate.account_id)
-                await self._start(ref, candidate.priority, candidate.status)
+            ref = AccountRef(agency_id=agency_id, account_id=candidate.account_id)
+            await self._start(ref, candidate.priority, candidate.status)
 
-        async with asyncio.TaskGroup() as tasks:
-            for candidate in candidates:
-                tasks.create_task(start(candidate))
+        await each(start, candidates, at_once=STARTS_AT_ONCE)
 
     @activity.defn(name="admission.release")
     async def release(self, ref: AccountRef) -> None:

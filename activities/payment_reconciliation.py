@@ -1,14 +1,14 @@
 """Reconciliation with the payment provider: look up, mend through the books, keep what remains as breaks."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import uuid5
 
 import structlog
 from temporalio import activity
 
+from activities.at_once import each
 from activities.heartbeats import heartbeating
 from activities.reconciliation_messages import (
     ACTOR,
@@ -27,7 +27,7 @@ from domain.provider_events import oddity
 from domain.tenancy import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from activities.provider_follower import ProviderFollower
@@ -55,7 +55,6 @@ _ODD = (DomainError, ValueError, TypeError, LookupError, AttributeError, Arithme
 _OF_THE_AGENCY = frozenset({"stripe-authentication-failed", "no-stripe-credentials", "column-unreadable"})
 
 _log = structlog.stdlib.get_logger("payment-reconciliation")
-_Thing = TypeVar("_Thing")
 
 
 class ReconciliationActivities:
@@ -93,7 +92,7 @@ class ReconciliationActivities:
         async with self._db.transaction(Tenant.system(batch.agency_id, ACTOR)) as tx:
             payments = await tx.payment_reconciliations.unfinished(batch.after, BATCH)
         async with heartbeating():
-            changed = await _together(partial(self._look_up, batch.agency_id), payments)
+            changed = sum(await each(partial(self._look_up, batch.agency_id), payments, at_once=AT_ONCE))
         after = payments[-1].payment_id if len(payments) == BATCH else None
         return LookedUp(looked_up=len(payments), changed=changed, after=after)
 
@@ -123,7 +122,7 @@ class ReconciliationActivities:
             run = await tx.payment_reconciliations.get(batch.run_id)
             intents = await tx.processor_items.differing(run, batch.after, BATCH)
         async with heartbeating():
-            changed = await _together(partial(self._mend, run), intents)
+            changed = sum(await each(partial(self._mend, run), intents, at_once=AT_ONCE))
         after = intents[-1] if len(intents) == BATCH else None
         return Mended(looked_up=len(intents), changed=changed, after=after)
 
@@ -228,19 +227,3 @@ def _cause(error: Exception, ref: str) -> str:
         cause = f"what Stripe says of it cannot be understood here: {oddity(error)}"
     _log.warning("not brought in line", ref=ref, error_type=type(error).__name__, exc_info=error)
     return cause
-
-
-async def _together(look: "Callable[[_Thing], Awaitable[bool]]", things: "Sequence[_Thing]") -> int:
-    """Look at things, a few at once; how many have changed. The first failure ends it all."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(thing: _Thing) -> bool:
-        async with gate:
-            return await look(thing)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(thing)) for thing in things]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return sum(task.result() for task in tasks)

@@ -14,6 +14,7 @@ from activities.admission import AdmissionActivities, AdmissionRequest, Admitted
 from activities.messages import AccountRef
 from db.cipher import ColumnCipher, parse_keys
 from db.session import Database
+from domain.errors import Unavailable
 from domain.tenancy import Tenant
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
 
@@ -47,7 +48,7 @@ class Agency:
     async def start(self, ref: AccountRef, priority: int, status: str) -> None:
         """Stands in for Temporal, which takes a second start of one account for the first."""
         if self.broken_from is not None and len(self.started) >= self.broken_from:
-            raise ConnectionError
+            raise Unavailable("Temporal did not take the start")
         self.started.append(ref.account_id)
 
     async def admit(self, after: Any = None, *, capacity: int = 6, rate: float = 4) -> Admitted:
@@ -104,7 +105,7 @@ async def test_the_agencys_own_capacity_comes_before_the_setting(agency: Agency)
 
 async def test_what_was_started_but_not_marked_is_started_again(agency: Agency) -> None:
     agency.broken_from = 2
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(Unavailable, match="did not take the start"):
         await agency.admit()
     assert await agency.worked() == set()
     begun = list(agency.started)
