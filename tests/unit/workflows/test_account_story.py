@@ -78,7 +78,7 @@ class Story:
     async def tell(self, command: type[AccountCommand], /, **values: Any) -> None:
         """A command, through the door that the API uses; no other deadline moves by it."""
         before = self.waits()
-        commander = LifecycleCommander(self.env.client, timedelta(seconds=20))
+        commander = LifecycleCommander(self.env.client, timedelta(seconds=60))
         await commander.carry_out(
             UPDATES[command], order(command, **values), priority=1, status="new", version=1
         )
