@@ -369,10 +369,24 @@ async def test_who_may_ask(
         (b'{"payload": []}', 400, "no JSON of payloads"),
         (b'{"payloads": [{"data": 1}]}', 400, "no JSON of payloads"),
         (b"\xff\xfe", 400, "no JSON of payloads"),
-        (b"[" * 100_000, 400, "no JSON of payloads"),
+        (b"[" * 10_000, 400, "no JSON of payloads"),
+        (b'{"payloads": [' + b"{}," * 1000 + b"{}]}", 413, "at most 1000 payloads are converted at once"),
+        (b'{"payloads": [' + b"{}," * 200_000 + b"{}]}", 413, "in several requests"),
+        (b'{"payloads": [{"metadata": {' + b'"a": "",' * 200_000 + b"}}]}", 413, "in several requests"),
         (b" " * ((8 << 20) + 1), 413, "larger than the 8388608 bytes"),
     ],
-    ids=["empty", "list", "another-name", "no-text", "no-utf-8", "nested", "too-large"],
+    ids=[
+        "empty",
+        "list",
+        "another-name",
+        "no-text",
+        "no-utf-8",
+        "nested",
+        "many",
+        "very-many",
+        "metadata",
+        "too-large",
+    ],
 )
 async def test_bad_bodies_are_refused(codec: Endpoint, body: bytes, status: int, says: str) -> None:
     answer = await codec.ask("decode", body)
