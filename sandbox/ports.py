@@ -13,6 +13,8 @@ from sandbox.errors import SandboxError
 LOOPBACK = "127.0.0.1"
 _TO_LISTEN_ON = range(10_240, 32_768)
 """Below the ports that Linux gives to connections, so that none of those takes a port just found free."""
+_given: set[int] = set()
+"""Found free before by this process, which may be about to listen there."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,17 @@ def free_port(host: str = LOOPBACK) -> int:
 
 
 def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
-    """Different ports that nobody listens on at this moment."""
-    return list(islice((number for number in _drawn() if is_free(number, host)), count))
+    """Different ports that nobody listens on at this moment, and that this process has not found before."""
+    found = list(islice((number for number in _drawn() if is_free(number, host)), count))
+    _given.update(found)
+    return found
 
 
 def _drawn() -> Iterator[int]:
     """All ports in an order that no other process draws; few are looked at, as a rule."""
-    source, seen = random.SystemRandom(), set[int]()
+    if len(_given) > len(_TO_LISTEN_ON) // 2:
+        _given.clear()
+    source, seen = random.SystemRandom(), set(_given)
     while len(seen) < len(_TO_LISTEN_ON):
         number = source.choice(_TO_LISTEN_ON)
         if number not in seen:

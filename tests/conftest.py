@@ -33,7 +33,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from db import migrate
 from gateways.stripe import StripeAccount, StripeGateway
-from sandbox import child
+from sandbox import child, ports
 from sandbox.ports import free_port
 from sandbox.postgres import APPLICATION, OWNER, SUPERUSER, THROW_AWAY, Postgres, ensure_database
 from sandbox.sftp import SftpServer
@@ -56,6 +56,11 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+# What one process of a run has found free, and has yet to listen on, another does not find.
+if _number := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
+    _step = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    ports._TO_LISTEN_ON = ports._TO_LISTEN_ON[int(_number) :: _step]
 
 # Clients and workers share what they trust: each reads it anew, 20 ms, and most of hundreds speak plain HTTP.
 _create_ssl_context = httpx.create_ssl_context

@@ -22,3 +22,7 @@ def test_free_ports_are_accepted() -> None:
 
 def test_ports_found_together_are_different() -> None:
     assert len(set(free_ports(500))) == 500
+
+
+def test_a_port_is_found_once_while_nobody_listens_on_it_yet() -> None:
+    assert len({free_port() for _ in range(1000)}) == 1000
