@@ -1,5 +1,6 @@
 """Pages from templates: whole, or only the block that HTMX asked for."""
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -30,6 +31,8 @@ POLICY = (
 )
 """What a page may load (Content-Security-Policy): nothing from elsewhere, no script or style inside."""
 
+_DAY = re.compile(r"(?<![\w-])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![\w-])")
+
 
 class Pages:
     """Renders the console's templates."""
@@ -47,7 +50,14 @@ class Pages:
         )
         self._templates.globals.update(asset=assets.url, icon=cache(self._icon), new_key=new_key)
         self._templates.filters.update(
-            money=money, when=when, day=day, words=words, count=count, phone=phone, age=age
+            money=money,
+            when=when,
+            day=day,
+            words=words,
+            sentence=sentence,
+            count=count,
+            phone=phone,
+            age=age,
         )
 
     def page(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -161,6 +171,19 @@ def words(value: object) -> str:
     """A code such as ``payment_plan`` as people read it: “Payment plan”."""
     text = str(value).replace("_", " ").strip()
     return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """A sentence that begins with a capital letter, its days (ISO 8601) as people write them."""
+    said = _DAY.sub(_written, text)
+    return said[:1].upper() + said[1:]
+
+
+def _written(found: re.Match[str]) -> str:
+    try:
+        return f"{date.fromisoformat(found[0]):%-d %b %Y}"
+    except ValueError:
+        return found[0]
 
 
 def count(value: int | None) -> str:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from api.deps import ServicesDep
 from console.forms import FormCommand, checked, fields, filled
 from console.notices import done
-from console.rendering import words
+from console.rendering import sentence, words
 from console.web import PagesDep, router, sees
 from domain.errors import Conflict, DomainError, Malformed
 from domain.holds import HoldKind
@@ -86,7 +86,7 @@ async def record_contact(
     """Log a contact, unless the law forbids it."""
     form = checked(ContactForm, _contact(fields(await request.form()), visitor))
     answer = await services.contacts.log(visitor.who, command, account_id, form)
-    notes = [f"{note[:1].upper()}{note[1:]}" for note in answer.body["notes"]]
+    notes = map(sentence, answer.body["notes"])
     return _done(account_id, " ".join(["The contact is recorded.", *notes]))
 
 

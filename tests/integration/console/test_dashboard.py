@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from sandbox.processes import until
 from services.analytics import AnalyticsService, FiguresNotReady
-from tests.integration.api.people import read
-from tests.integration.api.test_analytics import at_once, run, story
+from tests.integration.api.people import make, place, read
+from tests.integration.api.test_analytics import at_once, pay, run, story
 
 __all__ = ["at_once", "story"]
 OK = httpx.codes.OK
@@ -160,3 +161,16 @@ async def test_what_is_counted_for_the_first_time_takes_the_place_of_the_whole_p
         assert page.html.count("<h1") == 1, page.html
     place = waiting.html.split('id="figures"', 1)[0]
     assert "<h1" not in place
+
+
+async def test_what_is_owed_back_leads_to_the_account_of_which_it_is(console: Any, story: Any) -> None:
+    account = await place(story, await make(story), "60.00")
+    await pay(story, account, "85.00")
+    title = "Owed back to debtors"
+
+    async def counted() -> bool:
+        return cards(await console.get("acme.admin", "/dashboard"))[title][0] == "$25.00"
+
+    await until(counted, within_s=30, what="what is owed back to be counted")
+    listed = await console.get("acme.admin", cards(await console.get("acme.admin", "/dashboard"))[title][1])
+    assert [link for link in listed.links if link.startswith("/accounts/0")] == [f"/accounts/{account['id']}"]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from console.rendering import age, money, phone
+from console.rendering import age, money, phone, sentence
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,21 @@ def test_a_telephone_number(number: str, shown: str) -> None:
 @pytest.mark.parametrize(("days", "shown"), [(0, "today"), (1, "1 day"), (1200, "1,200 days")])
 def test_an_age(days: int, shown: str) -> None:
     assert age(days) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "the notice was due on 2026-11-07 (12 CFR 1006.34)",
+            "The notice was due on 7 Nov 2026 (12 CFR 1006.34)",
+        ),
+        ("2026-11-18: due", "18 Nov 2026: due"),
+        ("from 2026-02-30 on", "From 2026-02-30 on"),
+        ("R-2026-11-18 and 2026-11-18T10:00", "R-2026-11-18 and 2026-11-18T10:00"),
+        ("", ""),
+    ],
+    ids=["within", "first", "no day", "no day by itself", "nothing"],
+)
+def test_a_sentence(said: str, shown: str) -> None:
+    assert sentence(said) == shown
