@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from sandbox.ports import free_port
+from sandbox.ports import free_ports
 
 IN_TURN = ("test_sandbox.py", "", "test_ending.py")
 """The newcomer's story of a sandbox that nobody has touched, everything else, and its end."""
@@ -80,7 +80,7 @@ class Sandbox:
     @asynccontextmanager
     async def log_in(self, username: str, password: str) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the API that is logged in."""
-        async with httpx.AsyncClient(base_url=self.api, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.api, timeout=90) as client:
             answer = await client.post("/auth/token", json={"username": username, "password": password})
             client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access']}"
             yield client
@@ -103,7 +103,8 @@ class Sandbox:
 
 def new_sandbox(home: Path) -> Sandbox:
     """A sandbox that is not running yet."""
-    ports = {f"RECOUP_{name}_PORT": str(free_port()) for name in PORTS}
+    numbers = free_ports(len(PORTS))
+    ports = {f"RECOUP_{name}_PORT": str(port) for name, port in zip(PORTS, numbers, strict=True)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOUP_")}
     chosen = {
         "RECOUP_HOME": str(home),
@@ -118,7 +119,7 @@ async def _until_ready(process: asyncio.subprocess.Process) -> str:
     """What ``recoup dev`` printed until it was up."""
     assert process.stdout is not None
     printed = []
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(200):
         while line := (await process.stdout.readline()).decode():
             printed.append(line)
             if READY in line:
@@ -135,7 +136,7 @@ async def interrupt(process: asyncio.subprocess.Process) -> tuple[int, list[psut
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     await process.communicate()
-    _, left = psutil.wait_procs(family, timeout=5)
+    _, left = psutil.wait_procs(family, timeout=30)
     return process.returncode or 0, left
 
 

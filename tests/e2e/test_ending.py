@@ -24,7 +24,7 @@ async def test_after_ctrl_c_or_a_kill_nothing_is_left_and_the_next_start_imports
     family = psutil.Process(killed.pid).children(recursive=True)
     killed.kill()
     await killed.communicate()
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
 
     code, output = await running.run("demo")

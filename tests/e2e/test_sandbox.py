@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 async def _until(client: httpx.AsyncClient, path: str, **wanted: object) -> dict[str, object]:
     """The newest entry of a list, once it is as wanted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             results = (await client.get(path)).raise_for_status().json()["results"]
             if results and all(results[0][name] == value for name, value in wanted.items()):
@@ -73,9 +73,12 @@ async def test_the_samples_are_in_and_the_best_of_them_have_their_workflow(runni
         assert workflow["status"] == "running"
         assert workflow["state"] == best["status"] == "assigned"
         assert workflow["next"][0]["at"] > best["created_at"]
-    async with httpx.AsyncClient(base_url=running.api.removesuffix("/api/v1")) as client:
-        ready = await client.get("/health/ready")
-        assert ready.status_code == 200, ready.text
+    async with httpx.AsyncClient(base_url=running.api.removesuffix("/api/v1"), timeout=30) as client:
+        # What a busy machine does not answer within two seconds counts as away: it is asked again.
+        async with asyncio.timeout(60):
+            while (ready := await client.get("/health/ready")).status_code != 200:
+                await asyncio.sleep(0.1)
+        assert ready.json()["ready"] is True
 
 
 async def test_the_partner_of_each_agency_is_sent_what_is_of_high_priority(running: Sandbox) -> None:
@@ -132,7 +135,7 @@ async def _sent(
     client: httpx.AsyncClient, folder: asyncssh.SFTPClient, partner: dict[str, object]
 ) -> dict[str, Decimal]:
     """Balances by reference, as all files that the partner was sent have them, the newest last."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             syncs = (await client.get(f"/partners/{partner['id']}/syncs?page_size=100")).json()["results"]
             if syncs and {sync["status"] for sync in syncs} == {"completed"}:
@@ -169,7 +172,7 @@ async def _reconciled(
     async with folder.open("/partners/northgate/statement.csv", "w") as file:
         await file.write(f"account_ref,balance,status,processed_at\n{text}")
     run = (await client.post(f"/partners/{partner['id']}/reconciliations")).raise_for_status().json()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while run["status"] in {"pending", "running"}:
             await asyncio.sleep(0.1)
             run = (await client.get(f"/reconciliations/{run['id']}")).raise_for_status().json()

@@ -24,7 +24,7 @@ QUIET = (
 )
 """Chromium asks nobody for anything but our pages."""
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 45_000
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -127,7 +127,7 @@ async def live_in(client: httpx.AsyncClient) -> LivedIn:
         jobs = [await done("GET", path) for path in (f"/reconciliations/{run['id']}", f"/imports/{imported}")]
         return all(job["status"] in DONE for job in jobs)
 
-    await until(is_done, within_s=60, what="the reconciliation and the import to end")
+    await until(is_done, within_s=120, what="the reconciliation and the import to end")
     [refused] = (await done("GET", f"/imports/{imported}/errors"))["results"]
     newest = {name: (await done("GET", path))["results"][0]["id"] for name, path in _lists(partner).items()}
     return LivedIn(
