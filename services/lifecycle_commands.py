@@ -5,6 +5,7 @@ import hashlib
 from datetime import timedelta
 
 import structlog
+from temporalio.api.errordetails.v1 import MultiOperationExecutionFailure
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -88,7 +89,7 @@ class LifecycleCommander:
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             raise _no_answer() from None
         except RPCError as error:
-            if error.status not in _AWAY:
+            if not _is_away(error):
                 raise
             raise _no_answer() from error
         except WorkflowUpdateFailedError as error:
@@ -123,13 +124,20 @@ class LifecycleCommander:
 
 def _passes(error: BaseException) -> bool:
     if isinstance(error, RPCError):
-        return error.status not in _AWAY | _FINAL
+        return error.status not in _FINAL and not _is_away(error)
     if isinstance(error, WorkflowAlreadyStartedError):
         return True
     if isinstance(error, WorkflowUpdateFailedError):
         failed = application_error(error)
         return failed is not None and failed.type in PASSING_FAILURES
     return False
+
+
+def _is_away(error: RPCError) -> bool:
+    """Whether nobody answers; a server that says so of one update, which it has aborted, is there itself."""
+    details = error.grpc_status.details
+    of_an_update = bool(details) and details[0].Is(MultiOperationExecutionFailure.DESCRIPTOR)
+    return error.status in _AWAY and not of_an_update
 
 
 def _tell_of_repetition(attempt: RetryCallState) -> None:
