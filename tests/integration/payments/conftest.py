@@ -7,10 +7,20 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.stripe.server import StripeServer
-from tests.integration.api.conftest import world
-from tests.integration.payments.till import Till, at_work, opened
+from tests.integration.api.conftest import world as plain_world
+from tests.integration.payments.till import Till, at_work, opened, waiting
 
-__all__ = ["world"]
+__all__ = ["plain_world", "world"]
+
+PATIENCE_S = 30.0
+"""A payment is answered as soon as it is over, which takes a busy machine more than a moment."""
+
+
+@pytest.fixture(scope="module")
+async def world(plain_world: Any, temporal_client: Client) -> AsyncIterator[Any]:
+    """An application whose callers wait for what becomes of a payment."""
+    async with waiting(plain_world, temporal_client, PATIENCE_S) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

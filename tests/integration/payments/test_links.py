@@ -224,9 +224,10 @@ async def test_a_link_is_cancelled_and_its_page_closed(till: Till) -> None:
 async def test_what_nobody_was_asked_for_yet_is_cancelled(till: Till) -> None:
     account = await till.debt()
     till.breaks("unavailable", "/v1/*", method="*", count=None)
-    payment = (await till.pay(account)).json()
-    assert payment["status"] == "pending"
-    assert (await cancel(till, payment)).status_code in {200, 202}
+    async with till.in_haste() as hasty:
+        payment = (await hasty.pay(account)).json()
+        assert payment["status"] == "pending"
+        assert (await cancel(hasty, payment)).status_code in {200, 202}
     till.stripe.faults.clear()
     ended = await till.ends(payment)
     assert (ended["status"], ended["failure_code"]) == ("failed", "cancelled")

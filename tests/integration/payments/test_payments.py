@@ -275,6 +275,8 @@ async def test_two_payments_at_once_do_not_exceed_the_balance(till: Till) -> Non
     assert owed - under_way == 40
     if under_way:
         assert f"balance of {owed}, of which {under_way} are under way" in refused["detail"]
+    [taken] = [answer.json() for answer in answers if answer.status_code != 409]
+    await till.ends(taken, "succeeded")
     assert len(await till.charges(account)) == 1
 
 

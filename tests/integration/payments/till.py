@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,12 +11,15 @@ import httpx
 from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle
 
+from api.app import create_app
+from api.composition import build_services
 from domain.tenancy import Tenant
 from gateways.storage import ObjectStorage
 from gateways.stripe import StripeAccount, StripeGateway
 from sandbox.processes import until
 from sandbox.stripe.faults import Fault
 from sandbox.stripe.server import StripeServer
+from tests.applications import application
 from tests.integration.api.people import make, place, set_account
 from tests.integration.sandbox.stripe_http import Caller
 from workers.deployment import make_current
@@ -26,6 +29,7 @@ from workflows.queues import payment_workflow_id, refund_workflow_id
 
 Json = dict[str, Any]
 ENDED = {"succeeded", "failed", "refunded", "partially_refunded", "disputed"}
+HASTE_S = 2.0
 
 
 @dataclass
@@ -102,7 +106,7 @@ class Till:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def ends(self, payment: Json, *statuses: str, within_s: float = 30) -> Json:
+    async def ends(self, payment: Json, *statuses: str, within_s: float = 60) -> Json:
         """The payment once it stands so, or has ended."""
         wanted = set(statuses) or ENDED
 
@@ -159,9 +163,27 @@ class Till:
             Fault(kind=kind, path=path, account=self.stripe_id, **{"seconds": 0.3} | more)
         )
 
+    @asynccontextmanager
+    async def in_haste(self) -> AsyncIterator["Till"]:
+        """The same till, where callers wait for something that does not come soon."""
+        async with waiting(self.world, self.temporal, HASTE_S) as world:
+            yield replace(self, world=world)
+
     async def close(self) -> None:
         await self.caller.client.aclose()
         await self.gateway.close()
+
+
+@asynccontextmanager
+async def waiting(world: Any, temporal: Client, seconds: float) -> AsyncIterator[Any]:
+    """The same application, where callers are kept waiting for payments and refunds for so long."""
+    settings = world.settings.model_copy(update={"payment_patience_seconds": seconds})
+    services = build_services(settings, world.database, temporal)
+    app = application(create_app, settings, services)
+    try:
+        yield replace(world, app=app, services=services, settings=settings)
+    finally:
+        await services.close()
 
 
 async def opened(world: Any, temporal: Client, stripe: StripeServer) -> Till:

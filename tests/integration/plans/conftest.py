@@ -7,11 +7,11 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.stripe.server import StripeServer
-from tests.integration.api.conftest import world
+from tests.integration.payments.conftest import plain_world, world
 from tests.integration.payments.till import at_work, opened
 from tests.integration.plans.plan_desk import PlanDesk
 
-__all__ = ["world"]
+__all__ = ["plain_world", "world"]
 
 
 @pytest.fixture(scope="module")
