@@ -64,6 +64,14 @@ class Life:
         assert (view["status"], view["state"]) == ("running", (await self.get())["status"])
         return [step["what"].split(":")[0] for step in view["next"]]
 
+    async def until_it_waits_no_more(self, what: str) -> None:
+        """What happened is on record a moment before the workflow hears that it is done."""
+
+        async def forgotten() -> bool:
+            return what not in await self.waits()
+
+        await until(forgotten, within_s=60, what=f"the workflow to wait no more for: {what}")
+
     async def kinds(self) -> list[tuple[str, str | None]]:
         """Kinds of events with what became of it, oldest first."""
         rows = (await self.get("/timeline", page_size=100))["results"]
@@ -76,7 +84,7 @@ class Life:
             rows = (await self.get("/timeline", page_size=100))["results"]
             return any(row["kind"] == kind and what in row["description"] for row in rows)
 
-        await until(happened, within_s=20, what=f"{kind}: {what}")
+        await until(happened, within_s=60, what=f"{kind}: {what}")
 
     async def pay(self, amount: str) -> None:
         """Money, as a payment will post it, and its signal."""
@@ -127,7 +135,7 @@ async def placed_and_contacted(life: Life) -> None:
     async def noticed() -> bool:
         return "validation period over" in await life.waits()
 
-    await until(noticed, within_s=10, what="the workflow to hear of the notice")
+    await until(noticed, within_s=60, what="the workflow to hear of the notice")
     view = await life.get("/workflow")
     over = [step["at"] for step in view["next"] if step["what"] == "validation period over"]
     assert abs(datetime.fromisoformat(over[0]) - ends) <= timedelta(hours=8), "midnight where the agency is"
@@ -161,7 +169,7 @@ async def disputed(life: Life) -> None:
     )
     assert (dispute["status"], dispute["in_period"]) == ("open", True)
     await life.until_it_happens("dispute", "escalated")
-    assert "dispute to be answered, or escalated" not in await life.waits()
+    await life.until_it_waits_no_more("dispute to be answered, or escalated")
     promise = {"amount": "100.00", "due_date": today().isoformat()}
     problem = await life.tell("promises", promise, status=409)
     assert (problem["status_now"], problem["legal_moves"]) == ("disputed", ["in_contact", "closed"])
