@@ -24,7 +24,7 @@ class Door:
 
     desk: Desk
     client: Client
-    patience_s: float = 20
+    patience_s: float = 60
 
     async def tell(
         self, command: str, account: UUID, *path: Any, key: str | None = None, form: Any = None

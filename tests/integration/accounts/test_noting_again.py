@@ -12,7 +12,7 @@ async def notices(desk: Desk) -> set[UUID]:
 
 
 async def test_a_notice_that_is_being_noted_again_is_neither_waited_for_nor_removed(desk: Desk) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         busy, free = await desk.place(), await desk.place()
         async with desk.db.transaction(desk.tenant) as tx:
             await tx.lifecycles.notify([busy, free])

@@ -239,7 +239,7 @@ async def test_who_locks_accounts_by_their_ids_never_waits_in_a_circle_with_a_ho
             )
             return bool(found)
 
-        await until(waits, within_s=10, what="the hold to wait for the other account")
+        await until(waits, within_s=60, what="the hold to wait for the other account")
         await chunk.execute("SELECT FROM account WHERE id = %s FOR NO KEY UPDATE NOWAIT", [high])
     await placing
     assert [await worklist(desk, account) for account in (low, high)] == [(True, False)] * 2

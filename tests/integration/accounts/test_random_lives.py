@@ -48,7 +48,7 @@ from workflows.accounts import AccountLifecycle
 from workflows.queues import account_workflow_id
 
 BALANCES = [Decimal(1000), Decimal(300)]
-SETTLE_S = 10
+SETTLE_S = 60
 LIVES, STEPS = 4, 30
 
 TELLING: dict[str, DeadlineKind] = {
@@ -129,7 +129,7 @@ class Machine:
 
     @property
     def service(self) -> AccountCommandService:
-        commander = LifecycleCommander(self.client, timedelta(seconds=20))
+        commander = LifecycleCommander(self.client, timedelta(seconds=60))
         return AccountCommandService(self.desk.db, commander, ProcessWaker(self.client).wake)
 
     @property

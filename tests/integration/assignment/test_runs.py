@@ -212,7 +212,7 @@ async def _until_somebody_waits(office: Office) -> None:
     async def waits() -> bool:
         return bool(await office.query("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
-    await until(waits, within_s=30, what="the run to wait for the account")
+    await until(waits, within_s=60, what="the run to wait for the account")
 
 
 async def test_an_account_of_another_version_is_left_as_it_is(office: Office) -> None:

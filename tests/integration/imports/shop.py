@@ -104,7 +104,7 @@ class Shop:
         return await self.mine("*", "import_job", "id")
 
     async def settled(
-        self, count: int = 1, *, phases: Sequence[str] = OVER, within_s: float = 45
+        self, count: int = 1, *, phases: Sequence[str] = OVER, within_s: float = 60
     ) -> list[dict[str, Any]]:
         """The imports, once there are ``count`` and the workflow of each has ended."""
 
@@ -226,7 +226,7 @@ _TABLES = {
 }
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 45) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
     """Wait for a condition, looking often; fails loudly at the deadline."""
 
     async def met() -> bool:

@@ -24,7 +24,7 @@ from tests.integration.payments.money_model import (
     Refund,
 )
 
-SETTLE_S = 30
+SETTLE_S = 45
 Step = tuple[Any, ...]
 
 

@@ -56,8 +56,8 @@ async def persist(till: Till, step: Callable[[int], Awaitable[Any]]) -> Any:
     async def idle() -> bool:
         return till.stripe.engine.under_way == 0
 
-    await until(answered, within_s=20, what="an answer")
-    await until(idle, within_s=10, what="the stand-in to have done its work")
+    await until(answered, within_s=60, what="an answer")
+    await until(idle, within_s=60, what="the stand-in to have done its work")
     return answers[0]
 
 

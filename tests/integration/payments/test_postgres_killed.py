@@ -68,21 +68,21 @@ async def test_a_journal_of_which_nobody_was_told_is_told_of_later(
     monkeypatch.setattr("workers.worker.Signaller", Dying)
     async with at_work(till):
         asked = asyncio.create_task(till.pay(account, "40.00", idempotency_key="once"))
-        await asyncio.wait_for(died.wait(), 20)
+        await asyncio.wait_for(died.wait(), 60)
         await mortal.start()
         await asked
 
         async def back() -> bool:
             return (await till.pay(account, "40.00", idempotency_key="once")).status_code == 201
 
-        await until(back, within_s=20, what="the database to answer")
+        await until(back, within_s=60, what="the database to answer")
         assert account["id"] in await notices(world)
         assert await till.journals(account) == [("payment", Decimal("40.00"))]
         assert len(await till.charges(account)) == 1
         await temporal_client.execute_workflow(
             NoticeDelivery.run, AgencyRef(agency_id=till.agency_id), id="late-notices", task_queue=LIFECYCLE
         )
-        await asyncio.wait_for(lifecycle.result(), 20)
+        await asyncio.wait_for(lifecycle.result(), 60)
         assert account["id"] not in await notices(world)
     assert (await till.balance(account), await till.status(account)) == ("0.00", "closed")
     await till.close()

@@ -159,7 +159,7 @@ async def test_a_story_ends_as_the_model_says(house: House, stripe_server: Strip
             await happen(lives, step)
         else:
             await lives.take(step)
-    await lives.settle(within_s=10)
+    await lives.settle()
     await agrees_with_stripe(lives)
 
 

@@ -76,7 +76,7 @@ class PlanDesk:
     async def plan(self, plan: Json) -> Json:
         return dict(await self.get(f"/plans/{plan['id']}"))
 
-    async def stands(self, plan: Json, within_s: float = 20, **wanted: Any) -> Json:
+    async def stands(self, plan: Json, within_s: float = 60, **wanted: Any) -> Json:
         """The plan, once it stands so; ``instalments`` are the statuses of its instalments."""
 
         async def there() -> bool:

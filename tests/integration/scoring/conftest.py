@@ -97,7 +97,7 @@ class Books:
             found = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
             return bool(await self.query(found, pid))
 
-        await until(waits, within_s=30, what="a session to be blocked")
+        await until(waits, within_s=60, what="a session to be blocked")
 
     async def account(self, ref: str) -> UUID:
         """The account that was placed under a reference."""

@@ -15,7 +15,7 @@ from tests.integration.scoring.conftest import Books
 
 KILLS = 10
 BATCH = 50
-WITHIN_S = 30
+WITHIN_S = 60
 
 IN_LATER_CHUNKS = """
     SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place

@@ -200,7 +200,7 @@ async def test_a_score_that_is_always_newer_than_its_account_is_not_raced_for_ev
             await tx.scores.score_accounts([account], card, kept, threshold=None)
 
     with pytest.raises(Unavailable, match="overtaken"):
-        await asyncio.wait_for(score(), 30)
+        await asyncio.wait_for(score(), 60)
     [score] = await books.query("SELECT account_version FROM account_score WHERE account_id = %s", account)
     assert score["account_version"] == 1000
 

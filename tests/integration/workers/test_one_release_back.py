@@ -36,7 +36,7 @@ __all__ = ["world"]
 
 BEFORE, NOW = "before", "now"
 SEEN = timedelta(seconds=60)
-WITHIN_S = 40
+WITHIN_S = 60
 DEBIT = {"method": "bank_transfer", "payment_method": "pm_usBankAccount_processing"}
 
 

@@ -53,7 +53,7 @@ async def known(client: Client) -> dict[str, tuple[str, float]]:
 
 
 async def until_known(client: Client, wanted: dict[str, tuple[str, float]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (found := await known(client)) != wanted:
             assert set(found) <= set(wanted), found
             await asyncio.sleep(0.2)
