@@ -100,8 +100,9 @@ def guarded(work: Coroutine[Any, Any, Returned]) -> Returned:
         _complain(error.message)
         raise typer.Exit(EXIT_TRY_AGAIN if error.retryable else EXIT_REFUSED) from None
     except RPCError as error:
-        _complain(f"Temporal does not answer ({error.status.name})")
-        raise typer.Exit(EXIT_TRY_AGAIN) from None
+        told = temporal.explained(error)
+        _complain(told.message)
+        raise typer.Exit(EXIT_TRY_AGAIN if told.retryable else EXIT_REFUSED) from None
 
 
 def in_agency(reference: str, work: AgencyWork) -> Any:

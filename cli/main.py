@@ -514,7 +514,22 @@ def _outcome() -> int:
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:
+        if (told := _of_temporal(error)) is None:
+            raise
+        errors.print(Text(told.message, style="red"))
+        return TRY_AGAIN if told.retryable else 1
     return 0
+
+
+def _of_temporal(error: Exception) -> DomainError | None:
+    """What an answer of Temporal's means; where nobody has loaded its library, it is none."""
+    service = sys.modules.get("temporalio.service")
+    if service is None or not isinstance(error, service.RPCError):
+        return None
+    from runtime.temporal import explained
+
+    return explained(error)
 
 
 if __name__ == "__main__":

@@ -43,12 +43,16 @@ def show(as_json: AsJson = False) -> None:
 
 @asynccontextmanager
 async def _agencies(*, prepare: bool = False) -> AsyncIterator[tuple[ScheduleService, list[Principal]]]:
+    from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+
     from api.composition import build_services, open_database
     from runtime import temporal
     from workers.deployment import ensure_search_attributes
 
     settings = load_settings()
     client = await temporal.connect(settings)
+    # Else what the server does not know would look like schedules that are not there.
+    await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     if prepare:
         await ensure_search_attributes(client)
     async with open_database(settings, "recoup-schedules") as database:

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
@@ -11,7 +12,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, TLSConfig
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from domain.errors import Invalid, Unavailable
+from domain.errors import DomainError, Invalid, Unavailable
 from runtime.payload_codec import EncryptingCodec, parse_payload_keys
 from runtime.tracing import interceptors
 
@@ -59,6 +60,20 @@ async def _connect(settings: "Settings", tls: bool | TLSConfig, runtime: Runtime
         runtime=runtime,
         interceptors=interceptors(settings),
     )
+
+
+def explained(error: RPCError) -> DomainError:
+    """What a refusal of the server means to who runs a command.
+
+    ``Invalid`` where it does not know the namespace of the settings; else ``Unavailable`` naming the status.
+    """
+    status = error.grpc_status
+    if any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in status.details):
+        return Invalid(
+            f"Temporal: {error.message.rstrip('.')}; set RECOUP_TEMPORAL_NAMESPACE to one that is there,"
+            " or make it with `temporal operator namespace create`"
+        )
+    return Unavailable(f"Temporal did not answer as it should ({error.status.name}): {error.message}")
 
 
 def payload_codec(settings: "Settings") -> EncryptingCodec | None:

@@ -19,7 +19,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from domain.errors import Conflict, Invalid, Unavailable
+from domain.errors import Conflict, Invalid
+from runtime.temporal import explained
 from workers.sandbox import workflow_runner
 from workers.worker import WORKFLOWS
 
@@ -145,7 +146,7 @@ async def newest(
     ``count`` in all; without ``types`` of all that a worker serves, and of any other that is there.
 
     ``query`` narrows the list (visibility query of Temporal). Raises ``Invalid`` for a type that nobody
-    serves or a query that the server does not take, ``Unavailable`` where it does not answer.
+    serves or a query that the server does not take, and what ``explained`` makes of its other refusals.
     """
     known = known_types()
     if unknown := sorted(set(types) - set(known)):
@@ -163,7 +164,7 @@ async def newest(
         except RPCError as error:
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
                 raise Invalid(f"Temporal does not take the query {query}: {error.message}") from error
-            raise Unavailable(f"Temporal does not give its histories: {error.message}") from error
+            raise explained(error) from error
 
 
 async def _fetched(handle: "WorkflowHandle[Any, Any]") -> WorkflowHistory | None:

@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from domain.errors import Conflict, Unavailable
+from runtime.temporal import explained
 from workers.deployment import DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ async def versions(client: "Client") -> tuple[Version, ...]:
             DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=DEPLOYMENT)
         )
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        told = explained(error)
+        if error.status is RPCStatusCode.NOT_FOUND and told.retryable:
             return ()
-        raise Unavailable("Temporal does not tell the versions of the workers") from error
+        raise told from error
     info = found.worker_deployment_info
     routing = info.routing_config
     ramping, part = routing.ramping_deployment_version.build_id, routing.ramping_version_percentage

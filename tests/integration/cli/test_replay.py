@@ -18,6 +18,7 @@ from activities.exports import ExportRef
 from activities.figures import FiguresRequest, RefreshedFigures
 from sandbox.temporal import TemporalServer
 from tests.command_line import CommandLine
+from tests.conftest import TemporaryDatabase
 from workers import rollout
 from workers.deployment import DEPLOYMENT
 from workers.sandbox import workflow_runner
@@ -225,3 +226,22 @@ async def test_what_the_server_cannot_find_is_said(
 ) -> None:
     code, _, err = await command_line.run("replay", "--from-server", *words, **settings)
     assert (code, said in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("replay", "--from-server"),
+        ("schedules", "list"),
+        ("schedules", "apply"),
+        ("rollout", "status"),
+        ("rollout", "check", "--served", "1"),
+    ],
+    ids=" ".join,
+)
+async def test_a_namespace_that_is_not_there_is_named_with_its_setting(
+    command_line: CommandLine, settings: dict[str, str], database: TemporaryDatabase, command: tuple[str, ...]
+) -> None:
+    elsewhere = {**settings, "RECOUP_TEMPORAL_NAMESPACE": "nowhere", "RECOUP_DATABASE_URL": database.app_url}
+    code, _, err = await command_line.run(*command, **elsewhere)
+    assert (code, "nowhere is not found; set RECOUP_TEMPORAL_NAMESPACE" in err) == (1, True), err
