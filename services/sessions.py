@@ -19,7 +19,7 @@ from domain.errors import NotFound, Unauthenticated
 from domain.tenancy import Role, Tenant
 from services.access import PLATFORM_AGENCY, Principal
 from services.access_watch import AccessWatch
-from services.tokens import ALGORITHM, ISSUER, new_refresh_token, refresh_token_hash
+from services.tokens import ALGORITHM, CLOCK_SKEW, ISSUER, new_refresh_token, refresh_token_hash
 
 if TYPE_CHECKING:
     from db.models import AppUser
@@ -183,6 +183,7 @@ class SessionService:
                 issuer=ISSUER,
                 audience=AUDIENCE,
                 options={"require": _REQUIRED},
+                leeway=CLOCK_SKEW,
             )
             return Session(
                 id=UUID(said["sid"]),

@@ -15,6 +15,9 @@ from domain.tenancy import Role
 ALGORITHM = "HS256"
 ISSUER = "recoup"
 AUDIENCE = "recoup-api"
+CLOCK_SKEW = timedelta(seconds=5)
+"""By which the clocks of two replicas may differ."""
+
 _REQUIRED = ["sub", "role", "iat", "exp", "jti", "iss", "aud"]
 
 
@@ -67,6 +70,7 @@ class AccessTokens:
                 issuer=ISSUER,
                 audience=AUDIENCE,
                 options={"require": _REQUIRED},
+                leeway=CLOCK_SKEW,
             )
             return Claims(
                 user_id=UUID(payload["sub"]),
