@@ -89,7 +89,7 @@ FORGERIES = {
     "other secret": lambda good: _token("another secret of thirty-two bytes or more", **good),
     "no algorithm": lambda good: _token(algorithm="none", **good),
     "other algorithm": lambda good: _token(DEVELOPMENT_JWT_SECRET * 2, algorithm="HS512", **good),
-    "expired": lambda good: _token(**{**good, "exp": int(time.time()) - 1}),
+    "expired": lambda good: _token(**{**good, "exp": int(time.time()) - 60}),
     "no expiry": lambda good: _token(**{**good, "exp": "(none)"}),
     "other audience": lambda good: _token(**{**good, "aud": "elsewhere"}),
     "other issuer": lambda good: _token(**{**good, "iss": "elsewhere"}),
