@@ -159,7 +159,7 @@ def create_app(
     if settings.api_metrics_port is None:
         app.include_router(health.figures)
     app.include_router(thanks.router)
-    checks = [Depends(refuse_unknown(PREFIX))]
+    checks = [Depends(refuse_unknown)]
     for module in _ROUTERS:
         app.include_router(module.router, prefix=PREFIX, dependencies=checks)
     # The last added is the outermost.

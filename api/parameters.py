@@ -4,16 +4,14 @@ A filter with a typing error would otherwise be passed over, and the whole list 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
 
 from domain.errors import Invalid
-
-Operations = Mapping[tuple[str, str], list[str]]
-"""Names of query parameters by path (below the prefix) and method."""
-
 
 Query = TypeVar("Query")
 
@@ -31,33 +29,29 @@ def asked(query: type[Query]) -> Callable[..., Awaitable[Query]]:
     return made
 
 
-def refuse_unknown(prefix: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency of all operations below ``prefix``: ``Invalid``, by name, for a query parameter that the
-    schema of the operation does not have."""
-
-    async def check(request: Request) -> None:
-        if not request.query_params:
-            return
-        known = _known(request.app, prefix)[request.scope["route"].path_format, request.method.lower()]
-        unknown = [name for name in request.query_params if name not in known]
-        if unknown:
-            there_are = f"there are {', '.join(known)}" if known else "there are none here"
-            raise Invalid(f"{unknown[0]}: there is no such parameter; {there_are}", field=unknown[0])
-
-    return check
+async def refuse_unknown(request: Request) -> None:
+    """A dependency of all operations: ``Invalid``, by name, for a query parameter that the schema of the
+    operation does not have."""
+    if not request.query_params:
+        return
+    known = _known(request)
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        there_are = f"there are {', '.join(known)}" if known else "there are none here"
+        raise Invalid(f"{unknown[0]}: there is no such parameter; {there_are}", field=unknown[0])
 
 
-def _known(app: FastAPI, prefix: str) -> Operations:
-    """What the schema says; read once."""
-    found: Operations | None = getattr(app.state, "query_parameters", None)
-    if found is None:
-        found = app.state.query_parameters = {
-            (path.removeprefix(prefix), method): _query_parameters(operation)
-            for path, operations in app.openapi()["paths"].items()
-            for method, operation in operations.items()
-        }
-    return found
+def _known(request: Request) -> Sequence[str]:
+    """Names of query parameters, by the schema of this route alone: that of all takes seconds to make."""
+    route, method = request.scope["route"], request.method.lower()
+    found = _found.setdefault(request.app, {})
+    key = route.path_format, method
+    if key not in found:
+        [operations] = get_openapi(title="", version="", routes=[route])["paths"].values()
+        parameters = operations[method].get("parameters", ())
+        found[key] = [item["name"] for item in parameters if item["in"] == "query"]
+    return found[key]
 
 
-def _query_parameters(operation: Mapping[str, Any]) -> list[str]:
-    return [item["name"] for item in operation.get("parameters", ()) if item["in"] == "query"]
+_found: WeakKeyDictionary[FastAPI, dict[tuple[str, str], Sequence[str]]] = WeakKeyDictionary()
+"""By path and method."""
