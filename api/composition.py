@@ -164,7 +164,7 @@ def build_services(settings: "Settings", database: Database, client: "Client") -
     health = HealthService(
         database,
         client,
-        revision=migrate.head(),
+        revisions=migrate.known(),
         demo_agency=None if settings.is_production else DEMO_AGENCY,
     )
     guard = login_guard(settings, database)

@@ -189,7 +189,8 @@ def migrate(
     if not owner:
         raise Invalid("RECOUP_DATABASE_OWNER_URL must be set: the database is migrated by its owner")
     reached = migrations.upgrade(owner, revision, months=settings.partition_months)
-    plain_console().print(f"the database is at revision {reached}")
+    newer = "" if reached in migrations.known() else ", of a newer release, and stays there"
+    plain_console().print(f"the database is at revision {reached}{newer}")
 
 
 @app.command()

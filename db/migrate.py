@@ -1,6 +1,6 @@
 """Bring a database to a revision, as its owner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 from alembic import command
@@ -34,6 +34,13 @@ def head() -> str:
     return revision
 
 
+def known() -> Sequence[str]:
+    """Every revision that this build has, the newest last. Another was made by a newer release: migrations
+    add before later ones take away, so that this build works with it."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
 def upgrade(
     url: str, revision: str = "head", *, months: int = PARTITION_MONTHS, patience: Patience = PATIENCE
 ) -> str:
@@ -42,7 +49,7 @@ def upgrade(
     The application role ``recoup_app`` must exist, else ``Conflict``. Also makes the monthly partitions for
     as many ``months`` ahead. Two migrations at once queue up on an advisory lock. A revision that meets a
     lock gives up its wait, so that others get on, and is tried again; ``Unavailable`` in the end, which
-    leaves the schema at the last revision that is whole.
+    leaves the schema at the last revision that is whole. A schema of a newer release stays as it is.
     """
     with _owner_connection(url) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = 'recoup_app'")):
@@ -52,8 +59,11 @@ def upgrade(
             )
 
         def go(config: Config) -> None:
-            command.upgrade(config, revision)
+            ours = _revision(connection) in {None, *known()}
             connection.commit()
+            if ours:
+                command.upgrade(config, revision)
+                connection.commit()
             connection.execute(text("SELECT make_month_partitions(:months)"), {"months": months})
 
         _migrate(url, connection, patience, go)

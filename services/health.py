@@ -1,7 +1,7 @@
 """Readiness: each thing that serving and working needs, checked by itself and bounded in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -62,8 +62,8 @@ class Readiness(BaseModel):
 class HealthService:
     """Whether this installation can do its work now.
 
-    ``revision`` is the migration that this build needs; ``demo_agency`` the slug of an agency that
-    must be there (development), None for none.
+    ``revisions`` are the migrations that this build knows, of which it needs the last; ``demo_agency`` is
+    the slug of an agency that must be there (development), None for none.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class HealthService:
         database: "Database",
         temporal: "Client",
         *,
-        revision: str,
+        revisions: Sequence[str],
         demo_agency: str | None = None,
         timeout_s: float = CHECK_TIMEOUT_S,
     ) -> None:
         self._database = database
         self._temporal = temporal
-        self._revision = revision
+        self._revisions = revisions
         self._demo_agency = demo_agency
         self._timeout_s = timeout_s
 
@@ -112,8 +112,9 @@ class HealthService:
     async def _migrated(self) -> str | None:
         async with self._database.platform() as tx:
             revision = await tx.revision()
-        if revision != self._revision:
-            return f"is at revision {revision}, this build needs {self._revision}; run `recoup migrate`"
+        # One that is not known was made by a newer release, with whose schema this build works.
+        if revision is None or revision in self._revisions[:-1]:
+            return f"is at revision {revision}, this build needs {self._revisions[-1]}; run `recoup migrate`"
         return None
 
     async def _partitions(self) -> str | None:

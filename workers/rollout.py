@@ -102,7 +102,9 @@ async def ramp(client: "Client", build_id: str, percent: int, patience: timedelt
 
 
 async def promote(client: "Client", build_id: str, patience: timedelta) -> None:
-    """Make a version the current one. Waits ``patience`` for its workers, then raises ``Unavailable``."""
+    """Make a version the current one, for all new work: no other keeps a share. Waits ``patience`` for its
+    workers, then raises ``Unavailable``.
+    """
     request = SetWorkerDeploymentCurrentVersionRequest(
         namespace=client.namespace,
         deployment_name=DEPLOYMENT,
@@ -112,6 +114,12 @@ async def promote(client: "Client", build_id: str, patience: timedelta) -> None:
     await _once_seen(
         lambda: client.workflow_service.set_worker_deployment_current_version(request), build_id, patience
     )
+    # The share of a version that is given up ends by no other's becoming current.
+    if any(each.status == "ramping" for each in await versions(client)):
+        nobody = SetWorkerDeploymentRampingVersionRequest(
+            namespace=client.namespace, deployment_name=DEPLOYMENT, identity=client.identity
+        )
+        await client.workflow_service.set_worker_deployment_ramping_version(nobody)
 
 
 async def _once_seen(call: Callable[[], Awaitable[object]], build_id: str, patience: timedelta) -> None:

@@ -13,6 +13,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from db import migrate
 from db.cipher import ColumnCipher, parse_keys
 from db.session import Database
 from runtime.settings import DEVELOPMENT_COLUMN_KEYS
@@ -115,7 +116,7 @@ END $$
 async def test_partitions_that_run_out_are_noticed(
     world: Any, temporal_client: Client, module_database: Any
 ) -> None:
-    health = HealthService(world.database, temporal_client, revision="0001", timeout_s=BUSY_S)
+    health = HealthService(world.database, temporal_client, revisions=["0001"], timeout_s=BUSY_S)
     async with await psycopg.AsyncConnection.connect(module_database.owner_url, autocommit=True) as owner:
         await owner.execute(WITHOUT_MONTHS_AHEAD)
         said = (await health.ready()).checks["partitions"]
@@ -131,7 +132,7 @@ async def test_an_active_agency_without_schedules_is_noticed(world: Any, tempora
     async with world.database.platform() as tx:
         await tx.agencies.add({"slug": "unscheduled", "name": "Unscheduled"})
         await tx.session.flush()
-    health = HealthService(world.database, temporal_client, revision="0001", timeout_s=BUSY_S)
+    health = HealthService(world.database, temporal_client, revisions=["0001"], timeout_s=BUSY_S)
     await until_said(health, "1 active agencies lack schedules")
     async with world.database.platform() as tx:
         agency = await tx.agencies.find("unscheduled")
@@ -142,7 +143,7 @@ async def test_an_active_agency_without_schedules_is_noticed(world: Any, tempora
 async def test_a_partner_without_its_schedule_is_noticed(world: Any, temporal_client: Client) -> None:
     made = await world.call("acme.admin", "POST", "/partners", {"name": "daily", "reconcile_at": "06:30"})
     await world.call("acme.admin", "POST", "/partners", {"name": "on-demand"})
-    health = HealthService(world.database, temporal_client, revision="0001", timeout_s=BUSY_S)
+    health = HealthService(world.database, temporal_client, revisions=["0001"], timeout_s=BUSY_S)
     await until_said(health, "None")
     schedule = temporal_client.get_schedule_handle(f"partner-reconciliation/{made.json()['id']}")
     await schedule.delete()
@@ -151,18 +152,27 @@ async def test_a_partner_without_its_schedule_is_noticed(world: Any, temporal_cl
     assert (await health.ready()).checks["schedules"].ok
 
 
-async def test_another_revision_is_noticed(world: Any, temporal_client: Client) -> None:
-    readiness = await HealthService(
-        world.database, temporal_client, revision="9999", timeout_s=BUSY_S
-    ).ready()
-    assert "recoup migrate" in str(readiness.checks["database"].missing)
+@pytest.mark.parametrize(
+    ("known", "ready"),
+    [
+        pytest.param([*migrate.known(), "9999"], False, id="older"),
+        pytest.param(migrate.known(), True, id="ours"),
+        pytest.param(["0001"], True, id="newer"),
+    ],
+)
+async def test_a_schema_that_is_older_than_the_build_is_noticed(
+    world: Any, temporal_client: Client, known: list[str], ready: bool
+) -> None:
+    health = HealthService(world.database, temporal_client, revisions=known, timeout_s=BUSY_S)
+    database = (await health.ready()).checks["database"]
+    assert (database.ok, "recoup migrate" in str(database.missing)) == (ready, not ready)
 
 
 async def test_an_empty_database_is_noticed(postgres_server: Any, temporal_client: Client) -> None:
     database = Database(
         postgres_server.url("postgres", "postgres"), ColumnCipher(parse_keys(DEVELOPMENT_COLUMN_KEYS))
     )
-    readiness = await HealthService(database, temporal_client, revision="0001", timeout_s=BUSY_S).ready()
+    readiness = await HealthService(database, temporal_client, revisions=["0001"], timeout_s=BUSY_S).ready()
     await database.close()
     assert "recoup migrate" in str(readiness.checks["database"].missing)
 
@@ -190,7 +200,7 @@ async def test_servers_that_are_away_are_noticed_in_time(tmp_path: Path, silent_
     client = await Client.connect(server.address)
     await server.stop()
     began = time.monotonic()
-    readiness = await HealthService(database, client, revision="0001", timeout_s=0.5).ready()
+    readiness = await HealthService(database, client, revisions=["0001"], timeout_s=0.5).ready()
     # Neither would ever answer.
     assert time.monotonic() - began < 60
     await database.close()

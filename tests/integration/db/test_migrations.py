@@ -74,6 +74,12 @@ async def test_migrations_go_down_and_up_on_a_filled_database(database: Any) -> 
     assert await asyncio.to_thread(migrate.current, database.owner_url) == migrate.head()
 
 
+async def test_the_schema_of_a_newer_release_stays_as_it_is(database: Any) -> None:
+    """As the job of a version that was gone back to meets it."""
+    await query(database.owner_url, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+    assert await asyncio.to_thread(migrate.upgrade, database.owner_url) == "9999"
+
+
 async def test_two_migrations_at_once_queue_up(database: Any) -> None:
     await asyncio.to_thread(migrate.downgrade, database.owner_url, "base")
     reached = await asyncio.gather(

@@ -72,6 +72,10 @@ async def test_a_version_is_ramped_made_current_and_kept_until_it_is_drained(tem
         await handle.query("__stack_trace")
         await rollout.ramp(client, "2.0", 25, SOON)
         await until_known(client, {"1.0": ("current", 75.0), "2.0": ("ramping", 25.0)})
+        await rollout.promote(client, "1.0", SOON)
+        await until_known(client, {"1.0": ("current", 100.0), "2.0": ("draining", 0.0)})
+        await rollout.ramp(client, "2.0", 25, SOON)
+        await until_known(client, {"1.0": ("current", 75.0), "2.0": ("ramping", 25.0)})
         with pytest.raises(Conflict, match=r"1\.0 \(current\)"):
             await rollout.require_served(client, ["2.0"])
         await rollout.promote(client, "2.0", SOON)
