@@ -89,20 +89,25 @@ async def installation(
     words += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={HOST}:{own}"]
     watcher = Child("Prometheus", Command(words), folder / "prometheus.log")
     try:
+        # First, so that it sees the work done: rates of what was over before are nothing.
+        await watcher.start()
         await stack.start()
         metrics = f"http://{HOST}:{ports['RECOUP_API_METRICS_PORT']}/metrics"
         await stack.until(
             lambda: _answers(metrics, having='recoup_import_files_total{status="completed"} 5.0'),
             within_s=300,
         )
-        await watcher.start()
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{own}", trust_env=False, timeout=30) as client:
             made = Installation(f"http://{HOST}:{ports['RECOUP_API_PORT']}", client)
             await watcher.until(lambda: _answers(f"http://{HOST}:{own}/-/ready"), within_s=60)
 
             async def scraped() -> bool:
-                counted = await made.ask("query", query="min(count_over_time(up[5m]))")
-                return bool(counted["result"]) and float(counted["result"][0]["value"][1]) >= 5
+                await _answers(
+                    f"{made.api}/api/v1/schema"
+                )  # Somebody has to ask, for requests to have durations.
+                up = await made.ask("query", query="min(sum_over_time(up[5m])) >= 5")
+                asked = await made.ask("query", query="sum(rate(recoup_http_request_seconds_count[5m])) > 0")
+                return bool(up["result"] and asked["result"])
 
             await until(scraped, within_s=90, what="Prometheus to have scraped everything")
             yield made
